@@ -1,0 +1,59 @@
+//! People and the proofs they carry.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{AccountId, AppId, Email, KeyId, Secret, Timestamp, TokenId};
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Account {
+    pub id: AccountId,
+    pub email: Email,
+    pub name: Option<String>,
+    pub is_admin: bool,
+    /// An argon2id PHC string.
+    pub password_hash: Secret<String>,
+    pub created_at: Timestamp,
+    pub updated_at: Timestamp,
+    pub last_login: Option<Timestamp>,
+}
+
+/// A bearer token. The store keeps it under the SHA-256 of the secret, which itself is shown once and kept nowhere.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Token {
+    pub id: TokenId,
+    pub account: AccountId,
+    pub description: String,
+    /// Heroku's scopes; only `global` is given out at present.
+    pub scope: Vec<String>,
+    pub created_at: Timestamp,
+    pub expires_at: Option<Timestamp>,
+}
+
+impl Token {
+    pub fn is_expired(&self, now: Timestamp) -> bool {
+        self.expires_at.is_some_and(|at| at <= now)
+    }
+}
+
+/// A public key for git over SSH; stored under its SHA-256 fingerprint, which is unique on the platform.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SshKey {
+    pub id: KeyId,
+    pub account: AccountId,
+    /// `ssh-ed25519 AAAA… comment`
+    pub public_key: String,
+    /// `SHA256:…` as `ssh-keygen -l` prints it.
+    pub fingerprint: String,
+    pub comment: String,
+    pub created_at: Timestamp,
+}
+
+/// An account other than the owner that may work on an app.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Collaborator {
+    pub id: uuid::Uuid,
+    pub app: AppId,
+    pub account: AccountId,
+    pub created_at: Timestamp,
+    pub updated_at: Timestamp,
+}

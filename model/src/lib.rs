@@ -1,0 +1,51 @@
+//! The nouns of the platform: parsed types, states, and the pure rules between them.
+//!
+//! Nothing here does I/O, reads a clock or rolls a die: `now` and new ids come in as arguments.
+//! Every other crate of ours builds on this one; it builds on none of them.
+
+pub mod access;
+pub mod account;
+pub mod app;
+pub mod build;
+pub mod buildpack;
+pub mod config_vars;
+pub mod domain;
+pub mod dyno;
+pub mod dyno_status;
+pub mod id;
+pub mod log;
+pub mod name;
+pub mod node;
+pub mod release;
+pub mod route;
+pub mod sealed;
+pub mod secret;
+pub mod service;
+pub mod size;
+pub mod slug;
+
+pub use access::{Permission, Role};
+pub use account::{Account, Collaborator, SshKey, Token};
+pub use app::{App, Formation};
+pub use build::{Build, BuildStatus};
+pub use buildpack::BuildpackRef;
+pub use config_vars::{ConfigChange, ConfigVars};
+pub use domain::Domain;
+pub use dyno::{Dyno, DynoKind, DynoName, Intent};
+pub use dyno_status::{DynoState, DynoStatus, Exit, ExitReason};
+pub use id::{
+    AccountId, AppId, BuildId, DomainId, DynoId, KeyId, NodeId, ReleaseId, RouterId, ServiceId,
+    SlugId, TokenId,
+};
+pub use name::{AppName, ConfigVarName, Email, Hostname, InvalidName, ProcessType};
+pub use node::{Node, NodeHeartbeat};
+pub use release::{Actor, Release, ReleaseFailure, ReleaseStatus, ReleaseVersion};
+pub use route::{Backend, NoBackend, Revision, Route, RouterReport};
+pub use sealed::Sealed;
+pub use secret::Secret;
+pub use service::{ServiceEndpoint, ServiceRole};
+pub use size::DynoSize;
+pub use slug::{Checksum, Slug};
+
+/// A point in time, UTC. The only clock type of the platform.
+pub type Timestamp = jiff::Timestamp;

@@ -1,0 +1,1 @@
+//! Large bytes, named by what is in them.

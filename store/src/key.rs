@@ -1,0 +1,179 @@
+//! Every key of the store, and the only place where one is spelled.
+//!
+//! ```text
+//! /paas/v1/accounts/<account>                      Account
+//! /paas/v1/account-emails/<email>                  AccountId        (unique e-mail)
+//! /paas/v1/tokens/<sha256 of the secret>           Token
+//! /paas/v1/ssh-keys/<fingerprint>                  SshKey
+//! /paas/v1/apps/<app>                              App
+//! /paas/v1/app-names/<name>                        AppId            (unique name)
+//! /paas/v1/collaborators/<app>/<account>           Collaborator
+//! /paas/v1/domains/<host name>                     Domain           (unique host name)
+//! /paas/v1/slugs/<app>/<slug>                      Slug
+//! /paas/v1/builds/<app>/<build>                    Build
+//! /paas/v1/releases/<app>/<version, 12 digits>     Release
+//! /paas/v1/release-config/<app>/<version>          Sealed (ConfigVars)
+//! /paas/v1/dynos/<app>/<dyno>                      Dyno             (as it should be)
+//! /paas/v1/dyno-status/<app>/<dyno>                DynoStatus       (as it is; written by its node)
+//! /paas/v1/routes/<app>                            Route
+//! /paas/v1/nodes/<node>                            Node
+//! /paas/v1/platform/<name>                         platform-wide values (host keys, …)
+//! /paas/v1/alive/nodes/<node>                      NodeHeartbeat    (leased)
+//! /paas/v1/alive/routers/<router>                  RouterReport     (leased)
+//! /paas/v1/alive/services/<role>/<service>         ServiceEndpoint  (leased)
+//! /paas/v1/alive/builds/<app>                      BuildId          (leased: the one running build)
+//! /paas/v1/alive/leader/<election>                 id of the leader (leased)
+//! ```
+
+use std::fmt;
+
+use model::{
+    Account, AccountId, App, AppId, AppName, Build, BuildId, Checksum, Collaborator, Domain, Dyno,
+    DynoId, DynoStatus, Email, Hostname, Node, NodeHeartbeat, NodeId, Release, ReleaseVersion,
+    Route, RouterId, RouterReport, Sealed, ServiceEndpoint, ServiceId, ServiceRole, Slug, SlugId,
+    SshKey, Token,
+};
+
+use crate::Table;
+
+/// A full key. Keys order by bytes.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Key(String);
+
+/// Everything of ours is below this.
+pub const ROOT: &str = "/paas/v1/";
+
+impl Key {
+    pub fn root() -> Self {
+        Self(ROOT.to_owned())
+    }
+
+    /// A key from its text; for backends, which get keys back from their engine.
+    pub fn from_text(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    fn join(prefix: &str, rest: impl fmt::Display) -> Self {
+        Self(format!("{ROOT}{prefix}{rest}"))
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    pub fn starts_with(&self, prefix: &Self) -> bool {
+        self.0.starts_with(&prefix.0)
+    }
+
+    /// The last segment.
+    pub fn name(&self) -> &str {
+        self.0.rsplit('/').next().unwrap_or_default()
+    }
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+pub const ACCOUNTS: Table<Account> = Table::new("accounts/");
+pub const ACCOUNT_EMAILS: Table<AccountId> = Table::new("account-emails/");
+pub const TOKENS: Table<Token> = Table::new("tokens/");
+pub const SSH_KEYS: Table<SshKey> = Table::new("ssh-keys/");
+pub const APPS: Table<App> = Table::new("apps/");
+pub const APP_NAMES: Table<AppId> = Table::new("app-names/");
+pub const COLLABORATORS: Table<Collaborator> = Table::new("collaborators/");
+pub const DOMAINS: Table<Domain> = Table::new("domains/");
+pub const SLUGS: Table<Slug> = Table::new("slugs/");
+pub const BUILDS: Table<Build> = Table::new("builds/");
+pub const RELEASES: Table<Release> = Table::new("releases/");
+pub const RELEASE_CONFIG: Table<Sealed> = Table::new("release-config/");
+pub const DYNOS: Table<Dyno> = Table::new("dynos/");
+pub const DYNO_STATUS: Table<DynoStatus> = Table::new("dyno-status/");
+pub const ROUTES: Table<Route> = Table::new("routes/");
+pub const NODES: Table<Node> = Table::new("nodes/");
+pub const PLATFORM: Table<Sealed> = Table::new("platform/");
+pub const ALIVE_NODES: Table<NodeHeartbeat> = Table::new("alive/nodes/");
+pub const ALIVE_ROUTERS: Table<RouterReport> = Table::new("alive/routers/");
+pub const ALIVE_SERVICES: Table<ServiceEndpoint> = Table::new("alive/services/");
+pub const ALIVE_BUILDS: Table<BuildId> = Table::new("alive/builds/");
+pub const LEADERS: Table<String> = Table::new("alive/leader/");
+
+macro_rules! keys {
+    ($($table:ident: $record:ty = $name:ident($($arg:ident: $kind:ty),*) $format:literal;)*) => {
+        $(
+            pub fn $name($($arg: $kind),*) -> Key {
+                Key::join($table.prefix_text(), format_args!($format))
+            }
+        )*
+    };
+}
+
+keys! {
+    ACCOUNTS: Account = account(id: AccountId) "{id}";
+    ACCOUNT_EMAILS: AccountId = account_email(email: &Email) "{email}";
+    TOKENS: Token = token(secret_hash: &Checksum) "{secret_hash}";
+    APPS: App = app(app: AppId) "{app}";
+    APP_NAMES: AppId = app_name(name: &AppName) "{name}";
+    COLLABORATORS: Collaborator = collaborator(app: AppId, account: AccountId) "{app}/{account}";
+    COLLABORATORS: Collaborator = collaborators_of(app: AppId) "{app}/";
+    DOMAINS: Domain = domain(hostname: &Hostname) "{hostname}";
+    SLUGS: Slug = slug(app: AppId, slug: SlugId) "{app}/{slug}";
+    SLUGS: Slug = slugs_of(app: AppId) "{app}/";
+    BUILDS: Build = build(app: AppId, build: BuildId) "{app}/{build}";
+    BUILDS: Build = builds_of(app: AppId) "{app}/";
+    RELEASES: Release = releases_of(app: AppId) "{app}/";
+    RELEASE_CONFIG: Sealed = release_configs_of(app: AppId) "{app}/";
+    DYNOS: Dyno = dyno(app: AppId, dyno: DynoId) "{app}/{dyno}";
+    DYNOS: Dyno = dynos_of(app: AppId) "{app}/";
+    DYNO_STATUS: DynoStatus = dyno_status(app: AppId, dyno: DynoId) "{app}/{dyno}";
+    DYNO_STATUS: DynoStatus = dyno_statuses_of(app: AppId) "{app}/";
+    ROUTES: Route = route(app: AppId) "{app}";
+    NODES: Node = node(node: NodeId) "{node}";
+    PLATFORM: Sealed = platform(name: &str) "{name}";
+    ALIVE_NODES: NodeHeartbeat = alive_node(node: NodeId) "{node}";
+    ALIVE_ROUTERS: RouterReport = alive_router(router: RouterId) "{router}";
+    ALIVE_BUILDS: BuildId = alive_build(app: AppId) "{app}";
+    LEADERS: String = leader(election: &str) "{election}";
+}
+
+pub fn alive_service(role: ServiceRole, id: ServiceId) -> Key {
+    Key::join(
+        ALIVE_SERVICES.prefix_text(),
+        format_args!("{}/{id}", role.as_str()),
+    )
+}
+
+pub fn alive_services_of(role: ServiceRole) -> Key {
+    Key::join(
+        ALIVE_SERVICES.prefix_text(),
+        format_args!("{}/", role.as_str()),
+    )
+}
+
+/// Zero-padded, so that key order is version order.
+pub fn release(app: AppId, version: ReleaseVersion) -> Key {
+    Key::join(
+        RELEASES.prefix_text(),
+        format_args!("{app}/{:012}", version.0),
+    )
+}
+
+pub fn release_config(app: AppId, version: ReleaseVersion) -> Key {
+    Key::join(
+        RELEASE_CONFIG.prefix_text(),
+        format_args!("{app}/{:012}", version.0),
+    )
+}
+
+/// A fingerprint is base64 and may hold `/`, which would split the key's last segment.
+pub fn ssh_key(fingerprint: &str) -> Key {
+    Key::join(SSH_KEYS.prefix_text(), fingerprint.replace('/', "_"))
+}

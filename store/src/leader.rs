@@ -1,0 +1,140 @@
+//! Electing one leader among equals: whoever creates the key under its lease leads until the lease is gone.
+//!
+//! Holding [`Leadership`] is a hint; what makes it safe is [`Leadership::guard`], the comparison that every commit of the
+//! leader carries. A leader that was paused past its lease finds all its commits refused.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::StreamExt as _;
+use model::Revision;
+use tokio_util::sync::{CancellationToken, DropGuard};
+use tracing::{info, warn};
+
+use crate::presence::TTL;
+use crate::{Committed, Event, Key, Lease, Store, StoreError, Txn, WatchItem, key};
+
+/// Proof of having won an election, good until [`Leadership::lost`] fires.
+#[derive(Debug)]
+pub struct Leadership {
+    key: Key,
+    revision: Revision,
+    lost: CancellationToken,
+    lease: Arc<dyn Lease>,
+    _keeper: DropGuard,
+}
+
+impl Leadership {
+    /// Makes a commit void once somebody else leads.
+    pub fn guard(&self, txn: Txn) -> Txn {
+        txn.at_revision(self.key.clone(), self.revision)
+    }
+
+    pub const fn lost(&self) -> &CancellationToken {
+        &self.lost
+    }
+
+    /// Steps down now, so that another need not wait for the lease to lapse.
+    pub async fn resign(self) {
+        if let Err(error) = self.lease.revoke().await {
+            info!(
+                error = &error as &dyn std::error::Error,
+                "Left without a word; another leads when the lease lapses"
+            );
+        }
+    }
+}
+
+/// Waits until this candidate leads. Trouble is logged and retried; dropping the future withdraws.
+pub async fn campaign(store: &Arc<dyn Store>, election: &str, candidate: &str) -> Leadership {
+    loop {
+        match attempt(store, election, candidate).await {
+            Ok(Some(leadership)) => return leadership,
+            Ok(None) => {}
+            Err(error) => {
+                warn!(
+                    error = &error as &dyn std::error::Error,
+                    election, "Could not campaign; will retry"
+                );
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+        }
+    }
+}
+
+async fn attempt(
+    store: &Arc<dyn Store>,
+    election: &str,
+    candidate: &str,
+) -> Result<Option<Leadership>, StoreError> {
+    let key = key::leader(election);
+    let lease = store.lease(TTL).await?;
+    let txn = Txn::new().absent(key.clone()).put_leased(
+        &key::LEADERS,
+        key.clone(),
+        &candidate.to_owned(),
+        lease.id(),
+    );
+    let granted = tokio::time::Instant::now();
+    if let Committed::Done(revision) = txn.commit(&**store).await? {
+        let lost = CancellationToken::new();
+        let keeper = CancellationToken::new();
+        tokio::spawn(keep(lease.clone(), granted, lost.clone(), keeper.clone()));
+        return Ok(Some(Leadership {
+            key,
+            revision,
+            lost,
+            lease,
+            _keeper: keeper.drop_guard(),
+        }));
+    }
+    lease.revoke().await?;
+    wait_for_vacancy(&**store, &key).await?;
+    Ok(None)
+}
+
+async fn keep(
+    lease: Arc<dyn Lease>,
+    granted: tokio::time::Instant,
+    lost: CancellationToken,
+    stop: CancellationToken,
+) {
+    let mut alive_until = granted + TTL;
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(TTL / 4) => {}
+        }
+        let sent = tokio::time::Instant::now();
+        match lease.keep_alive().await {
+            Ok(()) => alive_until = sent + TTL,
+            Err(StoreError::LeaseLapsed { .. }) => break,
+            Err(_) if tokio::time::Instant::now() >= alive_until => break,
+            Err(_) => {}
+        }
+    }
+    lost.cancel();
+}
+
+async fn wait_for_vacancy(store: &dyn Store, key: &Key) -> Result<(), StoreError> {
+    let listing = store.list(key).await?;
+    if listing.entries.is_empty() {
+        return Ok(());
+    }
+    let mut watch = store.watch(key, listing.revision).await?;
+    while let Some(item) = watch.next().await {
+        match item? {
+            WatchItem::Batch(batch)
+                if batch
+                    .events
+                    .iter()
+                    .any(|e| matches!(e, Event::Delete { .. })) =>
+            {
+                break;
+            }
+            WatchItem::Batch(_) | WatchItem::Progress(_) => {}
+            WatchItem::Resync => break,
+        }
+    }
+    Ok(())
+}
