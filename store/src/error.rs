@@ -12,6 +12,8 @@ pub enum StoreError {
     },
     #[error("a commit of {ops} operations and {bytes} bytes is over the limit of {max_ops} and {max_bytes}", max_ops = crate::MAX_COMMIT_OPS, max_bytes = crate::MAX_COMMIT_BYTES)]
     CommitTooLarge { ops: usize, bytes: usize },
+    #[error("a commit writes {key} twice")]
+    WrittenTwice { key: Key },
     #[error("the lease {lease} has lapsed")]
     LeaseLapsed { lease: i64 },
     #[error("the record at {key} could not be read")]

@@ -28,6 +28,13 @@ pub enum Update {
     },
 }
 
+impl Update {
+    /// Whether it tells of nothing but a newer revision.
+    pub const fn is_empty(&self) -> bool {
+        matches!(self, Self::Changes { events, .. } if events.is_empty())
+    }
+}
+
 /// Follows a set of key prefixes. Pull [`Follower::next`] in a loop; dropping it stops everything.
 pub struct Follower {
     store: Arc<dyn Store>,

@@ -1,6 +1,6 @@
 //! Appending to an app's release ledger, in one commit: the release, its config, and the app that points to it.
 
-use model::release::{ReleaseDraft, append, merge_base};
+use model::release::{Pages, ReleaseDraft, append, merge_base};
 use model::{App, AppId, ConfigVars, Release, ReleaseStatus, ReleaseVersion, Timestamp};
 
 use crate::{Committed, Key, Keyring, Store, StoreError, Txn, Versioned, key};
@@ -53,7 +53,7 @@ pub async fn append_release<E>(
             .await?
             .ok_or(AppendError::NoSuchApp)?;
         let new = change(&base).map_err(AppendError::Refused)?;
-        let (app, release) = append(&new.app, new.draft, now);
+        let (app, release) = append(&new.app, new.draft, Pages::of(&new.config), now);
         if commit(store, keyring, &base, &app, &release, &new.config, new.also).await? {
             return Ok((app, release));
         }

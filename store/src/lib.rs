@@ -6,7 +6,6 @@
 //! Bytes that are large (slugs, caches, build output) are not state: they go to the [`blob`] store.
 
 pub mod blob;
-pub mod contract;
 pub mod embedded;
 pub mod error;
 pub mod etcd;
@@ -20,6 +19,7 @@ pub mod table;
 pub mod txn;
 pub mod verbs;
 
+pub use embedded::Embedded;
 pub use error::StoreError;
 pub use follow::{Follower, Update};
 pub use key::Key;

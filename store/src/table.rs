@@ -37,6 +37,11 @@ impl<T> Table<T> {
         self.prefix
     }
 
+    /// Whether `key` is of this table.
+    pub fn holds(&self, key: &Key) -> bool {
+        key.as_str().strip_prefix(ROOT).is_some_and(|rest| rest.starts_with(self.prefix))
+    }
+
     /// The key every record of the table starts with.
     pub fn prefix(&self) -> Key {
         Key::from_text(format!("{ROOT}{}", self.prefix))

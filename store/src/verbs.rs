@@ -1,5 +1,6 @@
 //! The five verbs: get, list, commit, watch, lease.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -113,6 +114,22 @@ pub enum Event {
     Delete { key: Key, revision: Revision },
 }
 
+impl Compare {
+    pub const fn key(&self) -> &Key {
+        match self {
+            Self::Revision { key, .. } | Self::Absent { key } | Self::Exists { key } => key,
+        }
+    }
+}
+
+impl Op {
+    pub const fn key(&self) -> &Key {
+        match self {
+            Self::Put { key, .. } | Self::Delete { key } => key,
+        }
+    }
+}
+
 impl Event {
     pub const fn key(&self) -> &Key {
         match self {
@@ -160,12 +177,17 @@ impl Commit {
             .sum()
     }
 
-    /// Both backends refuse the same commits.
+    /// Both backends refuse the same commits. Comparisons count like operations: etcd's limit is for each of the two.
     pub fn check_limits(&self) -> Result<(), StoreError> {
-        let (ops, bytes) = (self.ops.len(), self.bytes());
+        let compared: usize = self.compares.iter().map(|compare| compare.key().as_str().len()).sum();
+        let (ops, bytes) = (self.ops.len().max(self.compares.len()), self.bytes() + compared);
         if ops > MAX_COMMIT_OPS || bytes > MAX_COMMIT_BYTES {
             return Err(StoreError::CommitTooLarge { ops, bytes });
         }
-        Ok(())
+        let mut written = HashSet::with_capacity(self.ops.len());
+        match self.ops.iter().map(Op::key).find(|key| !written.insert(*key)) {
+            Some(twice) => Err(StoreError::WrittenTwice { key: twice.clone() }),
+            None => Ok(()),
+        }
     }
 }

@@ -1,0 +1,5 @@
+//! The store's integration tests: one binary.
+
+mod it {
+    mod embedded;
+}
