@@ -1,0 +1,90 @@
+//! Accounts, tokens, keys.
+
+use model::Secret;
+use reqwest::Method;
+
+use super::{Client, ClientError, decode};
+use crate::wire::{
+    Account, AccountCreate, AccountCreated, AccountUpdate, Authorization, AuthorizationCreate, Key,
+    KeyCreate, RateLimit,
+};
+
+impl Client {
+    /// Logs in: a new token for an e-mail address and a password.
+    pub async fn create_authorization(
+        &self,
+        email: &str,
+        password: &Secret<String>,
+        create: &AuthorizationCreate,
+    ) -> Result<Authorization, ClientError> {
+        let mut anonymous = self.clone();
+        anonymous.authorization = None;
+        let request = anonymous
+            .request(Method::POST, &["oauth", "authorizations"])?
+            .basic_auth(email, Some(password.expose()))
+            .json(create);
+        decode(self.execute(request).await?).await
+    }
+
+    /// Another token for the account of the present one.
+    pub async fn create_token(
+        &self,
+        create: &AuthorizationCreate,
+    ) -> Result<Authorization, ClientError> {
+        self.send(Method::POST, &["oauth", "authorizations"], create)
+            .await
+    }
+
+    pub async fn authorizations(&self) -> Result<Vec<Authorization>, ClientError> {
+        self.get_all(&["oauth", "authorizations"]).await
+    }
+
+    pub async fn authorization(&self, id: &str) -> Result<Authorization, ClientError> {
+        self.get(&["oauth", "authorizations", id]).await
+    }
+
+    /// `~` is the present token.
+    pub async fn revoke_authorization(&self, id: &str) -> Result<Authorization, ClientError> {
+        self.delete(&["oauth", "authorizations", id]).await
+    }
+
+    pub async fn account(&self) -> Result<Account, ClientError> {
+        self.get(&["account"]).await
+    }
+
+    pub async fn update_account(&self, update: &AccountUpdate) -> Result<Account, ClientError> {
+        self.send(Method::PATCH, &["account"], update).await
+    }
+
+    /// For administrators.
+    pub async fn create_account(
+        &self,
+        create: &AccountCreate,
+    ) -> Result<AccountCreated, ClientError> {
+        self.send(Method::POST, &["accounts"], create).await
+    }
+
+    pub async fn rate_limit(&self) -> Result<RateLimit, ClientError> {
+        self.get(&["account", "rate-limits"]).await
+    }
+
+    pub async fn keys(&self) -> Result<Vec<Key>, ClientError> {
+        self.get_all(&["account", "keys"]).await
+    }
+
+    pub async fn add_key(&self, public_key: &str) -> Result<Key, ClientError> {
+        self.send(
+            Method::POST,
+            &["account", "keys"],
+            &KeyCreate {
+                public_key: public_key.to_owned(),
+            },
+        )
+        .await
+    }
+
+    /// By id or fingerprint.
+    pub async fn remove_key(&self, key: &str) -> Result<Key, ClientError> {
+        self.delete(&["account", "keys", key]).await
+    }
+}

@@ -1,0 +1,158 @@
+//! Apps and what hangs on them.
+
+use reqwest::Method;
+
+use super::{Client, ClientError};
+use crate::LogStream;
+use crate::wire::{
+    App, AppCreate, AppUpdate, BuildpackInstallation, BuildpackInstallationsUpdate,
+    BuildpackUpdate, Collaborator, CollaboratorCreate, ConfigVars, ConfigVarsUpdate, Domain,
+    DomainCreate, DynoSize, LogSession, LogSessionCreate, Node, Region, Stack,
+};
+
+impl Client {
+    /// The apps one owns or collaborates on.
+    pub async fn apps(&self) -> Result<Vec<App>, ClientError> {
+        self.get_all(&["users", "~", "apps"]).await
+    }
+
+    /// Every app one may see; for administrators, every app.
+    pub async fn all_apps(&self) -> Result<Vec<App>, ClientError> {
+        self.get_all(&["apps"]).await
+    }
+
+    pub async fn app(&self, app: &str) -> Result<App, ClientError> {
+        self.get(&["apps", app]).await
+    }
+
+    pub async fn create_app(&self, create: &AppCreate) -> Result<App, ClientError> {
+        self.send(Method::POST, &["apps"], create).await
+    }
+
+    pub async fn update_app(&self, app: &str, update: &AppUpdate) -> Result<App, ClientError> {
+        self.send(Method::PATCH, &["apps", app], update).await
+    }
+
+    pub async fn destroy_app(&self, app: &str) -> Result<App, ClientError> {
+        self.delete(&["apps", app]).await
+    }
+
+    pub async fn config_vars(&self, app: &str) -> Result<ConfigVars, ClientError> {
+        self.get(&["apps", app, "config-vars"]).await
+    }
+
+    /// Answers all config vars as they are after the change.
+    pub async fn update_config_vars(
+        &self,
+        app: &str,
+        update: &ConfigVarsUpdate,
+    ) -> Result<ConfigVars, ClientError> {
+        self.send(Method::PATCH, &["apps", app, "config-vars"], update)
+            .await
+    }
+
+    pub async fn domains(&self, app: &str) -> Result<Vec<Domain>, ClientError> {
+        self.get_all(&["apps", app, "domains"]).await
+    }
+
+    pub async fn add_domain(
+        &self,
+        app: &str,
+        create: &DomainCreate,
+    ) -> Result<Domain, ClientError> {
+        self.send(Method::POST, &["apps", app, "domains"], create)
+            .await
+    }
+
+    /// By id or host name.
+    pub async fn remove_domain(&self, app: &str, domain: &str) -> Result<Domain, ClientError> {
+        self.delete(&["apps", app, "domains", domain]).await
+    }
+
+    pub async fn collaborators(&self, app: &str) -> Result<Vec<Collaborator>, ClientError> {
+        self.get_all(&["apps", app, "collaborators"]).await
+    }
+
+    pub async fn add_collaborator(
+        &self,
+        app: &str,
+        user: &str,
+    ) -> Result<Collaborator, ClientError> {
+        let create = CollaboratorCreate {
+            user: user.to_owned(),
+            silent: None,
+        };
+        self.send(Method::POST, &["apps", app, "collaborators"], &create)
+            .await
+    }
+
+    /// By e-mail address or id.
+    pub async fn remove_collaborator(
+        &self,
+        app: &str,
+        user: &str,
+    ) -> Result<Collaborator, ClientError> {
+        self.delete(&["apps", app, "collaborators", user]).await
+    }
+
+    pub async fn buildpacks(&self, app: &str) -> Result<Vec<BuildpackInstallation>, ClientError> {
+        self.get(&["apps", app, "buildpack-installations"]).await
+    }
+
+    /// Replaces the whole list.
+    pub async fn set_buildpacks(
+        &self,
+        app: &str,
+        buildpacks: &[String],
+    ) -> Result<Vec<BuildpackInstallation>, ClientError> {
+        let updates = buildpacks
+            .iter()
+            .map(|buildpack| BuildpackUpdate {
+                buildpack: buildpack.clone(),
+            })
+            .collect();
+        let update = BuildpackInstallationsUpdate { updates };
+        self.send(
+            Method::PUT,
+            &["apps", app, "buildpack-installations"],
+            &update,
+        )
+        .await
+    }
+
+    pub async fn create_log_session(
+        &self,
+        app: &str,
+        create: &LogSessionCreate,
+    ) -> Result<LogSession, ClientError> {
+        self.send(Method::POST, &["apps", app, "log-sessions"], create)
+            .await
+    }
+
+    /// The lines of a new log session; with `tail`, they go on until dropped.
+    pub async fn logs(
+        &self,
+        app: &str,
+        create: &LogSessionCreate,
+    ) -> Result<LogStream, ClientError> {
+        let session = self.create_log_session(app, create).await?;
+        LogStream::new(self, &session, create.tail.unwrap_or_default())
+    }
+
+    pub async fn stacks(&self) -> Result<Vec<Stack>, ClientError> {
+        self.get_all(&["stacks"]).await
+    }
+
+    pub async fn regions(&self) -> Result<Vec<Region>, ClientError> {
+        self.get_all(&["regions"]).await
+    }
+
+    pub async fn dyno_sizes(&self) -> Result<Vec<DynoSize>, ClientError> {
+        self.get_all(&["dyno-sizes"]).await
+    }
+
+    /// For administrators.
+    pub async fn nodes(&self) -> Result<Vec<Node>, ClientError> {
+        self.get_all(&["nodes"]).await
+    }
+}

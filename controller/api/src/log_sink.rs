@@ -1,0 +1,390 @@
+//! Where a role puts its log lines: a bounded queue that a task empties, in batches, into a controller.
+//!
+//! Lines keep their order. Nothing waits: when the queue is full, lines are dropped, counted per app, and confessed
+//! in the app's own log as `Error L10 (output buffer overflow)`. A batch that may or may not have arrived is sent again
+//! under the same number, and the controller takes each number once.
+
+use std::collections::{HashMap, VecDeque};
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use model::log::{LogLine, LogSource, MAX_LINE_BYTES};
+use model::{AppId, Secret, Timestamp};
+use tokio::sync::{Notify, mpsc, watch};
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, warn};
+use uuid::Uuid;
+
+/// Names the sender and the batch: `<uuid> <number>`. Numbers of one sender grow.
+pub const BATCH_HEADER: &str = "paas-log-batch";
+
+const MAX_QUEUED_BYTES: usize = 16 << 20;
+const MAX_BATCH_LINES: usize = 2_000;
+const MAX_BATCH_BYTES: usize = 1 << 20;
+/// Lines that come within this time of each other travel together.
+const GATHER: Duration = Duration::from_millis(20);
+const POST_DEADLINE: Duration = Duration::from_secs(10);
+const MAX_PAUSE: Duration = Duration::from_secs(5);
+/// How long the last lines may take on the way out.
+const LAST_WORDS: Duration = Duration::from_secs(5);
+/// What a line costs besides its text.
+const LINE_OVERHEAD: usize = 128;
+
+/// The sending end; cheap to clone, never blocks.
+#[derive(Debug, Clone)]
+pub struct LogSink {
+    to: Destination,
+}
+
+#[derive(Debug, Clone)]
+enum Destination {
+    Queue(Arc<Shared>),
+    Channel(mpsc::UnboundedSender<LogLine>),
+    Nowhere,
+}
+
+/// The other end: run it until the role ends.
+#[derive(Debug)]
+pub struct LogSinkTask {
+    shared: Arc<Shared>,
+    endpoints: watch::Receiver<Vec<SocketAddr>>,
+    token: Secret<String>,
+    sender: Uuid,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    /// Guards a few pushes and pops; never held across an await.
+    queue: Mutex<Queue>,
+    filled: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    lines: VecDeque<LogLine>,
+    bytes: usize,
+    lost: HashMap<AppId, Loss>,
+}
+
+#[derive(Debug)]
+struct Loss {
+    count: u64,
+    since: Timestamp,
+}
+
+impl LogSink {
+    /// A sink into whichever controller is alive. `token` is the platform's internal one.
+    pub fn new(
+        endpoints: watch::Receiver<Vec<SocketAddr>>,
+        token: Secret<String>,
+    ) -> (Self, LogSinkTask) {
+        let shared = Arc::new(Shared::default());
+        let sink = Self {
+            to: Destination::Queue(shared.clone()),
+        };
+        (
+            sink,
+            LogSinkTask {
+                shared,
+                endpoints,
+                token,
+                sender: Uuid::new_v4(),
+            },
+        )
+    }
+
+    /// A sink that forgets everything; for tests that look at no logs.
+    pub const fn discard() -> Self {
+        Self {
+            to: Destination::Nowhere,
+        }
+    }
+
+    /// A sink whose lines come out of a channel; for tests that look at logs.
+    pub fn collect() -> (Self, mpsc::UnboundedReceiver<LogLine>) {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        (
+            Self {
+                to: Destination::Channel(sender),
+            },
+            receiver,
+        )
+    }
+
+    pub fn send(&self, mut line: LogLine) {
+        cut(&mut line.text);
+        match &self.to {
+            Destination::Queue(shared) => {
+                shared.queue().push(line);
+                shared.filled.notify_one();
+            }
+            // A receiver that is gone wants no more lines.
+            Destination::Channel(sender) => drop(sender.send(line)),
+            Destination::Nowhere => {}
+        }
+    }
+
+    /// A line of the platform about an app: `heroku[web.1]: State changed from starting to up`.
+    pub fn platform(&self, app: AppId, process: impl Into<String>, text: impl Into<String>) {
+        let (process, text) = (process.into(), text.into());
+        self.send(LogLine {
+            app,
+            at: Timestamp::now(),
+            source: LogSource::Heroku,
+            process,
+            text,
+        });
+    }
+}
+
+impl LogSinkTask {
+    /// Sends until `stop`, then what is left, for a few seconds at most.
+    pub async fn run(self, stop: CancellationToken) {
+        let http = reqwest::Client::builder()
+            .no_proxy()
+            .tls_backend_preconfigured(match crate::tls::no_roots() {
+                Ok(tls) => tls,
+                Err(error) => {
+                    warn!(
+                        error = &error as &dyn std::error::Error,
+                        "Logs cannot be sent"
+                    );
+                    return;
+                }
+            })
+            .timeout(POST_DEADLINE)
+            .build();
+        let http = match http {
+            Ok(http) => http,
+            Err(error) => {
+                warn!(
+                    error = &error as &dyn std::error::Error,
+                    "Logs cannot be sent"
+                );
+                return;
+            }
+        };
+        let mut number = 0;
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => break,
+                () = self.shared.filled.notified() => {}
+            }
+            tokio::select! {
+                () = stop.cancelled() => break,
+                () = tokio::time::sleep(GATHER) => {}
+            }
+            tokio::select! {
+                () = self.send_all(&http, &mut number) => {}
+                () = async { stop.cancelled().await; tokio::time::sleep(LAST_WORDS).await } => return,
+            }
+        }
+        let _ = tokio::time::timeout(LAST_WORDS, self.send_all(&http, &mut number)).await;
+    }
+
+    async fn send_all(&self, http: &reqwest::Client, number: &mut u64) {
+        loop {
+            let batch = self.shared.queue().take(Timestamp::now());
+            if batch.is_empty() {
+                return;
+            }
+            let mut body = Vec::new();
+            for line in &batch {
+                // Lines are strings and numbers: writing them as JSON cannot fail.
+                let _ = serde_json::to_writer(&mut body, line);
+                body.push(b'\n');
+            }
+            *number += 1;
+            self.deliver(http, *number, body.into()).await;
+        }
+    }
+
+    /// Until some controller has it.
+    async fn deliver(&self, http: &reqwest::Client, number: u64, body: bytes::Bytes) {
+        let mut failures = 0u32;
+        loop {
+            let endpoints = self.endpoints.borrow().clone();
+            // The same controller while it works: it knows which batches it has.
+            if let Some(endpoint) = endpoints.get(failures as usize % endpoints.len().max(1)) {
+                match self.post(http, *endpoint, number, body.clone()).await {
+                    Ok(()) => return,
+                    Err(error) => {
+                        let error: &dyn std::error::Error = &error;
+                        if failures == 3 {
+                            warn!(error, "Could not send logs; will retry");
+                        } else {
+                            debug!(error, "Could not send logs; will retry");
+                        }
+                    }
+                }
+            }
+            let pause = Duration::from_millis(50 << failures.min(7)).min(MAX_PAUSE);
+            failures = failures.saturating_add(1);
+            tokio::time::sleep(pause).await;
+        }
+    }
+
+    async fn post(
+        &self,
+        http: &reqwest::Client,
+        endpoint: SocketAddr,
+        number: u64,
+        body: bytes::Bytes,
+    ) -> Result<(), reqwest::Error> {
+        http.post(format!("http://{endpoint}/internal/logs"))
+            .bearer_auth(self.token.expose())
+            .header(BATCH_HEADER, format!("{} {number}", self.sender))
+            .header("content-type", "application/x-ndjson")
+            .body(body)
+            .send()
+            .await?
+            .error_for_status()?;
+        Ok(())
+    }
+}
+
+impl Shared {
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        // A queue whose holder panicked is still a queue.
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Queue {
+    fn push(&mut self, line: LogLine) {
+        let cost = line.text.len() + LINE_OVERHEAD;
+        if self.bytes + cost > MAX_QUEUED_BYTES {
+            self.lost
+                .entry(line.app)
+                .or_insert(Loss {
+                    count: 0,
+                    since: line.at,
+                })
+                .count += 1;
+            return;
+        }
+        self.bytes += cost;
+        self.lines.push_back(line);
+    }
+
+    /// The oldest lines, as many as fit a batch; once all are taken, what was lost after them.
+    fn take(&mut self, now: Timestamp) -> Vec<LogLine> {
+        let mut batch = Vec::new();
+        let mut bytes = 0;
+        while batch.len() < MAX_BATCH_LINES && bytes < MAX_BATCH_BYTES {
+            let Some(line) = self.lines.pop_front() else {
+                break;
+            };
+            let cost = line.text.len() + LINE_OVERHEAD;
+            bytes += cost;
+            self.bytes = self.bytes.saturating_sub(cost);
+            batch.push(line);
+        }
+        if self.lines.is_empty() {
+            batch.extend(
+                self.lost
+                    .drain()
+                    .map(|(app, loss)| loss.confession(app, now)),
+            );
+        }
+        batch
+    }
+}
+
+impl Loss {
+    fn confession(&self, app: AppId, now: Timestamp) -> LogLine {
+        LogLine {
+            app,
+            at: now,
+            source: LogSource::Heroku,
+            process: "logplex".to_owned(),
+            text: overflow(self.count, self.since),
+        }
+    }
+}
+
+/// Heroku's words for lines that were lost.
+pub fn overflow(count: u64, since: Timestamp) -> String {
+    let since = since.strftime("%Y-%m-%dT%H:%M:%S+00:00");
+    format!("Error L10 (output buffer overflow): {count} messages dropped since {since}.")
+}
+
+/// Cuts a line that is too long, at a character, and marks it.
+fn cut(text: &mut String) {
+    if text.len() > MAX_LINE_BYTES {
+        const MARK: &str = " [cut]";
+        let mut end = MAX_LINE_BYTES - MARK.len();
+        while !text.is_char_boundary(end) {
+            end -= 1;
+        }
+        text.truncate(end);
+        text.push_str(MARK);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(app: AppId, text: impl Into<String>) -> LogLine {
+        LogLine {
+            app,
+            at: Timestamp::UNIX_EPOCH,
+            source: LogSource::App,
+            process: "web.1".to_owned(),
+            text: text.into(),
+        }
+    }
+
+    #[test]
+    fn a_full_queue_counts_what_it_drops_and_says_so_after_the_rest() {
+        let (app, quiet) = (AppId::new(), AppId::new());
+        let mut queue = Queue::default();
+        let text = "x".repeat(10_000 - LINE_OVERHEAD);
+        let fits = MAX_QUEUED_BYTES / 10_000;
+        for _ in 0..fits + 5 {
+            queue.push(line(app, text.clone()));
+        }
+        queue.push(line(quiet, text));
+        let mut taken = Vec::new();
+        loop {
+            let batch = queue.take(Timestamp::now());
+            if batch.is_empty() {
+                break;
+            }
+            assert!(batch.iter().map(|l| l.text.len()).sum::<usize>() <= MAX_BATCH_BYTES + 10_000);
+            taken.extend(batch);
+        }
+        assert_eq!(taken.len(), fits + 2);
+        let confessions: Vec<_> = taken.iter().filter(|l| l.process == "logplex").collect();
+        assert_eq!(
+            taken[taken.len() - 2..]
+                .iter()
+                .filter(|l| l.process == "logplex")
+                .count(),
+            2
+        );
+        assert!(
+            confessions
+                .iter()
+                .any(|l| l.app == app && l.text.contains("5 messages dropped since 1970"))
+        );
+        assert!(
+            confessions
+                .iter()
+                .any(|l| l.app == quiet && l.text.contains("1 messages dropped"))
+        );
+        assert_eq!(queue.bytes, 0);
+    }
+
+    #[test]
+    fn long_lines_are_cut_at_a_character_and_marked() {
+        let mut text = "é".repeat(MAX_LINE_BYTES);
+        cut(&mut text);
+        assert!(text.len() <= MAX_LINE_BYTES && text.ends_with("é [cut]"));
+        let mut short = "fine".to_owned();
+        cut(&mut short);
+        assert_eq!(short, "fine");
+    }
+}

@@ -1,0 +1,78 @@
+//! What goes over the wire, one module per noun. Response types are complete: every property of the schema is sent.
+//!
+//! A wire type is a promise to clients, so none of the model's records is sent as it is.
+
+pub mod access;
+pub mod account;
+pub mod app;
+pub mod build;
+pub mod config;
+pub mod domain;
+pub mod dyno;
+pub mod error;
+pub mod formation;
+pub mod lenient;
+pub mod log;
+pub mod node;
+pub mod platform;
+pub mod release;
+pub mod slug;
+
+use model::{AccountId, AppId, AppName, Email};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+pub use access::{AccessToken, AuthorizationCreate, AuthorizationUser, CollaboratorUser};
+pub use access::{
+    Authorization, Collaborator, CollaboratorCreate, CollaboratorPermission, Key, KeyCreate,
+};
+pub use account::{Account, AccountCreate, AccountCreated, AccountUpdate};
+pub use app::{App, AppCreate, AppUpdate};
+pub use build::{
+    Build, BuildpackInstallation, BuildpackInstallationsUpdate, BuildpackName, BuildpackUpdate,
+    SourceBlob,
+};
+pub use config::{ConfigVars, ConfigVarsUpdate};
+pub use domain::{Domain, DomainCreate};
+pub use dyno::{Dyno, DynoCreate};
+pub use error::ErrorBody;
+pub use formation::{Formation, FormationBatch, FormationChange, FormationUpdate, Quantity};
+pub use log::{LogSession, LogSessionCreate};
+pub use node::Node;
+pub use platform::{DynoSize, Provider, RateLimit, Region, Stack};
+pub use release::{Release, ReleaseCreate, ReleaseFailure, ReleaseStatus};
+pub use slug::{Blob, Slug};
+
+/// `{}`: what calls answer that only set something going.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Empty {}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AppRef {
+    pub id: AppId,
+    pub name: AppName,
+}
+
+/// An app where the schema allows nothing but its id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AppIdRef {
+    pub id: AppId,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UserRef {
+    pub id: AccountId,
+    pub email: Email,
+}
+
+/// Stacks, regions, sizes and other fixed things: a name, and an id made from it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Named {
+    pub id: Uuid,
+    pub name: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IdRef<T> {
+    pub id: T,
+}
