@@ -51,7 +51,9 @@ pub struct Embedded {
 
 impl fmt::Debug for Embedded {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Embedded").field("engine", &self.engine).finish_non_exhaustive()
+        f.debug_struct("Embedded")
+            .field("engine", &self.engine)
+            .finish_non_exhaustive()
     }
 }
 
@@ -72,11 +74,23 @@ impl Embedded {
         let (engine, leases) = (Arc::new(engine), Arc::new(Leases::default()));
         let (queue, inbox) = mpsc::channel(QUEUE_LENGTH);
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
-        let writer =
-            Writer { engine: engine.clone(), history: history.clone(), leases: leases.clone(), stop: stop.clone() };
+        let writer = Writer {
+            engine: engine.clone(),
+            history: history.clone(),
+            leases: leases.clone(),
+            stop: stop.clone(),
+        };
         tasks.spawn(writer.run(inbox));
         let guard = stop.clone().drop_guard();
-        Ok(Arc::new(Self { engine, history, leases, queue, stop, tasks, _stop_when_dropped: guard }))
+        Ok(Arc::new(Self {
+            engine,
+            history,
+            leases,
+            queue,
+            stop,
+            tasks,
+            _stop_when_dropped: guard,
+        }))
     }
 
     /// Ends the writer and gives the file back, so that it can be opened again. Every later call fails.
@@ -94,7 +108,12 @@ impl Embedded {
     ) -> Result<T, StoreError> {
         let engine = self.engine.clone();
         let reading = tokio::task::spawn_blocking(move || read(&engine));
-        within_deadline(doing, async { reading.await.map_err(|error| StoreError::unavailable(doing, error))? }).await
+        within_deadline(doing, async {
+            reading
+                .await
+                .map_err(|error| StoreError::unavailable(doing, error))?
+        })
+        .await
     }
 }
 
@@ -102,17 +121,23 @@ impl Embedded {
 impl Store for Embedded {
     async fn get(&self, key: &Key) -> Result<Option<Entry>, StoreError> {
         let key = key.clone();
-        self.read("reading a key", move |engine| engine.get(&key)).await
+        self.read("reading a key", move |engine| engine.get(&key))
+            .await
     }
 
     async fn list(&self, prefix: &Key) -> Result<Listing, StoreError> {
         let prefix = prefix.clone();
-        self.read("listing keys", move |engine| engine.list(&prefix)).await
+        self.read("listing keys", move |engine| engine.list(&prefix))
+            .await
     }
 
     async fn commit(&self, commit: Commit) -> Result<Committed, StoreError> {
         commit.check_limits()?;
-        ask(&self.queue, "committing", |reply| Request::Commit { commit, reply }).await
+        ask(&self.queue, "committing", |reply| Request::Commit {
+            commit,
+            reply,
+        })
+        .await
     }
 
     async fn watch(&self, prefix: &Key, after: Revision) -> Result<Watch, StoreError> {
@@ -121,7 +146,11 @@ impl Store for Embedded {
 
     async fn lease(&self, ttl: Duration) -> Result<Arc<dyn Lease>, StoreError> {
         let id = self.leases.grant(ttl);
-        Ok(Arc::new(EmbeddedLease { id, leases: self.leases.clone(), queue: self.queue.clone() }))
+        Ok(Arc::new(EmbeddedLease {
+            id,
+            leases: self.leases.clone(),
+            queue: self.queue.clone(),
+        }))
     }
 }
 
@@ -147,7 +176,11 @@ impl Lease for EmbeddedLease {
     }
 
     async fn revoke(&self) -> Result<(), StoreError> {
-        ask(&self.queue, "revoking a lease", |reply| Request::Revoke { lease: self.id, reply }).await
+        ask(&self.queue, "revoking a lease", |reply| Request::Revoke {
+            lease: self.id,
+            reply,
+        })
+        .await
     }
 }
 
@@ -158,7 +191,10 @@ async fn ask<T>(
 ) -> Result<T, StoreError> {
     let (reply, answer) = oneshot::channel();
     within_deadline(doing, async {
-        queue.send(request(reply)).await.map_err(|_| closed(doing))?;
+        queue
+            .send(request(reply))
+            .await
+            .map_err(|_| closed(doing))?;
         answer.await.map_err(|_| closed(doing))?
     })
     .await

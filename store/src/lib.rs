@@ -19,6 +19,7 @@ pub mod table;
 pub mod txn;
 pub mod verbs;
 
+pub use blob::{BlobConfig, BlobError, BlobInfo, BlobStore, S3Credentials};
 pub use embedded::Embedded;
 pub use error::StoreError;
 pub use follow::{Follower, Update};

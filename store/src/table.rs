@@ -39,7 +39,9 @@ impl<T> Table<T> {
 
     /// Whether `key` is of this table.
     pub fn holds(&self, key: &Key) -> bool {
-        key.as_str().strip_prefix(ROOT).is_some_and(|rest| rest.starts_with(self.prefix))
+        key.as_str()
+            .strip_prefix(ROOT)
+            .is_some_and(|rest| rest.starts_with(self.prefix))
     }
 
     /// The key every record of the table starts with.

@@ -179,13 +179,25 @@ impl Commit {
 
     /// Both backends refuse the same commits. Comparisons count like operations: etcd's limit is for each of the two.
     pub fn check_limits(&self) -> Result<(), StoreError> {
-        let compared: usize = self.compares.iter().map(|compare| compare.key().as_str().len()).sum();
-        let (ops, bytes) = (self.ops.len().max(self.compares.len()), self.bytes() + compared);
+        let compared: usize = self
+            .compares
+            .iter()
+            .map(|compare| compare.key().as_str().len())
+            .sum();
+        let (ops, bytes) = (
+            self.ops.len().max(self.compares.len()),
+            self.bytes() + compared,
+        );
         if ops > MAX_COMMIT_OPS || bytes > MAX_COMMIT_BYTES {
             return Err(StoreError::CommitTooLarge { ops, bytes });
         }
         let mut written = HashSet::with_capacity(self.ops.len());
-        match self.ops.iter().map(Op::key).find(|key| !written.insert(*key)) {
+        match self
+            .ops
+            .iter()
+            .map(Op::key)
+            .find(|key| !written.insert(*key))
+        {
             Some(twice) => Err(StoreError::WrittenTwice { key: twice.clone() }),
             None => Ok(()),
         }

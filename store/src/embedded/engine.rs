@@ -11,12 +11,16 @@ use bytes::Bytes;
 use fs_err::os::unix::fs::OpenOptionsExt as _;
 use model::Revision;
 use redb::backends::{FileBackend, InMemoryBackend};
-use redb::{Builder, Database, DatabaseError, ReadableDatabase as _, ReadableTable, Table, TableDefinition};
+use redb::{
+    Builder, Database, DatabaseError, ReadableDatabase as _, ReadableTable, Table, TableDefinition,
+};
 
 use super::closed;
 use super::history::{FIRST_REVISION, History};
 use super::leases::Leases;
-use crate::{Commit, Committed, Compare, Entry, Event, Key, LeaseId, Listing, Op, StoreError, WatchBatch};
+use crate::{
+    Commit, Committed, Compare, Entry, Event, Key, LeaseId, Listing, Op, StoreError, WatchBatch,
+};
 
 /// Key: revision of the last write, lease (0 for none), value.
 const ENTRIES: TableDefinition<'_, &str, (u64, i64, &[u8])> = TableDefinition::new("entries");
@@ -50,7 +54,9 @@ enum Slot {
 
 impl fmt::Debug for Engine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Engine").field("path", &self.path).finish_non_exhaustive()
+        f.debug_struct("Engine")
+            .field("path", &self.path)
+            .finish_non_exhaustive()
     }
 }
 
@@ -82,7 +88,9 @@ impl Engine {
             path,
             Box::new(move || {
                 let backend = InMemoryBackend::new();
-                builder().create_with_backend(backend).map_err(|error| files(&at, error))
+                builder()
+                    .create_with_backend(backend)
+                    .map_err(|error| files(&at, error))
             }),
         )
     }
@@ -92,15 +100,29 @@ impl Engine {
         let revision = prepare(&database).map_err(|error| files(&path, error))?;
         let history = History::after(revision);
         let slot = Mutex::new(Slot::Open(Arc::new(database)));
-        Ok((Self { path, opener, history: history.clone(), slot }, history))
+        Ok((
+            Self {
+                path,
+                opener,
+                history: history.clone(),
+                slot,
+            },
+            history,
+        ))
     }
 
     pub(super) fn get(&self, key: &Key) -> Result<Option<Entry>, StoreError> {
         self.reading("reading a key", |database| {
             let entries = database.begin_read()?.open_table(ENTRIES)?;
-            let Some(found) = entries.get(key.as_str())? else { return Ok(None) };
+            let Some(found) = entries.get(key.as_str())? else {
+                return Ok(None);
+            };
             let (revision, _, value) = found.value();
-            Ok(Some(Entry { key: key.clone(), value: Bytes::copy_from_slice(value), revision }))
+            Ok(Some(Entry {
+                key: key.clone(),
+                value: Bytes::copy_from_slice(value),
+                revision,
+            }))
         })
     }
 
@@ -116,7 +138,11 @@ impl Engine {
                 }
                 let (revision, _, value) = found.value();
                 let key = Key::from_text(key.value());
-                entries.push(Entry { key, value: Bytes::copy_from_slice(value), revision });
+                entries.push(Entry {
+                    key,
+                    value: Bytes::copy_from_slice(value),
+                    revision,
+                });
             }
             Ok(Listing { revision, entries })
         })
@@ -149,7 +175,8 @@ impl Engine {
             Slot::Broken => {
                 let unavailable = |error| StoreError::unavailable(doing, error);
                 let database = Arc::new((self.opener)().map_err(unavailable)?);
-                let revision = stored_revision(&database).map_err(|error| StoreError::unavailable(doing, error))?;
+                let revision = stored_revision(&database)
+                    .map_err(|error| StoreError::unavailable(doing, error))?;
                 self.history.skip_to(revision);
                 *slot = Slot::Open(database.clone());
                 tracing::info!(path = %self.path.display(), revision, "Opened the store's file again");
@@ -158,7 +185,12 @@ impl Engine {
         }
     }
 
-    fn broken(&self, doing: &'static str, database: &Arc<Database>, error: redb::Error) -> StoreError {
+    fn broken(
+        &self,
+        doing: &'static str,
+        database: &Arc<Database>,
+        error: redb::Error,
+    ) -> StoreError {
         let mut slot = self.lock();
         if matches!(&*slot, Slot::Open(current) if Arc::ptr_eq(current, database)) {
             *slot = Slot::Broken;
@@ -191,10 +223,14 @@ fn open_file(path: &Path) -> Result<Database, StoreError> {
         .map_err(|error| files(path, error))?;
     if let Some(dir) = path.parent() {
         // The file's name must survive a crash as well as what is in it.
-        fs_err::File::open(dir).and_then(|dir| dir.sync_all()).map_err(|error| files(path, error))?;
+        fs_err::File::open(dir)
+            .and_then(|dir| dir.sync_all())
+            .map_err(|error| files(path, error))?;
     }
     let backend = FileBackend::new(file.into_parts().0).map_err(|error| open_error(path, error))?;
-    builder().create_with_backend(backend).map_err(|error| open_error(path, error))
+    builder()
+        .create_with_backend(backend)
+        .map_err(|error| open_error(path, error))
 }
 
 fn open_error(path: &Path, error: DatabaseError) -> StoreError {
@@ -208,7 +244,10 @@ fn open_error(path: &Path, error: DatabaseError) -> StoreError {
 }
 
 fn files(path: &Path, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> StoreError {
-    StoreError::Files { path: path.to_owned(), source: source.into() }
+    StoreError::Files {
+        path: path.to_owned(),
+        source: source.into(),
+    }
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -244,7 +283,10 @@ fn prepare(database: &Database) -> Result<Revision, PrepareError> {
             Some(found) => return Err(PrepareError::Format { found }),
         }
         let mut revision = revision(&meta)?;
-        if tables.end_leases(i64::MIN..=i64::MAX, revision + 1)?.is_some() {
+        if tables
+            .end_leases(i64::MIN..=i64::MAX, revision + 1)?
+            .is_some()
+        {
             revision += 1;
             meta.insert(REVISION, revision)?;
         }
@@ -259,7 +301,9 @@ fn stored_revision(database: &Database) -> Result<Revision, redb::Error> {
 }
 
 fn revision(meta: &impl ReadableTable<&'static str, u64>) -> Result<Revision, redb::Error> {
-    Ok(meta.get(REVISION)?.map_or(FIRST_REVISION, |revision| revision.value()))
+    Ok(meta
+        .get(REVISION)?
+        .map_or(FIRST_REVISION, |revision| revision.value()))
 }
 
 fn apply(database: &Database, works: &[Work], leases: &Leases) -> Result<Applied, redb::Error> {
@@ -274,15 +318,13 @@ fn apply(database: &Database, works: &[Work], leases: &Leases) -> Result<Applied
         let mut revision = revision(&meta)?;
         for work in works {
             let changed = match work {
-                Work::Commit(commit) => {
-                    match tables.try_commit(commit, revision + 1, leases)? {
-                        Ok(changed) => changed,
-                        Err(refused) => {
-                            applied.outcomes.push(refused);
-                            continue;
-                        }
+                Work::Commit(commit) => match tables.try_commit(commit, revision + 1, leases)? {
+                    Ok(changed) => changed,
+                    Err(refused) => {
+                        applied.outcomes.push(refused);
+                        continue;
                     }
-                }
+                },
                 Work::EndLease(lease) => tables.end_leases(lease.0..=lease.0, revision + 1)?,
             };
             if let Some(batch) = changed {
@@ -324,7 +366,9 @@ impl Tables<'_> {
             }
         }
         for op in &commit.ops {
-            if let Op::Put { lease: Some(lease), .. } = op
+            if let Op::Put {
+                lease: Some(lease), ..
+            } = op
                 && !leases.is_alive(*lease)
             {
                 return Ok(Err(Err(StoreError::LeaseLapsed { lease: lease.0 })));
@@ -335,16 +379,25 @@ impl Tables<'_> {
             match op {
                 Op::Put { key, value, lease } => {
                     self.put(key, value, *lease, revision)?;
-                    events.push(Event::Put(Entry { key: key.clone(), value: value.clone(), revision }));
+                    events.push(Event::Put(Entry {
+                        key: key.clone(),
+                        value: value.clone(),
+                        revision,
+                    }));
                 }
                 Op::Delete { key } => {
                     if self.delete(key)? {
-                        events.push(Event::Delete { key: key.clone(), revision });
+                        events.push(Event::Delete {
+                            key: key.clone(),
+                            revision,
+                        });
                     }
                 }
             }
         }
-        Ok(Ok((!events.is_empty()).then_some(WatchBatch { revision, events })))
+        Ok(Ok(
+            (!events.is_empty()).then_some(WatchBatch { revision, events })
+        ))
     }
 
     fn holds(&self, compare: &Compare) -> Result<bool, redb::Error> {
@@ -358,10 +411,19 @@ impl Tables<'_> {
         })
     }
 
-    fn put(&mut self, key: &Key, value: &[u8], lease: Option<LeaseId>, revision: Revision) -> Result<(), redb::Error> {
+    fn put(
+        &mut self,
+        key: &Key,
+        value: &[u8],
+        lease: Option<LeaseId>,
+        revision: Revision,
+    ) -> Result<(), redb::Error> {
         let lease = lease.map_or(NO_LEASE, |lease| lease.0);
         let key = key.as_str();
-        let old_lease = self.entries.insert(key, (revision, lease, value))?.map_or(NO_LEASE, |old| old.value().1);
+        let old_lease = self
+            .entries
+            .insert(key, (revision, lease, value))?
+            .map_or(NO_LEASE, |old| old.value().1);
         if old_lease != lease {
             if old_lease != NO_LEASE {
                 self.leased.remove((old_lease, key))?;
@@ -374,7 +436,9 @@ impl Tables<'_> {
     }
 
     fn delete(&mut self, key: &Key) -> Result<bool, redb::Error> {
-        let Some(lease) = self.entries.remove(key.as_str())?.map(|old| old.value().1) else { return Ok(false) };
+        let Some(lease) = self.entries.remove(key.as_str())?.map(|old| old.value().1) else {
+            return Ok(false);
+        };
         if lease != NO_LEASE {
             self.leased.remove((lease, key.as_str()))?;
         }

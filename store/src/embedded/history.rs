@@ -35,7 +35,9 @@ pub(super) struct History {
 
 impl fmt::Debug for History {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("History").field("news", &*self.news.borrow()).finish_non_exhaustive()
+        f.debug_struct("History")
+            .field("news", &*self.news.borrow())
+            .finish_non_exhaustive()
     }
 }
 
@@ -64,8 +66,15 @@ impl History {
     /// A history that begins after `revision`.
     pub(super) fn after(revision: Revision) -> Arc<Self> {
         Arc::new(Self {
-            ring: Mutex::new(Ring { batches: VecDeque::new(), bytes: 0, floor: revision }),
-            news: watch::Sender::new(News { newest: revision, closed: false }),
+            ring: Mutex::new(Ring {
+                batches: VecDeque::new(),
+                bytes: 0,
+                floor: revision,
+            }),
+            news: watch::Sender::new(News {
+                newest: revision,
+                closed: false,
+            }),
         })
     }
 
@@ -86,7 +95,11 @@ impl History {
     pub(super) fn skip_to(&self, revision: Revision) {
         let newest = self.with_ring(|ring| {
             if revision > ring.newest() {
-                *ring = Ring { batches: VecDeque::new(), bytes: 0, floor: revision };
+                *ring = Ring {
+                    batches: VecDeque::new(),
+                    bytes: 0,
+                    floor: revision,
+                };
             }
             ring.newest()
         });
@@ -115,13 +128,24 @@ impl History {
 
     fn look(&self, prefix: &Key, cursor: Revision) -> Look {
         self.with_ring(|ring| {
-            let Some(known) = cursor.checked_sub(ring.floor) else { return Look::Missed };
-            let known = usize::try_from(known).unwrap_or(usize::MAX).min(ring.batches.len());
+            let Some(known) = cursor.checked_sub(ring.floor) else {
+                return Look::Missed;
+            };
+            let known = usize::try_from(known)
+                .unwrap_or(usize::MAX)
+                .min(ring.batches.len());
             for batch in ring.batches.range(known..) {
-                let events: Vec<Event> =
-                    batch.events.iter().filter(|event| event.key().starts_with(prefix)).cloned().collect();
+                let events: Vec<Event> = batch
+                    .events
+                    .iter()
+                    .filter(|event| event.key().starts_with(prefix))
+                    .cloned()
+                    .collect();
                 if !events.is_empty() {
-                    return Look::Batch(WatchBatch { revision: batch.revision, events });
+                    return Look::Batch(WatchBatch {
+                        revision: batch.revision,
+                        events,
+                    });
                 }
             }
             Look::Nothing(ring.newest())
@@ -139,11 +163,17 @@ impl Ring {
     }
 
     fn push(&mut self, batch: WatchBatch) {
-        debug_assert_eq!(batch.revision, self.newest() + 1, "revisions are consecutive");
+        debug_assert_eq!(
+            batch.revision,
+            self.newest() + 1,
+            "revisions are consecutive"
+        );
         self.bytes += size(&batch);
         self.batches.push_back(batch);
         while self.batches.len() > MAX_REVISIONS || self.bytes > MAX_BYTES {
-            let Some(oldest) = self.batches.pop_front() else { break };
+            let Some(oldest) = self.batches.pop_front() else {
+                break;
+            };
             self.bytes -= size(&oldest);
             self.floor = oldest.revision;
         }

@@ -30,11 +30,17 @@ struct Term {
 impl Leases {
     pub(super) fn grant(&self, ttl: Duration) -> LeaseId {
         let ttl = Duration::from_secs(ttl.as_secs().max(1));
-        let id = self.with(|terms| loop {
-            let id = LeaseId(rand::rng().random_range(1..i64::MAX));
-            if let Entry::Vacant(place) = terms.entry(id) {
-                place.insert(Term { ttl, ends: Instant::now() + ttl, is_ending: false });
-                break id;
+        let id = self.with(|terms| {
+            loop {
+                let id = LeaseId(rand::rng().random_range(1..i64::MAX));
+                if let Entry::Vacant(place) = terms.entry(id) {
+                    place.insert(Term {
+                        ttl,
+                        ends: Instant::now() + ttl,
+                        is_ending: false,
+                    });
+                    break id;
+                }
             }
         });
         self.granted.notify_one();
@@ -76,7 +82,13 @@ impl Leases {
     }
 
     pub(super) fn ended(&self, now: Instant) -> Vec<LeaseId> {
-        self.with(|terms| terms.iter().filter(|(_, term)| term.ends <= now).map(|(id, _)| *id).collect())
+        self.with(|terms| {
+            terms
+                .iter()
+                .filter(|(_, term)| term.ends <= now)
+                .map(|(id, _)| *id)
+                .collect()
+        })
     }
 
     fn with<T>(&self, f: impl FnOnce(&mut HashMap<LeaseId, Term>) -> T) -> T {

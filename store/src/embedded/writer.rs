@@ -21,8 +21,14 @@ const RETRY_AFTER: Duration = Duration::from_millis(200);
 
 #[derive(Debug)]
 pub(super) enum Request {
-    Commit { commit: Commit, reply: oneshot::Sender<Result<Committed, StoreError>> },
-    Revoke { lease: LeaseId, reply: oneshot::Sender<Result<(), StoreError>> },
+    Commit {
+        commit: Commit,
+        reply: oneshot::Sender<Result<Committed, StoreError>>,
+    },
+    Revoke {
+        lease: LeaseId,
+        reply: oneshot::Sender<Result<(), StoreError>>,
+    },
 }
 
 #[derive(Debug)]
@@ -57,7 +63,11 @@ impl Writer {
                 () = self.leases.granted.notified() => continue,
             }
             let now = Instant::now();
-            let ended = if now >= not_before { self.leases.ended(now) } else { Vec::new() };
+            let ended = if now >= not_before {
+                self.leases.ended(now)
+            } else {
+                Vec::new()
+            };
             let (works, replies) = self.group(&mut requests, ended);
             if !works.is_empty() && !self.write(works, replies).await {
                 not_before = Instant::now() + RETRY_AFTER;
@@ -71,8 +81,12 @@ impl Writer {
         let mut group = Vec::with_capacity(requests.len() + ended.len());
         for request in requests.drain(..) {
             match request {
-                Request::Commit { commit, reply } => group.push((Work::Commit(commit), Reply::Commit(reply))),
-                Request::Revoke { lease, reply } if self.leases.begin_end(lease) && ending.insert(lease) => {
+                Request::Commit { commit, reply } => {
+                    group.push((Work::Commit(commit), Reply::Commit(reply)))
+                }
+                Request::Revoke { lease, reply }
+                    if self.leases.begin_end(lease) && ending.insert(lease) =>
+                {
                     group.push((Work::EndLease(lease), Reply::Revoke(reply)));
                 }
                 Request::Revoke { lease, reply } => {
@@ -99,7 +113,10 @@ impl Writer {
             Ok((works, applied)) => (works, applied),
             // Dropping the replies tells the callers.
             Err(error) => {
-                warn!(error = &error as &dyn std::error::Error, "The store's writer panicked; will go on");
+                warn!(
+                    error = &error as &dyn std::error::Error,
+                    "The store's writer panicked; will go on"
+                );
                 return false;
             }
         };
@@ -117,7 +134,10 @@ impl Writer {
                 true
             }
             Err(error) => {
-                warn!(error = &error as &dyn std::error::Error, "Could not write to the store's file");
+                warn!(
+                    error = &error as &dyn std::error::Error,
+                    "Could not write to the store's file"
+                );
                 let text = error_text(&error);
                 for reply in replies {
                     reply.send(Err(StoreError::unavailable("committing", text.clone())));
