@@ -1,0 +1,8 @@
+export PATH="$HOME/bin:$PATH"
+export BUNDLE_GEMFILE="${BUNDLE_GEMFILE:-$HOME/Gemfile}"
+export RACK_ENV="${RACK_ENV:-production}"
+export RAILS_ENV="${RAILS_ENV:-production}"
+export RAILS_SERVE_STATIC_FILES="${RAILS_SERVE_STATIC_FILES:-enabled}"
+export RAILS_LOG_TO_STDOUT="${RAILS_LOG_TO_STDOUT:-enabled}"
+export MALLOC_ARENA_MAX="${MALLOC_ARENA_MAX:-2}"
+export LANG="${LANG:-C.UTF-8}"
