@@ -37,6 +37,7 @@ pub use id::{
     AccountId, AppId, BuildId, DomainId, DynoId, KeyId, NodeId, ReleaseId, RouterId, ServiceId,
     SlugId, TokenId,
 };
+pub use log::{LogLine, LogSource};
 pub use name::{AppName, ConfigVarName, Email, Hostname, InvalidName, ProcessType};
 pub use node::{Node, NodeHeartbeat};
 pub use release::{Actor, Release, ReleaseFailure, ReleaseStatus, ReleaseVersion};

@@ -9,7 +9,9 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{AccountId, App, AppId, Email, InvalidName, ReleaseId, SlugId, Timestamp};
+use crate::{
+    AccountId, App, AppId, ConfigVars, Email, InvalidName, ReleaseId, SlugId, Timestamp,
+};
 
 /// `v12`. The first is 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -65,8 +67,27 @@ pub struct Release {
     pub actor: Actor,
     pub slug: Option<SlugId>,
     pub status: ReleaseStatus,
+    /// Pages of the app's own that routers show, from its config.
+    #[serde(default)]
+    pub pages: Pages,
     pub created_at: Timestamp,
     pub updated_at: Timestamp,
+}
+
+/// Where an app's own error and maintenance pages are: the config vars `ERROR_PAGE_URL` and `MAINTENANCE_PAGE_URL`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Pages {
+    pub error: Option<String>,
+    pub maintenance: Option<String>,
+}
+
+impl Pages {
+    pub fn of(config: &ConfigVars) -> Self {
+        Self {
+            error: config.get("ERROR_PAGE_URL").map(str::to_owned),
+            maintenance: config.get("MAINTENANCE_PAGE_URL").map(str::to_owned),
+        }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -111,7 +132,7 @@ pub struct ReleaseDraft {
 /// The next entry of an app's ledger, and the app as it is once that entry is made.
 ///
 /// A release without a slug has nothing to prove and is born `Succeeded`.
-pub fn append(app: &App, draft: ReleaseDraft, now: Timestamp) -> (App, Release) {
+pub fn append(app: &App, draft: ReleaseDraft, pages: Pages, now: Timestamp) -> (App, Release) {
     let version = app.latest.next();
     let status = if draft.slug.is_some() {
         ReleaseStatus::Pending
@@ -126,6 +147,7 @@ pub fn append(app: &App, draft: ReleaseDraft, now: Timestamp) -> (App, Release) 
         actor: draft.actor,
         slug: draft.slug,
         status,
+        pages,
         created_at: now,
         updated_at: now,
     };

@@ -1,0 +1,202 @@
+//! Starting what is missing and stopping what is in the way.
+
+use std::collections::BTreeSet;
+
+use model::{App, Dyno, DynoKind, DynoName, Intent, LogSource, ProcessType, Release};
+use store::key;
+
+use super::app::note;
+use super::formation::{Formation, TypeState};
+use super::route::Routing;
+use super::{Context, Ids, Writes};
+use crate::snapshot::AppState;
+
+/// Creates dynos for empty slots, and places those that have had no place. Returns the types that found none: there,
+/// something old must make room first.
+pub(super) fn start(
+    context: &mut Context<'_>,
+    app: &App,
+    release: &Release,
+    formation: &Formation<'_>,
+    ids: &mut dyn Ids,
+    writes: &mut Writes,
+) -> BTreeSet<ProcessType> {
+    let mut short = BTreeSet::new();
+    for (process_type, of_type) in &formation.types {
+        let Some(command) = of_type.command else {
+            continue;
+        };
+        let unplaced = of_type
+            .current
+            .iter()
+            .filter(|m| m.seen.value.node.is_none());
+        for member in unplaced {
+            match context.free.place(app.id, process_type, of_type.size) {
+                Ok(node) => {
+                    let placed = Dyno {
+                        node: Some(node),
+                        ..member.seen.value.clone()
+                    };
+                    writes.require_alive(context.snapshot, node);
+                    writes.put_dyno(member.seen, &placed);
+                }
+                Err(_) => {
+                    short.insert(process_type.clone());
+                }
+            }
+        }
+        for index in of_type.missing().take(may_start(of_type)) {
+            if writes.is_full() || short.contains(process_type) {
+                break;
+            }
+            let node = context.free.place(app.id, process_type, of_type.size).ok();
+            if node.is_none() {
+                short.insert(process_type.clone());
+            }
+            let dyno = Dyno {
+                id: ids.dyno(),
+                app: app.id,
+                app_name: app.name.clone(),
+                name: DynoName::new(process_type.clone(), index),
+                kind: DynoKind::Formation,
+                release: release.version,
+                release_id: release.id,
+                node,
+                command: command.to_owned(),
+                size: of_type.size,
+                intent: Intent::Run,
+                replace: false,
+                created_at: context.now,
+            };
+            writes.create_dyno(context.snapshot, &dyno);
+        }
+    }
+    short
+}
+
+/// While old dynos are being replaced, half of the formation at a time: new ones boot beside the old within capacity.
+fn may_start(of_type: &TypeState<'_>) -> usize {
+    if of_type.obsolete.iter().all(|member| member.lost) {
+        return usize::MAX;
+    }
+    let surge = (of_type.wanted as usize).div_ceil(2).max(1);
+    let booting = of_type.current.len() - of_type.ready();
+    surge.saturating_sub(booting)
+}
+
+/// Tells obsolete dynos to stop, each as soon as nothing depends on it.
+pub(super) fn stop(
+    context: &mut Context<'_>,
+    formation: &Formation<'_>,
+    routing: &Routing,
+    state: &AppState,
+    writes: &mut Writes,
+) {
+    for of_type in formation.types.values() {
+        for member in &of_type.obsolete {
+            if writes.is_full() {
+                return;
+            }
+            let dyno = &member.seen.value;
+            if member.lost {
+                let index = dyno.name.index;
+                let replaced = of_type
+                    .current
+                    .iter()
+                    .any(|m| m.seen.value.name.index == index && m.seen.value.node.is_some());
+                if !(replaced || of_type.wanted < index) {
+                    continue;
+                }
+                // Its node finds this on return and stops it before it may be routed again.
+                if let Some(node) = dyno.node {
+                    writes.require_gone(node);
+                }
+            } else if routing.needs(dyno.id) || !may_stop(context, member, state) {
+                continue;
+            }
+            let stopped = Dyno {
+                intent: Intent::Stop { since: context.now },
+                ..dyno.clone()
+            };
+            writes.put_dyno(member.seen, &stopped);
+        }
+    }
+}
+
+/// A web dyno that took requests is stopped when no router sends it any and none is in flight.
+fn may_stop(
+    context: &mut Context<'_>,
+    member: &super::formation::Member<'_>,
+    state: &AppState,
+) -> bool {
+    let dyno = &member.seen.value;
+    if !dyno.is_web() || !member.booted {
+        return true;
+    }
+    let acknowledged = state
+        .route
+        .as_ref()
+        .is_none_or(|route| context.is_acknowledged(route.revision));
+    !member.routed && acknowledged && context.is_drained(dyno)
+}
+
+/// One-off and release-phase dynos: a place, or an end if there is none to be had.
+pub(super) fn place_one_offs(context: &mut Context<'_>, state: &AppState, writes: &mut Writes) {
+    for seen in state.dynos.values() {
+        let dyno = &seen.value;
+        let waits =
+            dyno.node.is_none() && !dyno.is_stopping() && !matches!(dyno.kind, DynoKind::Formation);
+        if !waits || writes.is_full() {
+            continue;
+        }
+        match context
+            .free
+            .place(dyno.app, &dyno.name.process_type, dyno.size)
+        {
+            Ok(node) => {
+                writes.require_alive(context.snapshot, node);
+                writes.put_dyno(
+                    seen,
+                    &Dyno {
+                        node: Some(node),
+                        ..dyno.clone()
+                    },
+                );
+            }
+            Err(error) => {
+                let since = context
+                    .memory
+                    .unplaced
+                    .get(&dyno.id)
+                    .copied()
+                    .unwrap_or(context.now);
+                if context.has_passed(since, context.rules.place_within) {
+                    let mut line = note(context, dyno.app, format!("Could not be placed: {error}"));
+                    line.source = LogSource::Heroku;
+                    line.process = dyno.name.to_string();
+                    writes.notes.push(line);
+                    let stopped = Dyno {
+                        intent: Intent::Stop { since: context.now },
+                        ..dyno.clone()
+                    };
+                    writes.put_dyno(seen, &stopped);
+                }
+            }
+        }
+    }
+}
+
+impl Writes {
+    /// Only the planner and, for one-off dynos, the controller create dynos.
+    pub(super) fn create_dyno(&mut self, snapshot: &crate::snapshot::Snapshot, dyno: &Dyno) {
+        if let Some(node) = dyno.node {
+            self.require_alive(snapshot, node);
+        }
+        self.write(|txn| txn.create(&key::DYNOS, key::dyno(dyno.app, dyno.id), dyno));
+    }
+
+    pub(super) fn put_dyno(&mut self, seen: &store::Versioned<Dyno>, dyno: &Dyno) {
+        self.compare(&seen.key, seen.revision);
+        self.write(|txn| txn.put(&key::DYNOS, seen.key.clone(), dyno));
+    }
+}

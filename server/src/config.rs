@@ -1,0 +1,380 @@
+//! The configuration: one file, read once, whole before anything starts.
+//!
+//! What is written here is what an operator may write; [`crate::roles`] turns it into each role's own `Config`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail};
+use model::{Hostname, Secret};
+use serde::{Deserialize, Serialize};
+
+use crate::args::ConfigSource;
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Config {
+    /// Apps are `<app>.<domain>`; the platform itself `api.<domain>` and `git.<domain>`.
+    pub(crate) domain: Hostname,
+    pub(crate) data_dir: PathBuf,
+    pub(crate) roles: BTreeSet<Role>,
+    /// Tells the containers of two installations on one Docker apart.
+    pub(crate) instance: String,
+    /// What to log: `info`, or a filter such as `info,router=debug`.
+    pub(crate) log: String,
+    /// `embedded`, or `etcd://host:port,host:port`.
+    pub(crate) store: StoreChoice,
+    pub(crate) blobs: Blobs,
+    pub(crate) stack: Stack,
+    pub(crate) controller: Controller,
+    pub(crate) builder: Builder,
+    pub(crate) router: Router,
+    pub(crate) node: Node,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Role {
+    Controller,
+    Builder,
+    Scheduler,
+    Router,
+    Node,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub(crate) enum StoreChoice {
+    Embedded,
+    Etcd { endpoints: Vec<String> },
+}
+
+/// Where slugs and build output go.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, tag = "kind", rename_all = "lowercase")]
+pub(crate) enum Blobs {
+    /// In `<data_dir>/blobs`.
+    Local,
+    S3 {
+        bucket: String,
+        region: String,
+        #[serde(default)]
+        endpoint: Option<String>,
+        #[serde(default)]
+        prefix: String,
+        access_key_id: String,
+        #[serde(skip_serializing)]
+        secret_access_key: Secret<String>,
+        #[serde(default)]
+        allow_http: bool,
+    },
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Stack {
+    /// What `STACK` says to buildpacks and apps.
+    pub(crate) name: String,
+    pub(crate) run_image: String,
+    pub(crate) build_image: String,
+    /// The host's CA certificates; builds and dynos get them, so that private CAs work there too.
+    pub(crate) ca_bundle: PathBuf,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Controller {
+    /// Where routers and nodes reach it; port 0 is any free one.
+    pub(crate) listen: SocketAddr,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Builder {
+    /// Where routers reach it.
+    pub(crate) listen: SocketAddr,
+    pub(crate) ssh_listen: SocketAddr,
+    pub(crate) max_concurrent_builds: usize,
+    pub(crate) build_memory_mb: u64,
+    pub(crate) build_cpus: f64,
+    pub(crate) build_pids: u32,
+    pub(crate) build_timeout_secs: u64,
+    pub(crate) build_output_mb: u64,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Router {
+    pub(crate) http: Vec<SocketAddr>,
+    pub(crate) https: Vec<SocketAddr>,
+    /// The ports people use, where they differ from those listened on.
+    pub(crate) public_http_port: Option<u16>,
+    pub(crate) public_https_port: Option<u16>,
+    /// One by default for every core.
+    pub(crate) workers: Option<usize>,
+    pub(crate) http2_cleartext: bool,
+    /// The platform's certificate; made by a local CA in `<data_dir>/tls` when none is given.
+    pub(crate) tls_cert: Option<PathBuf>,
+    pub(crate) tls_key: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Node {
+    /// The host's name; the machine's own when empty.
+    pub(crate) name: String,
+    pub(crate) address: IpAddr,
+    pub(crate) zone: Option<String>,
+    pub(crate) tags: BTreeMap<String, String>,
+    /// Memory dynos may reserve; by default what the machine has, less 1 GiB.
+    pub(crate) memory_mb: Option<u64>,
+    pub(crate) docker_socket: PathBuf,
+    pub(crate) network: String,
+    pub(crate) bridge: String,
+    pub(crate) boot_timeout_secs: u64,
+    pub(crate) slug_cache_mb: u64,
+    /// Networks, besides the platform's own, that no dyno may reach.
+    pub(crate) deny_networks: Vec<String>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            domain: DEFAULT_DOMAIN.clone(),
+            data_dir: "/var/lib/paas".into(),
+            roles: [
+                Role::Controller,
+                Role::Builder,
+                Role::Scheduler,
+                Role::Router,
+                Role::Node,
+            ]
+            .into(),
+            instance: "paas".to_owned(),
+            log: "info".to_owned(),
+            store: StoreChoice::Embedded,
+            blobs: Blobs::Local,
+            stack: Stack::default(),
+            controller: Controller::default(),
+            builder: Builder::default(),
+            router: Router::default(),
+            node: Node::default(),
+        }
+    }
+}
+
+static DEFAULT_DOMAIN: std::sync::LazyLock<Hostname> = std::sync::LazyLock::new(|| {
+    #[expect(clippy::expect_used, reason = "a constant")]
+    "paas.localhost".parse().expect("is a host name")
+});
+
+impl Default for Stack {
+    fn default() -> Self {
+        Self {
+            name: "heroku-24".to_owned(),
+            run_image: "paas/stack:24".to_owned(),
+            build_image: "paas/stack:24-build".to_owned(),
+            ca_bundle: "/etc/ssl/certs/ca-certificates.crt".into(),
+        }
+    }
+}
+
+impl Default for Controller {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+        }
+    }
+}
+
+impl Default for Builder {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            ssh_listen: SocketAddr::from(([0, 0, 0, 0], 2222)),
+            max_concurrent_builds: 2,
+            build_memory_mb: 2048,
+            build_cpus: 2.0,
+            build_pids: 1024,
+            build_timeout_secs: 900,
+            build_output_mb: 32,
+        }
+    }
+}
+
+impl Default for Router {
+    fn default() -> Self {
+        Self {
+            http: vec![SocketAddr::from(([0, 0, 0, 0], 80))],
+            https: vec![SocketAddr::from(([0, 0, 0, 0], 443))],
+            public_http_port: None,
+            public_https_port: None,
+            workers: None,
+            http2_cleartext: false,
+            tls_cert: None,
+            tls_key: None,
+        }
+    }
+}
+
+impl Default for Node {
+    fn default() -> Self {
+        Self {
+            name: String::new(),
+            address: IpAddr::from([127, 0, 0, 1]),
+            zone: None,
+            tags: BTreeMap::new(),
+            memory_mb: None,
+            docker_socket: "/var/run/docker.sock".into(),
+            network: "paas".to_owned(),
+            bridge: "paas0".to_owned(),
+            boot_timeout_secs: 60,
+            slug_cache_mb: 20 * 1024,
+            deny_networks: Vec::new(),
+        }
+    }
+}
+
+impl TryFrom<String> for StoreChoice {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        if text == "embedded" {
+            return Ok(Self::Embedded);
+        }
+        let Some(hosts) = text
+            .strip_prefix("etcd://")
+            .filter(|hosts| !hosts.is_empty())
+        else {
+            return Err(format!(
+                "store is {text:?}; it must be \"embedded\" or \"etcd://host:port,host:port\""
+            ));
+        };
+        Ok(Self::Etcd {
+            endpoints: hosts
+                .split(',')
+                .map(|host| format!("http://{host}"))
+                .collect(),
+        })
+    }
+}
+
+impl From<StoreChoice> for String {
+    fn from(choice: StoreChoice) -> String {
+        match choice {
+            StoreChoice::Embedded => "embedded".to_owned(),
+            StoreChoice::Etcd { endpoints } => {
+                let hosts: Vec<_> = endpoints
+                    .iter()
+                    .map(|e| e.trim_start_matches("http://"))
+                    .collect();
+                format!("etcd://{}", hosts.join(","))
+            }
+        }
+    }
+}
+
+/// Reads the file; a missing one at the default place means all defaults.
+pub(crate) fn load(source: &ConfigSource) -> anyhow::Result<Config> {
+    let default_place = source.config == Path::new("/etc/paas/paasd.toml");
+    let config = match fs_err::read_to_string(&source.config) {
+        Ok(text) => toml::from_str(&text)
+            .with_context(|| format!("{} is not a valid configuration", source.config.display()))?,
+        Err(error) if default_place && error.kind() == std::io::ErrorKind::NotFound => {
+            Config::default()
+        }
+        Err(error) => {
+            return Err(error)
+                .context("could not read the configuration; name the file with --config");
+        }
+    };
+    config.check()?;
+    Ok(config)
+}
+
+impl Config {
+    pub(crate) fn has(&self, role: Role) -> bool {
+        self.roles.contains(&role)
+    }
+
+    pub(crate) fn to_toml(&self) -> anyhow::Result<String> {
+        toml::to_string_pretty(self).context("could not print the configuration")
+    }
+
+    pub(crate) fn http_port(&self) -> u16 {
+        self.router
+            .public_http_port
+            .or_else(|| self.router.http.first().map(SocketAddr::port))
+            .unwrap_or(80)
+    }
+
+    pub(crate) fn https_port(&self) -> u16 {
+        self.router
+            .public_https_port
+            .or_else(|| self.router.https.first().map(SocketAddr::port))
+            .unwrap_or(443)
+    }
+
+    pub(crate) fn doctor_subject(
+        &self,
+        running: bool,
+    ) -> anyhow::Result<provisioning::doctor::Subject> {
+        let listens = self
+            .router
+            .http
+            .iter()
+            .chain(&self.router.https)
+            .chain([&self.builder.ssh_listen]);
+        Ok(provisioning::doctor::Subject {
+            domain: self.domain.clone(),
+            data_dir: self.data_dir.clone(),
+            docker_socket: self.node.docker_socket.clone(),
+            ports: listens.map(SocketAddr::port).collect(),
+            running,
+        })
+    }
+
+    fn check(&self) -> anyhow::Result<()> {
+        if self.roles.is_empty() {
+            bail!(
+                "roles is empty; name at least one of controller, builder, scheduler, router, node"
+            );
+        }
+        if self.router.tls_cert.is_some() != self.router.tls_key.is_some() {
+            bail!("router.tls_cert and router.tls_key go together: give both or neither");
+        }
+        if self.data_dir.is_relative() {
+            bail!(
+                "data_dir is {}; it must be an absolute path",
+                self.data_dir.display()
+            );
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_effective_configuration_reads_back_as_itself() {
+        let text = Config::default().to_toml().unwrap();
+        let again: Config = toml::from_str(&text).unwrap();
+        assert_eq!(again.to_toml().unwrap(), text);
+    }
+
+    #[test]
+    fn a_misspelt_setting_is_refused() {
+        let error = toml::from_str::<Config>("domian = \"a.b\"").unwrap_err();
+        assert!(error.to_string().contains("domian"), "{error}");
+    }
+
+    #[test]
+    fn stores_are_named_in_one_word() {
+        let etcd = StoreChoice::try_from("etcd://a:1,b:2".to_owned()).unwrap();
+        assert_eq!(String::from(etcd), "etcd://a:1,b:2");
+        assert!(StoreChoice::try_from("sqlite".to_owned()).is_err());
+    }
+}

@@ -1,0 +1,5 @@
+//! The product, told as its users live it.
+
+mod stories {
+    mod deploy;
+}
