@@ -31,9 +31,9 @@ pub struct Subject {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Verdict {
     Fine,
-    Warning,
+    Warn,
     /// The platform does not work like this.
-    Failure,
+    Fail,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,7 +59,7 @@ impl Finding {
     pub fn warning(name: &'static str, seen: impl Into<String>, remedy: impl Into<String>) -> Self {
         Self {
             name,
-            verdict: Verdict::Warning,
+            verdict: Verdict::Warn,
             seen: seen.into(),
             remedy: remedy.into(),
         }
@@ -67,7 +67,7 @@ impl Finding {
 
     pub fn failure(name: &'static str, seen: impl Into<String>, remedy: impl Into<String>) -> Self {
         Self {
-            verdict: Verdict::Failure,
+            verdict: Verdict::Fail,
             ..Self::warning(name, seen, remedy)
         }
     }

@@ -1,6 +1,8 @@
 //! Integration tests of the provisioning crate, in one binary.
 
+#[cfg(test)]
 mod it {
     mod doctor;
     mod local_ca;
+    mod scripts;
 }

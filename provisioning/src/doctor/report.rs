@@ -10,8 +10,8 @@ pub fn report(findings: &[Finding]) -> String {
     for finding in findings {
         let mark = match finding.verdict {
             Verdict::Fine => "ok",
-            Verdict::Warning => "warning",
-            Verdict::Failure => "FAILED",
+            Verdict::Warn => "warning",
+            Verdict::Fail => "FAILED",
         };
         // Writing to a String cannot fail.
         let _ = writeln!(text, "{mark:<8} {:<9} {}", finding.name, finding.seen);
@@ -22,12 +22,12 @@ pub fn report(findings: &[Finding]) -> String {
     let count = |verdict| findings.iter().filter(|f| f.verdict == verdict).count();
     let _ = match worst(findings) {
         Verdict::Fine => writeln!(text, "This host is fit for the platform."),
-        Verdict::Warning => writeln!(
+        Verdict::Warn => writeln!(
             text,
             "This host is fit for the platform; {} to look at.",
-            things(count(Verdict::Warning))
+            things(count(Verdict::Warn))
         ),
-        Verdict::Failure => writeln!(text, "{} to put right.", things(count(Verdict::Failure))),
+        Verdict::Fail => writeln!(text, "{} to put right.", things(count(Verdict::Fail))),
     };
     text
 }

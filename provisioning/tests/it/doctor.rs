@@ -93,7 +93,7 @@ fn a_name_that_does_not_resolve_is_worth_a_warning_only() {
         ..healthy()
     };
     let names = finding(&facts, "names");
-    assert_eq!(names.verdict, Verdict::Warning);
+    assert_eq!(names.verdict, Verdict::Warn);
     assert!(
         names.remedy.contains("libnss-myhostname"),
         "{}",
@@ -122,8 +122,8 @@ fn little_disk_warns_before_it_fails() {
         finding(&facts, "disk").verdict
     };
     assert_eq!(verdict_at(20), Verdict::Fine);
-    assert_eq!(verdict_at(5), Verdict::Warning);
-    assert_eq!(verdict_at(1), Verdict::Failure);
+    assert_eq!(verdict_at(5), Verdict::Warn);
+    assert_eq!(verdict_at(1), Verdict::Fail);
 }
 
 #[test]
@@ -141,14 +141,8 @@ fn a_running_platform_must_hold_its_ports() {
         Verdict::Fine,
         "the platform itself listens there"
     );
-    assert_eq!(
-        worst(&diagnose(&running, &healthy(), now())),
-        Verdict::Failure
-    );
-    assert_eq!(
-        worst(&diagnose(&subject(), &taken, now())),
-        Verdict::Failure
-    );
+    assert_eq!(worst(&diagnose(&running, &healthy(), now())), Verdict::Fail);
+    assert_eq!(worst(&diagnose(&subject(), &taken, now())), Verdict::Fail);
 }
 
 #[test]

@@ -1,0 +1,94 @@
+# shellcheck shell=bash
+# The API: that it answers, and that the caller's `paas` is logged in to it. Needs steps.sh, settings.sh, daemon.sh,
+# user.sh.
+# shellcheck disable=SC2154 # setting comes from who sources this
+
+api_url() { platform_url https "api.${setting[domain]}"; }
+
+# Unless the configuration names a certificate from elsewhere.
+local_ca_file() { echo "${setting[data-dir]}/tls/ca.pem"; }
+has_local_ca() { [[ -e $(local_ca_file) ]]; }
+
+# The authority's certificate, readable to all: clients need it, and the data directory is closed to them.
+public_ca_file() { echo "${setting[prefix]}/share/paas/${setting[name]}-ca.pem"; }
+
+# Also says how to log in.
+publish_ca() {
+  login_options=(--api "$(api_url)")
+  if ! has_local_ca; then return; fi
+  login_options+=(--ca-file "$(public_ca_file)")
+  mkdir -p "$(dirname "$(public_ca_file)")"
+  write_if_changed "$(public_ca_file)" 644 <"$(local_ca_file)" || true
+}
+
+first_account_file() { echo "${setting[data-dir]}/first-account.json"; }
+
+first_account() { # field
+  sed -n "s/.*\"$1\"[[:space:]]*:[[:space:]]*\"\([^\"]*\)\".*/\1/p" "$(first_account_file)" 2>/dev/null | head -n 1
+}
+
+# Where on this host the platform listens.
+listen_address() {
+  case ${setting[listen]} in
+    0.0.0.0) echo 127.0.0.1 ;;
+    '[::]') echo 127.0.0.1 ;;
+    *) echo "${setting[listen]}" ;;
+  esac
+}
+
+# curl_platform SCHEME HOST PATH OPTION...: through the router, whatever the names resolve to.
+curl_platform() {
+  local scheme=$1 host=$2 path=$3 trust=()
+  shift 3
+  if has_local_ca; then trust=(--cacert "$(local_ca_file)"); fi
+  curl --silent --show-error --max-time 20 --noproxy '*' "${trust[@]}" \
+    --connect-to "$host::$(listen_address):" "$@" "$(platform_url "$scheme" "$host")$path"
+}
+
+status_of() { # scheme host path option...
+  curl_platform "$@" --output /dev/null --write-out '%{http_code}' 2>/dev/null || true
+}
+
+# Any answer that the controller itself gave: 200 with a token, 401 without a good one.
+api_answers() {
+  [[ $(status_of https "api.${setting[domain]}" /account --header 'Accept: application/vnd.heroku+json; version=3' \
+    --header @<(printf 'Authorization: Bearer %s\n' "$(first_account token)")) =~ ^(200|401)$ ]]
+}
+
+wait_for_api() {
+  local deadline=$((SECONDS + 90))
+  until api_answers; do
+    if [[ -z $(daemon_pid) ]]; then
+      daemon_last_lines
+      echo "paasd has ended"
+      return 1
+    fi
+    if ((SECONDS >= deadline)); then
+      daemon_last_lines
+      echo "$(api_url) does not answer after 90 s"
+      return 1
+    fi
+    sleep 0.2
+  done
+}
+
+# A second installation must not take the place of the first one's login.
+choose_session() {
+  if [[ ${setting[name]} != paas && -z ${PAAS_CONFIG:-} ]]; then
+    export PAAS_CONFIG
+    PAAS_CONFIG=$(caller_home)/.config/paas/${setting[name]}.toml
+  fi
+}
+
+paas() { as_caller "${setting[prefix]}/bin/paas" "$@"; }
+
+logged_in() { PAAS_API_URL=$(api_url) paas whoami >/dev/null 2>&1; }
+
+log_in() {
+  local arguments=("${login_options[@]}" --token-stdin) host=git.${setting[domain]} other
+  if [[ $host == *.localhost ]]; then host=localhost; fi
+  if [[ ${setting[ssh-port]} != 2222 ]]; then arguments+=(--ssh-host "$host:${setting[ssh-port]}"); fi
+  other=$(paas auth:token --json 2>/dev/null | sed -n 's/.*"api"[[:space:]]*:[[:space:]]*"\([^"]*\)".*/\1/p')
+  if [[ -n $other && ${other%/} != "$(api_url)" ]]; then warn "the login at $other gives way to that of $(api_url)"; fi
+  first_account token | paas login "${arguments[@]}"
+}

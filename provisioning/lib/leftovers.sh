@@ -1,0 +1,78 @@
+# shellcheck shell=bash
+# What an installation leaves on the host, found by its label or its name; nothing of another's. Needs steps.sh,
+# settings.sh, daemon.sh, account.sh.
+# shellcheck disable=SC2154 # setting comes from who sources this
+
+# A dyno's time to end after SIGTERM, as the platform gives it.
+dyno_grace=30
+
+stop_containers() { # installation
+  local containers
+  mapfile -t containers < <(docker ps --all --quiet --filter "label=paas.instance=$1")
+  if ((${#containers[@]} == 0)); then return; fi
+  run_step "Stopping ${#containers[@]} dynos and builds" "see: docker ps --filter label=paas.instance=$1" \
+    stop_and_remove "${containers[@]}"
+}
+
+stop_and_remove() { # container...
+  docker stop --time "$dyno_grace" "$@" >/dev/null
+  docker rm --force --volumes "$@" >/dev/null
+}
+
+remove_from_docker() { # installation
+  local kind found
+  for kind in network volume; do
+    mapfile -t found < <(docker "$kind" ls --quiet --filter "label=paas.instance=$1")
+    if ((${#found[@]})); then
+      docker "$kind" rm "${found[@]}" >/dev/null || warn "a $kind is in use by others and stays: ${found[*]}"
+    fi
+  done
+}
+
+log_out() {
+  choose_session
+  if logged_in; then
+    PAAS_API_URL=$(api_url) paas logout >/dev/null 2>&1 || warn "the login of $(api_url) stays: paas logout"
+  fi
+}
+
+remove_unit() {
+  local unit_file
+  unit_file=/etc/systemd/system/$(daemon_unit)
+  if [[ ! -e $unit_file ]]; then return; fi
+  systemctl disable "$(daemon_unit)" >/dev/null 2>&1 || true
+  rm -f "$unit_file"
+  systemctl daemon-reload || true
+}
+
+# Only a directory that `up` made its mark in is taken for data.
+remove_data() { # directory
+  local mounted
+  if [[ ! -e $1/provisioning/settings ]]; then
+    say "No data to remove in $1"
+    return
+  fi
+  # Deepest first. What is still mounted would be emptied with the rest.
+  mapfile -t mounted < <(awk -v under="$1/" 'index($2, under) == 1 { print $2 }' /proc/mounts | sort -r)
+  if ((${#mounted[@]})); then
+    umount "${mounted[@]}" || fail "something is still mounted below $1" "end what uses it (fuser -vm), then run this again"
+  fi
+  rm -f "$(public_ca_file)"
+  rm -rf -- "$1"
+  say "Removed $1"
+}
+
+# The node's two chains and the rules that lead into them, named after its bridge.
+remove_firewall_rules() {
+  local bridge hook chain
+  bridge=$(bridge_name)
+  if ! command -v iptables >/dev/null; then return; fi
+  while read -r hook chain; do
+    if ! iptables --wait 10 -nL "$chain" >/dev/null 2>&1; then continue; fi
+    while iptables --wait 10 -D "$hook" -i "$bridge" -j "$chain" 2>/dev/null; do :; done
+    iptables --wait 10 -F "$chain"
+    iptables --wait 10 -X "$chain"
+    say "Removed the firewall chain $chain"
+  done <<<"INPUT PAAS-IN-$bridge
+DOCKER-USER PAAS-FWD-$bridge"
+}
