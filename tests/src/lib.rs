@@ -7,6 +7,7 @@
 pub mod command;
 pub mod eventually;
 pub mod load;
+pub mod outside;
 pub mod platform;
 pub mod project;
 pub mod web;

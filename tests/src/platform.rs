@@ -303,8 +303,6 @@ impl Drop for Platform {
         for child in [&mut self.server, &mut self.etcd].into_iter().flatten() {
             let _ = child.start_kill();
         }
-        let clean = binary("paasd");
-        let _ = clean;
         remove_from_docker(&self.instance);
     }
 }
