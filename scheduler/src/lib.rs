@@ -3,6 +3,7 @@
 //! Two halves that meet only in the store: the scheduler proper (a pure [`plan`] and the [`reconcile`] loop of its
 //! elected leader) writes what should be; the node [`agent`] makes it so on its own host and writes what is.
 
+pub mod agent;
 pub mod plan;
 pub mod reconcile;
 pub mod snapshot;

@@ -5,6 +5,7 @@
 
 mod container;
 mod engine;
+mod pack;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -22,6 +23,8 @@ use crate::{
     StdStream,
 };
 use container::Container;
+
+pub use pack::{PackedFile, pack_slug};
 
 /// What a container does once it is started.
 #[derive(Debug, Clone, Default)]

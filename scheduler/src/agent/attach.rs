@@ -1,0 +1,235 @@
+//! The dyno's end of `paas run`: the container's streams on one side, a WebSocket to a controller on the other.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use controller_api::attach::{Control, MAX_FRAME_BYTES, Stream, read_frame};
+use futures::stream::FuturesUnordered;
+use futures::{SinkExt as _, StreamExt as _};
+use model::dyno::Attach;
+use model::{Secret, ServiceRole};
+use runtime::{Attached, ContainerId, OutputStream, Runtime, Signal, StdStream};
+use store::{Store, key};
+use tokio::io::{AsyncWrite, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
+use tokio_tungstenite::tungstenite::http::HeaderValue;
+use tokio_tungstenite::tungstenite::{Error as WsError, Message};
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
+use tracing::{debug, info};
+
+use super::launch::terminal_size;
+
+type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
+
+/// Often enough that nothing on the way takes a silent shell for a dead one.
+const PING_EVERY: Duration = Duration::from_secs(20);
+const RETRY_AFTER: Duration = Duration::from_millis(200);
+/// End of input, as a terminal's user types it.
+const EOT: &[u8] = &[4];
+
+/// A connection with the user at its other end, and the first thing that came over it.
+pub(crate) struct Met {
+    socket: Socket,
+    first: Message,
+}
+
+/// Meets the user at whichever controller they went to. The caller sets the deadline.
+pub(crate) async fn meet(store: &Arc<dyn Store>, token: &Secret<String>, attach: &Attach) -> Met {
+    loop {
+        let mut dials: FuturesUnordered<_> =
+            controllers(store).await.into_iter().map(|addr| wait_at(addr, token, attach)).collect();
+        while let Some(dialled) = dials.next().await {
+            match dialled {
+                Ok(met) => return met,
+                Err(error) => debug!(error = &error as &dyn std::error::Error, "Nobody to attach to there"),
+            }
+        }
+        drop(dials);
+        tokio::time::sleep(RETRY_AFTER).await;
+    }
+}
+
+/// A controller is silent until both ends are there, and pings both at once when they are.
+async fn wait_at(addr: SocketAddr, token: &Secret<String>, attach: &Attach) -> Result<Met, WsError> {
+    let mut socket = dial(addr, token, attach).await?;
+    match socket.next().await {
+        Some(Ok(Message::Close(_))) | None => Err(WsError::ConnectionClosed),
+        Some(Ok(Message::Text(text))) if matches!(Control::from_text(&text), Some(Control::Error(_))) => {
+            Err(WsError::ConnectionClosed)
+        }
+        Some(Ok(first)) => Ok(Met { socket, first }),
+        Some(Err(error)) => Err(error),
+    }
+}
+
+async fn controllers(store: &Arc<dyn Store>) -> Vec<SocketAddr> {
+    match key::ALIVE_SERVICES.list(&**store, &key::alive_services_of(ServiceRole::Controller)).await {
+        Ok(found) => found.into_iter().map(|service| service.value.addr).collect(),
+        Err(error) => {
+            info!(error = &error as &dyn std::error::Error, "Could not look for a controller; will retry");
+            Vec::new()
+        }
+    }
+}
+
+async fn dial(addr: SocketAddr, token: &Secret<String>, attach: &Attach) -> Result<Socket, WsError> {
+    let url = format!("ws://{addr}/internal/attach/{}", attach.secret.expose());
+    let mut request = url.into_client_request()?;
+    let bearer = HeaderValue::try_from(format!("Bearer {}", token.expose()))
+        .map_err(|error| WsError::HttpFormat(error.into()))?;
+    request.headers_mut().insert("authorization", bearer);
+    let (socket, _) = tokio_tungstenite::connect_async(request).await?;
+    Ok(socket)
+}
+
+/// Tells the user why there will be nothing.
+pub(crate) async fn refuse(mut met: Met, message: String) {
+    let _ = met.socket.send(Message::text(Control::Error(message).to_text())).await;
+    let _ = met.socket.close(None).await;
+}
+
+/// How a session ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum End {
+    /// The process ended, and the other end knows how.
+    Exited,
+    /// The other end went away.
+    Disconnected,
+}
+
+/// A session between a started container and its user.
+pub(crate) struct Session {
+    pub runtime: Arc<dyn Runtime>,
+    pub container: ContainerId,
+    pub met: Met,
+    pub streams: Attached,
+    pub tty: bool,
+}
+
+impl Session {
+    /// Carries bytes both ways until one side ends.
+    pub(crate) async fn pump(self) -> End {
+        let Self { runtime, container, met, streams, tty } = self;
+        let (mut sink, source) = met.socket.split();
+        let mut source = futures::stream::iter([Ok(met.first)]).chain(source);
+        let mut inward = Inward {
+            runtime: Arc::clone(&runtime),
+            container: container.clone(),
+            tty,
+            input: Some(streams.input),
+        };
+        let to_dyno = async {
+            while let Some(Ok(message)) = source.next().await {
+                match message {
+                    Message::Binary(frame) => inward.frame(&frame).await,
+                    Message::Text(text) => inward.control(&text).await,
+                    Message::Close(_) => return,
+                    Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => {}
+                }
+            }
+        };
+        let mut output = streams.output;
+        let to_user = async {
+            let whole = send_output(&mut output, &mut sink).await;
+            if !whole {
+                return End::Disconnected;
+            }
+            let last = match runtime.wait(&container).await {
+                Ok(exit) => Control::Exit { status: exit.status },
+                Err(error) => Control::Error(error.to_string()),
+            };
+            let sent = sink.send(Message::text(last.to_text())).await;
+            let _ = sink.close().await;
+            if sent.is_ok() { End::Exited } else { End::Disconnected }
+        };
+        tokio::pin!(to_dyno, to_user);
+        tokio::select! {
+            end = &mut to_user => end,
+            () = &mut to_dyno => End::Disconnected,
+        }
+    }
+}
+
+/// Whether all of it got out.
+async fn send_output(
+    output: &mut OutputStream,
+    sink: &mut (impl futures::Sink<Message, Error = WsError> + Unpin),
+) -> bool {
+    let mut ping = tokio::time::interval(PING_EVERY);
+    loop {
+        let chunk = tokio::select! {
+            chunk = output.next() => chunk,
+            _ = ping.tick() => {
+                if sink.send(Message::Ping(Default::default())).await.is_err() {
+                    return false;
+                }
+                continue;
+            }
+        };
+        let Some(Ok(chunk)) = chunk else { return true };
+        let stream = match chunk.stream {
+            StdStream::Stdout => Stream::Stdout,
+            StdStream::Stderr => Stream::Stderr,
+        };
+        for part in chunk.bytes.chunks(MAX_FRAME_BYTES - 1) {
+            if sink.send(Message::binary(stream.frame(part))).await.is_err() {
+                return false;
+            }
+        }
+    }
+}
+
+/// What comes from the user.
+struct Inward {
+    runtime: Arc<dyn Runtime>,
+    container: ContainerId,
+    tty: bool,
+    input: Option<std::pin::Pin<Box<dyn AsyncWrite + Send>>>,
+}
+
+impl Inward {
+    async fn frame(&mut self, frame: &[u8]) {
+        if let Some((Stream::Stdin, data)) = read_frame(frame) {
+            self.write(data).await;
+        }
+    }
+
+    async fn control(&mut self, text: &str) {
+        let done = match Control::from_text(text) {
+            Some(Control::Resize { columns, lines }) if self.tty => {
+                self.runtime.resize(&self.container, terminal_size(columns, lines)).await
+            }
+            Some(Control::Signal(name)) => match name.parse::<Signal>() {
+                Ok(signal) => self.runtime.signal_all(&self.container, signal).await,
+                Err(_) => Ok(()),
+            },
+            Some(Control::Eof(_)) => {
+                self.end_input().await;
+                Ok(())
+            }
+            _ => Ok(()),
+        };
+        if let Err(error) = done {
+            debug!(error = &error as &dyn std::error::Error, "Could not do what an attached user asked");
+        }
+    }
+
+    async fn end_input(&mut self) {
+        if self.tty {
+            self.write(EOT).await;
+        } else if let Some(mut input) = self.input.take() {
+            let _ = input.shutdown().await;
+        }
+    }
+
+    /// A process that has closed its input wants no more of it.
+    async fn write(&mut self, data: &[u8]) {
+        if let Some(input) = &mut self.input
+            && (input.write_all(data).await.is_err() || input.flush().await.is_err())
+        {
+            self.input = None;
+        }
+    }
+}
