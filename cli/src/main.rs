@@ -1,1 +1,51 @@
-fn main() {}
+//! `paas`: Heroku's verbs for a platform of your own. It knows the Platform API, git and the terminal, and nothing of
+//! how the platform works inside.
+
+mod args;
+mod attach;
+mod context;
+mod failure;
+mod follow;
+mod git;
+mod help;
+mod output;
+mod plugin;
+mod session;
+mod terminal;
+mod verbs;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use crate::args::{Cli, Verb};
+use crate::context::Context;
+use crate::failure::Verdict;
+use crate::output::Output;
+
+fn main() -> ExitCode {
+    let output = Output::detect();
+    let outcome = match Cli::try_parse() {
+        Ok(Cli { help: true, .. } | Cli { verb: None, .. }) => {
+            help::overview(&output).map(|()| ExitCode::SUCCESS)
+        }
+        Ok(Cli {
+            verb: Some(Verb::Unknown(words)),
+            ..
+        }) => plugin::run(&words),
+        Ok(Cli {
+            verb: Some(verb), ..
+        }) => verbs::run(verb, &Context::new(output)),
+        Err(error) => return help::not_understood(&output, &error),
+    };
+    match outcome {
+        Ok(code) => code,
+        Err(error) => match Verdict::of(&error) {
+            Some(verdict) => {
+                output.error(&verdict.text);
+                ExitCode::from(verdict.code)
+            }
+            None => ExitCode::SUCCESS,
+        },
+    }
+}

@@ -1,0 +1,417 @@
+//! What people type: every verb with its options, as clap reads it. Nothing is looked up here.
+//!
+//! Verbs have Heroku's names; the short form (`create`) is an alias of the long one (`apps:create`).
+
+mod apps;
+mod auth;
+mod dynos;
+mod settings;
+
+use std::ffi::OsString;
+
+use clap::{Args, Parser, Subcommand};
+
+pub(crate) use apps::{
+    AppsArgs, CreateArgs, DestroyArgs, GitRemoteArgs, InfoArgs, OpenArgs, RenameArgs,
+};
+pub(crate) use auth::{GitCredentialsArgs, LoginArgs, TokenArgs};
+pub(crate) use dynos::{
+    LogsArgs, OneOffArgs, PsArgs, RestartArgs, RunArgs, RunDetachedArgs, ScaleArgs, StopArgs,
+};
+pub(crate) use settings::{
+    AccessArgs, BuildArgs, BuildpackAddArgs, BuildpackRemoveArgs, ConfigArgs, ConfigGetArgs,
+    ConfigSetArgs, ConfigUnsetArgs, DomainArgs, KeyAddArgs, KeyRemoveArgs, ReleaseArgs,
+    ReleasesArgs, RollbackArgs,
+};
+
+#[derive(Debug, Parser)]
+#[command(
+    name = "paas",
+    version,
+    disable_help_flag = true,
+    disable_help_subcommand = true,
+    infer_long_args = true
+)]
+pub(crate) struct Cli {
+    /// Show all commands
+    #[arg(short, long)]
+    pub(crate) help: bool,
+    #[command(subcommand)]
+    pub(crate) verb: Option<Verb>,
+}
+
+/// Which app a verb is about: named, or found from the directory.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct AppArgs {
+    /// App to act on [default: the app of this directory's git remote]
+    #[arg(short, long, env = "PAAS_APP", hide_env_values = true)]
+    pub(crate) app: Option<String>,
+    /// Git remote of the app to act on, where there are several
+    #[arg(short, long)]
+    pub(crate) remote: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AppOnly {
+    #[command(flatten)]
+    pub(crate) app: AppArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AppJson {
+    #[command(flatten)]
+    pub(crate) app: AppArgs,
+    #[command(flatten)]
+    pub(crate) json: JsonArgs,
+}
+
+#[derive(Debug, Clone, Copy, Args)]
+pub(crate) struct JsonArgs {
+    /// Print JSON, for scripts
+    #[arg(short, long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Clone, Copy, Args)]
+pub(crate) struct WaitArgs {
+    /// Return at once; do not follow until the dyno change is done
+    #[arg(long)]
+    pub(crate) no_wait: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct HelpArgs {
+    /// Command or topic, such as config or ps:scale
+    pub(crate) topic: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    /// Log in to a platform
+    #[command(name = "login", visible_alias = "auth:login", after_help = auth::LOGIN_EXAMPLES)]
+    Login(LoginArgs),
+    /// Log out, and forget the token
+    #[command(
+        name = "logout",
+        visible_alias = "auth:logout",
+        after_help = "Example:\n  $ paas logout"
+    )]
+    Logout,
+    /// Show who is logged in
+    #[command(
+        name = "whoami",
+        visible_alias = "auth:whoami",
+        after_help = "Example:\n  $ paas whoami\n  you@example.com"
+    )]
+    Whoami(JsonArgs),
+    /// Print the API token in use
+    #[command(
+        name = "auth:token",
+        after_help = "Example:\n  $ curl -H \"Authorization: Bearer $(paas auth:token)\" https://api.example.com/account"
+    )]
+    Token(TokenArgs),
+
+    /// List your apps
+    #[command(
+        name = "apps",
+        visible_alias = "list",
+        alias = "apps:list",
+        after_help = "Examples:\n  $ paas apps\n  $ paas apps --json | jq -r '.[].name'"
+    )]
+    Apps(AppsArgs),
+    /// Create an app, and the git remote to push it to
+    #[command(name = "apps:create", visible_alias = "create", after_help = apps::CREATE_EXAMPLES)]
+    Create(CreateArgs),
+    /// Show an app's details
+    #[command(
+        name = "apps:info",
+        visible_alias = "info",
+        after_help = "Examples:\n  $ paas info\n  $ paas info -a myapp --json | jq -r .web_url"
+    )]
+    Info(InfoArgs),
+    /// Rename an app
+    #[command(
+        name = "apps:rename",
+        visible_alias = "rename",
+        after_help = "Example:\n  $ paas rename new-name --app old-name"
+    )]
+    Rename(RenameArgs),
+    /// Destroy an app and everything of it, for good
+    #[command(
+        name = "apps:destroy",
+        visible_alias = "destroy",
+        alias = "apps:delete",
+        after_help = "Examples:\n  $ paas destroy -a myapp\n  $ paas destroy -a myapp --confirm myapp"
+    )]
+    Destroy(DestroyArgs),
+    /// Open an app in the browser
+    #[command(
+        name = "apps:open",
+        visible_alias = "open",
+        after_help = "Examples:\n  $ paas open\n  $ paas open /login -a myapp"
+    )]
+    Open(OpenArgs),
+
+    /// Show an app's config vars
+    #[command(
+        name = "config",
+        after_help = "Examples:\n  $ paas config\n  $ paas config --shell > .env\n  $ paas config --json"
+    )]
+    Config(ConfigArgs),
+    /// Print the value of a config var
+    #[command(
+        name = "config:get",
+        after_help = "Example:\n  $ paas config:get DATABASE_URL"
+    )]
+    ConfigGet(ConfigGetArgs),
+    /// Set config vars; this makes a release and replaces the dynos
+    #[command(
+        name = "config:set",
+        alias = "config:add",
+        after_help = "Examples:\n  $ paas config:set RAILS_ENV=staging\n  $ paas config:set RAILS_ENV=staging WORKERS=3 --no-wait"
+    )]
+    ConfigSet(ConfigSetArgs),
+    /// Unset config vars; this makes a release and replaces the dynos
+    #[command(
+        name = "config:unset",
+        alias = "config:remove",
+        after_help = "Example:\n  $ paas config:unset RAILS_ENV WORKERS"
+    )]
+    ConfigUnset(ConfigUnsetArgs),
+
+    /// List an app's dynos
+    #[command(
+        name = "ps",
+        visible_alias = "dyno",
+        alias = "ps:list",
+        after_help = "Examples:\n  $ paas ps\n  $ paas ps web --json"
+    )]
+    Ps(PsArgs),
+    /// Show or set how many dynos of each process type run, and their size
+    #[command(name = "ps:scale", visible_alias = "scale", alias = "dyno:scale", after_help = dynos::SCALE_EXAMPLES)]
+    Scale(ScaleArgs),
+    /// Restart dynos, without losing a request
+    #[command(
+        name = "ps:restart",
+        visible_alias = "restart",
+        alias = "dyno:restart",
+        after_help = "Examples:\n  $ paas restart\n  $ paas restart web\n  $ paas restart web.1"
+    )]
+    Restart(RestartArgs),
+    /// Stop a dyno, or all dynos of a process type
+    #[command(name = "ps:stop", visible_alias = "stop", aliases = ["ps:kill", "dyno:stop"], after_help = "Examples:\n  $ paas ps:stop run.1828\n  $ paas ps:stop worker")]
+    Stop(StopArgs),
+
+    /// List an app's releases
+    #[command(
+        name = "releases",
+        after_help = "Examples:\n  $ paas releases\n  $ paas releases -n 50 --json"
+    )]
+    Releases(ReleasesArgs),
+    /// Show a release: who made it, what it changed, why it failed
+    #[command(
+        name = "releases:info",
+        after_help = "Examples:\n  $ paas releases:info\n  $ paas releases:info v12"
+    )]
+    ReleaseInfo(ReleaseArgs),
+    /// Roll back to an earlier release (by default the one before)
+    #[command(
+        name = "releases:rollback",
+        visible_alias = "rollback",
+        after_help = "Examples:\n  $ paas rollback\n  $ paas rollback v12"
+    )]
+    Rollback(RollbackArgs),
+    /// List an app's builds
+    #[command(name = "builds", after_help = "Example:\n  $ paas builds -n 5")]
+    Builds(ReleasesArgs),
+    /// Show what a build printed
+    #[command(
+        name = "builds:output",
+        after_help = "Examples:\n  $ paas builds:output\n  $ paas builds:output 01234567-89ab-cdef-0123-456789abcdef"
+    )]
+    BuildOutput(BuildArgs),
+
+    /// Show an app's log
+    #[command(name = "logs", after_help = dynos::LOGS_EXAMPLES)]
+    Logs(LogsArgs),
+
+    /// Run a command in a one-off dyno, attached to this terminal
+    #[command(name = "run", after_help = dynos::RUN_EXAMPLES)]
+    Run(RunArgs),
+    /// Run a command in a one-off dyno, and leave it running
+    #[command(
+        name = "run:detached",
+        after_help = "Example:\n  $ paas run:detached --size Standard-2X -- python import.py"
+    )]
+    RunDetached(RunDetachedArgs),
+
+    /// List an app's domains
+    #[command(name = "domains", after_help = "Example:\n  $ paas domains")]
+    Domains(AppJson),
+    /// Add a domain to an app
+    #[command(
+        name = "domains:add",
+        after_help = "Examples:\n  $ paas domains:add www.example.com\n  $ paas domains:add '*.example.com'"
+    )]
+    DomainAdd(DomainArgs),
+    /// Remove a domain from an app
+    #[command(
+        name = "domains:remove",
+        after_help = "Example:\n  $ paas domains:remove www.example.com"
+    )]
+    DomainRemove(DomainArgs),
+
+    /// Show whether an app is in maintenance mode
+    #[command(
+        name = "maintenance",
+        after_help = "Example:\n  $ paas maintenance\n  off"
+    )]
+    Maintenance(AppJson),
+    /// Put an app in maintenance mode: visitors see a notice, dynos run on
+    #[command(
+        name = "maintenance:on",
+        after_help = "Example:\n  $ paas maintenance:on"
+    )]
+    MaintenanceOn(AppOnly),
+    /// Take an app out of maintenance mode
+    #[command(
+        name = "maintenance:off",
+        after_help = "Example:\n  $ paas maintenance:off"
+    )]
+    MaintenanceOff(AppOnly),
+
+    /// List an app's buildpacks
+    #[command(name = "buildpacks", after_help = "Example:\n  $ paas buildpacks")]
+    Buildpacks(AppJson),
+    /// Set the buildpack of an app, or the one at a position
+    #[command(
+        name = "buildpacks:set",
+        after_help = "Examples:\n  $ paas buildpacks:set heroku/python\n  $ paas buildpacks:set -i 2 https://git.example.com/pack.git#v3"
+    )]
+    BuildpackSet(BuildpackAddArgs),
+    /// Add a buildpack after the others, or at a position
+    #[command(
+        name = "buildpacks:add",
+        after_help = "Examples:\n  $ paas buildpacks:add heroku/nodejs\n  $ paas buildpacks:add -i 1 heroku/nodejs"
+    )]
+    BuildpackAdd(BuildpackAddArgs),
+    /// Remove a buildpack, by name or position
+    #[command(
+        name = "buildpacks:remove",
+        after_help = "Examples:\n  $ paas buildpacks:remove heroku/nodejs\n  $ paas buildpacks:remove -i 2"
+    )]
+    BuildpackRemove(BuildpackRemoveArgs),
+    /// Remove all buildpacks; the next build detects what it needs
+    #[command(
+        name = "buildpacks:clear",
+        after_help = "Example:\n  $ paas buildpacks:clear"
+    )]
+    BuildpackClear(AppOnly),
+
+    /// List your SSH keys
+    #[command(
+        name = "keys",
+        after_help = "Examples:\n  $ paas keys\n  $ paas keys --json"
+    )]
+    Keys(JsonArgs),
+    /// Add an SSH key, for git over SSH
+    #[command(
+        name = "keys:add",
+        after_help = "Examples:\n  $ paas keys:add\n  $ paas keys:add ~/.ssh/work.pub"
+    )]
+    KeyAdd(KeyAddArgs),
+    /// Remove an SSH key, by its comment, fingerprint or id
+    #[command(
+        name = "keys:remove",
+        after_help = "Example:\n  $ paas keys:remove me@laptop"
+    )]
+    KeyRemove(KeyRemoveArgs),
+
+    /// List who may work on an app
+    #[command(
+        name = "access",
+        visible_alias = "sharing",
+        after_help = "Example:\n  $ paas access"
+    )]
+    Access(AppJson),
+    /// Let someone work on an app
+    #[command(
+        name = "access:add",
+        visible_alias = "sharing:add",
+        after_help = "Example:\n  $ paas access:add friend@example.com"
+    )]
+    AccessAdd(AccessArgs),
+    /// Take someone off an app
+    #[command(
+        name = "access:remove",
+        visible_alias = "sharing:remove",
+        after_help = "Example:\n  $ paas access:remove friend@example.com"
+    )]
+    AccessRemove(AccessArgs),
+
+    /// List the hosts that run dynos (administrators)
+    #[command(
+        name = "nodes",
+        after_help = "Examples:\n  $ paas nodes\n  $ paas nodes --json"
+    )]
+    Nodes(JsonArgs),
+
+    /// Add the git remote of an app to this directory's repository
+    #[command(
+        name = "git:remote",
+        after_help = "Examples:\n  $ paas git:remote -a myapp\n  $ paas git:remote -a myapp-staging -r staging"
+    )]
+    GitRemote(GitRemoteArgs),
+    /// Answer git's questions for credentials (git runs this itself)
+    #[command(
+        name = "git:credentials",
+        after_help = "Git runs this; `paas login` sets it up for the platform's git host only."
+    )]
+    GitCredentials(GitCredentialsArgs),
+
+    /// Show the version
+    #[command(name = "version", after_help = "Example:\n  $ paas version")]
+    Version,
+    /// Show all commands, or one
+    #[command(
+        name = "help",
+        alias = "commands",
+        after_help = "Examples:\n  $ paas help\n  $ paas help config\n  $ paas help ps:scale"
+    )]
+    Help(HelpArgs),
+
+    #[command(external_subcommand)]
+    Unknown(Vec<OsString>),
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_argument_tree_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_verb_says_what_it_does_and_shows_an_example() {
+        for verb in Cli::command().get_subcommands() {
+            let name = verb.get_name();
+            let about = verb
+                .get_about()
+                .map(ToString::to_string)
+                .unwrap_or_default();
+            assert!(
+                !about.is_empty() && about.lines().count() == 1,
+                "{name}: {about:?}"
+            );
+            let examples = verb
+                .get_after_help()
+                .map(ToString::to_string)
+                .unwrap_or_default();
+            assert!(examples.contains("paas "), "{name} has no example");
+        }
+    }
+}

@@ -1,0 +1,57 @@
+//! Options of login and its kin.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::JsonArgs;
+
+pub(super) const LOGIN_EXAMPLES: &str = "\
+Examples:
+  $ paas login --api https://api.example.com
+  $ paas login --api https://api.paas.localhost:8443 --ca-file ca.pem
+  $ paas login --email ci@example.com --password-stdin < password.txt
+  $ paas login --token-stdin < token.txt";
+
+#[derive(Debug, Args)]
+pub(crate) struct LoginArgs {
+    /// Ask for e-mail address and password here in the terminal (this is the default)
+    #[arg(short, long)]
+    pub(crate) interactive: bool,
+    /// E-mail address of the account
+    #[arg(short, long)]
+    pub(crate) email: Option<String>,
+    /// Read the password from standard input
+    #[arg(long, conflicts_with = "token_stdin")]
+    pub(crate) password_stdin: bool,
+    /// Read an API token from standard input, in place of e-mail address and password
+    #[arg(long, conflicts_with = "email")]
+    pub(crate) token_stdin: bool,
+    /// Address of the platform's API
+    #[arg(long, value_name = "URL")]
+    pub(crate) api: Option<String>,
+    /// Certificate authority to trust for the platform, a PEM file; a copy is kept
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ca_file: Option<PathBuf>,
+    /// Host of git over HTTPS, where it is not git.<domain>
+    #[arg(long, value_name = "HOST[:PORT]")]
+    pub(crate) git_host: Option<String>,
+    /// Host of git over SSH, where it is not git.<domain>:2222
+    #[arg(long, value_name = "HOST[:PORT]")]
+    pub(crate) ssh_host: Option<String>,
+    /// Leave the git configuration alone
+    #[arg(long)]
+    pub(crate) no_git: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TokenArgs {
+    #[command(flatten)]
+    pub(crate) json: JsonArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct GitCredentialsArgs {
+    /// get, store or erase, as git says
+    pub(crate) operation: String,
+}

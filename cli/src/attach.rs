@@ -1,0 +1,186 @@
+//! The near end of an attached dyno: a WebSocket to the platform, with this program's standard streams behind it.
+//!
+//! With a terminal, keys and window size go out and the screen comes back. With pipes, bytes pass unchanged.
+
+mod connect;
+mod keyboard;
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use controller_api::attach::{Control, MAX_FRAME_BYTES, Stream, read_frame};
+use futures::stream::SplitStream;
+use futures::{SinkExt as _, StreamExt as _};
+use tokio::io::{AsyncWriteExt as _, Stderr, Stdout};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc;
+use tokio_tungstenite::tungstenite::Message;
+
+use crate::failure::Failure;
+use crate::terminal::{self, Mode};
+
+pub(crate) use connect::{Socket, connect};
+
+/// Often enough that no balancer on the way takes a silent shell for a dead one.
+const PING_EVERY: Duration = Duration::from_secs(20);
+
+/// What the remote command is given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Terminal,
+    Pipes,
+}
+
+/// How it ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum End {
+    /// The command ended with this status.
+    Exited(i64),
+    /// This program was told to stop, by this signal.
+    Signalled(i32),
+}
+
+/// Carries bytes both ways until the command ends.
+pub(crate) async fn pump(socket: Socket, kind: Kind) -> Result<End> {
+    // Restored when this function returns, whichever way.
+    let _mode = match kind {
+        Kind::Terminal => Some(Mode::raw().context("could not put the terminal in raw mode")?),
+        Kind::Pipes => None,
+    };
+    let (mut sink, stream) = socket.split();
+    let (outbox, mut outgoing) = mpsc::channel::<Message>(16);
+    let (give_up, gave_up) = tokio::sync::oneshot::channel();
+    keyboard::read_stdin(outbox.clone(), kind, MAX_FRAME_BYTES - 1, give_up)?;
+
+    let send = async {
+        let mut ping = tokio::time::interval(PING_EVERY);
+        ping.tick().await;
+        loop {
+            let message = tokio::select! {
+                Some(message) = outgoing.recv() => message,
+                _ = ping.tick() => Message::Ping(Default::default()),
+            };
+            if sink.send(message).await.is_err() {
+                // The receiving side sees the same broken connection, and says why.
+                std::future::pending::<()>().await;
+            }
+        }
+    };
+    let end = tokio::select! {
+        end = receive(stream) => end,
+        () = send => unreachable_end(),
+        signal = follow_signals(&outbox, kind) => signal.map(End::Signalled),
+        Ok(()) = gave_up => Ok(End::Signalled(2)),
+    };
+    // A goodbye is good manners; the platform notices the end of the connection too.
+    let _ = tokio::time::timeout(Duration::from_secs(1), sink.close()).await;
+    end
+}
+
+/// The sending side never ends by itself; were it to, the connection is lost.
+fn unreachable_end() -> Result<End> {
+    Err(lost().into())
+}
+
+fn lost() -> Failure {
+    Failure::new("The connection to the dyno was lost before the command ended")
+        .advise("The dyno is ended when nobody is attached. For long work use `paas run:detached`.")
+}
+
+/// What the dyno says goes to our standard output and error, until it says how it ended.
+async fn receive(mut stream: SplitStream<Socket>) -> Result<End> {
+    let (mut stdout, mut stderr) = (tokio::io::stdout(), tokio::io::stderr());
+    loop {
+        match stream.next().await {
+            Some(Ok(Message::Binary(frame))) => {
+                if let Some((stream, data)) = read_frame(&frame) {
+                    write(stream, data, &mut stdout, &mut stderr).await?;
+                }
+            }
+            Some(Ok(Message::Text(text))) => match Control::from_text(text.as_str()) {
+                Some(Control::Exit { status }) => return Ok(End::Exited(status)),
+                Some(Control::Error(reason)) => return Err(Failure::new(reason).into()),
+                _ => {}
+            },
+            Some(Ok(Message::Close(_))) | None => return Err(lost().into()),
+            Some(Ok(_)) => {}
+            Some(Err(error)) => return Err(anyhow::Error::new(error).context(lost())),
+        }
+    }
+}
+
+async fn write(
+    stream: Stream,
+    data: &[u8],
+    stdout: &mut Stdout,
+    stderr: &mut Stderr,
+) -> Result<()> {
+    match stream {
+        Stream::Stderr => {
+            stderr.write_all(data).await?;
+            stderr.flush().await?;
+        }
+        Stream::Stdout => {
+            stdout.write_all(data).await?;
+            stdout.flush().await?;
+        }
+        Stream::Stdin => {}
+    }
+    Ok(())
+}
+
+/// Tells the dyno about the window and about signals. Returns the signal that ends us.
+async fn follow_signals(outbox: &mpsc::Sender<Message>, kind: Kind) -> Result<i32> {
+    let catch = |kind| signal(kind).context("could not listen for signals");
+    let mut resized = catch(SignalKind::window_change())?;
+    let mut ends = [
+        (catch(SignalKind::interrupt())?, "INT", 2),
+        (catch(SignalKind::terminate())?, "TERM", 15),
+        (catch(SignalKind::hangup())?, "HUP", 1),
+        (catch(SignalKind::quit())?, "QUIT", 3),
+    ];
+    let mut told = false;
+    if kind == Kind::Terminal {
+        send_size(outbox).await;
+    }
+    loop {
+        tokio::select! {
+            Some(()) = resized.recv(), if kind == Kind::Terminal => send_size(outbox).await,
+            (name, number) = any(&mut ends) => {
+                // A command with pipes may want to end in its own way; asked twice, we go without it.
+                let passed_on = kind == Kind::Pipes
+                    && !told
+                    && outbox.try_send(control(&Control::Signal(name.to_owned()))).is_ok();
+                if !passed_on {
+                    return Ok(number);
+                }
+                told = true;
+            }
+        }
+    }
+}
+
+async fn any(signals: &mut [(Signal, &'static str, i32); 4]) -> (&'static str, i32) {
+    let waits = signals.iter_mut().map(|(signal, name, number)| {
+        Box::pin(async move {
+            signal.recv().await;
+            (*name, *number)
+        })
+    });
+    futures::future::select_all(waits).await.0
+}
+
+async fn send_size(outbox: &mpsc::Sender<Message>) {
+    if let Some(size) = terminal::size() {
+        let resize = Control::Resize {
+            columns: size.columns,
+            lines: size.lines,
+        };
+        // A closed channel means that we are on the way out.
+        let _ = outbox.send(control(&resize)).await;
+    }
+}
+
+fn control(control: &Control) -> Message {
+    Message::text(control.to_text())
+}

@@ -1,0 +1,112 @@
+//! What each verb does: ask the platform, say what is being done, show the answer.
+
+mod access;
+mod apps;
+mod auth;
+mod buildpacks;
+mod builds;
+mod config;
+mod create;
+mod domains;
+mod git_remote;
+mod keys;
+mod logs;
+mod maintenance;
+mod nodes;
+mod ps;
+mod releases;
+mod run;
+mod scale;
+
+use std::process::ExitCode;
+
+use anyhow::{Context as _, Result};
+
+use crate::args::Verb;
+use crate::context::Context;
+use crate::help;
+
+/// Does it. Only what needs the network starts a runtime.
+pub(crate) fn run(verb: Verb, context: &Context) -> Result<ExitCode> {
+    let done = |()| ExitCode::SUCCESS;
+    match verb {
+        Verb::Help(args) => help::topic(&context.output, &args).map(done),
+        Verb::Version => version(context).map(done),
+        Verb::GitCredentials(args) => auth::git_credentials(context, &args).map(done),
+        Verb::Token(args) => auth::token(context, &args).map(done),
+        verb => {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .context("could not start")?;
+            let outcome = runtime.block_on(online(verb, context));
+            // A thread may still be reading standard input; nobody waits for it.
+            runtime.shutdown_background();
+            outcome
+        }
+    }
+}
+
+fn version(context: &Context) -> Result<()> {
+    let (os, arch) = (std::env::consts::OS, std::env::consts::ARCH);
+    Ok(context
+        .output
+        .line(format!("paas/{} {os}-{arch}", env!("CARGO_PKG_VERSION")))?)
+}
+
+async fn online(verb: Verb, context: &Context) -> Result<ExitCode> {
+    match verb {
+        Verb::Run(args) => return run::attached(context, args).await,
+        Verb::Login(args) => auth::login(context, &args).await,
+        Verb::Logout => auth::logout(context).await,
+        Verb::Whoami(args) => auth::whoami(context, args).await,
+        Verb::Apps(args) => apps::list(context, &args).await,
+        Verb::Create(args) => create::create(context, args).await,
+        Verb::Info(args) => apps::info(context, &args).await,
+        Verb::Rename(args) => apps::rename(context, &args).await,
+        Verb::Destroy(args) => apps::destroy(context, &args).await,
+        Verb::Open(args) => apps::open(context, &args).await,
+        Verb::Config(args) => config::list(context, &args).await,
+        Verb::ConfigGet(args) => config::get(context, &args).await,
+        Verb::ConfigSet(args) => config::set(context, &args).await,
+        Verb::ConfigUnset(args) => config::unset(context, &args).await,
+        Verb::Ps(args) => ps::list(context, &args).await,
+        Verb::Scale(args) => scale::scale(context, &args).await,
+        Verb::Restart(args) => ps::restart(context, &args).await,
+        Verb::Stop(args) => ps::stop(context, &args).await,
+        Verb::Releases(args) => releases::list(context, &args).await,
+        Verb::ReleaseInfo(args) => releases::info(context, &args).await,
+        Verb::Rollback(args) => releases::rollback(context, &args).await,
+        Verb::Builds(args) => builds::list(context, &args).await,
+        Verb::BuildOutput(args) => builds::output(context, &args).await,
+        Verb::Logs(args) => logs::logs(context, &args).await,
+        Verb::RunDetached(args) => run::detached(context, args).await,
+        Verb::Domains(args) => domains::list(context, &args).await,
+        Verb::DomainAdd(args) => domains::add(context, &args).await,
+        Verb::DomainRemove(args) => domains::remove(context, &args).await,
+        Verb::Maintenance(args) => maintenance::show(context, &args).await,
+        Verb::MaintenanceOn(args) => maintenance::switch(context, &args, true).await,
+        Verb::MaintenanceOff(args) => maintenance::switch(context, &args, false).await,
+        Verb::Buildpacks(args) => buildpacks::list(context, &args).await,
+        Verb::BuildpackSet(args) => buildpacks::set(context, &args).await,
+        Verb::BuildpackAdd(args) => buildpacks::add(context, &args).await,
+        Verb::BuildpackRemove(args) => buildpacks::remove(context, &args).await,
+        Verb::BuildpackClear(args) => buildpacks::clear(context, &args).await,
+        Verb::Keys(args) => keys::list(context, args).await,
+        Verb::KeyAdd(args) => keys::add(context, &args).await,
+        Verb::KeyRemove(args) => keys::remove(context, &args).await,
+        Verb::Access(args) => access::list(context, &args).await,
+        Verb::AccessAdd(args) => access::add(context, &args).await,
+        Verb::AccessRemove(args) => access::remove(context, &args).await,
+        Verb::Nodes(args) => nodes::list(context, args).await,
+        Verb::GitRemote(args) => git_remote::add(context, &args).await,
+        Verb::Help(_)
+        | Verb::Version
+        | Verb::GitCredentials(_)
+        | Verb::Token(_)
+        | Verb::Unknown(_) => {
+            anyhow::bail!("this command does not use the network")
+        }
+    }
+    .map(|()| ExitCode::SUCCESS)
+}

@@ -1,0 +1,279 @@
+//! login, logout, whoami, auth:token, and the credentials that git asks for.
+
+use std::io::{self, IsTerminal as _, Read as _};
+
+use anyhow::{Context as _, Result};
+use controller_api::wire::AuthorizationCreate;
+use controller_api::{Client, ClientError, ClientOptions};
+use serde_json::json;
+use url::Url;
+
+use crate::args::{GitCredentialsArgs, JsonArgs, LoginArgs, TokenArgs};
+use crate::context::Context;
+use crate::failure::Failure;
+use crate::git::{self, GitHosts, Scope};
+use crate::session::{Saved, Session, SessionFile, parse_api_url};
+use crate::terminal;
+
+/// How long a token of `paas login` is good for.
+const TOKEN_SECONDS: i64 = 365 * 24 * 3600;
+
+/// What to send before every token, in place of a user name, which the platform does not look at.
+const GIT_USER: &str = "paas";
+
+pub(crate) async fn login(context: &Context, args: &LoginArgs) -> Result<()> {
+    let file = SessionFile::locate()?;
+    let before = file.load()?;
+    let api = api_address(args, before.as_ref())?;
+    let before = before.filter(|saved| saved.api == api);
+    let ca_pem = ca_pem(args, before.as_ref())?;
+    let client = |token: Option<&str>| {
+        Client::new(ClientOptions {
+            base_url: api.clone(),
+            token: token.map(Into::into),
+            ca_pem: ca_pem.clone(),
+            user_agent: concat!("paas/", env!("CARGO_PKG_VERSION")).to_owned(),
+        })
+    };
+
+    let token = if args.token_stdin {
+        whole_stdin()?
+    } else {
+        let known = before.as_ref().map(|saved| saved.email.as_str());
+        token_for_password(context, &client(None)?, args, known).await?
+    };
+    let account = client(Some(&token))?.account().await?;
+
+    let beside = GitHosts::beside(&api);
+    let saved = Saved {
+        ca_file: ca_pem.as_deref().map(|pem| file.keep_ca(pem)).transpose()?,
+        git_host: args
+            .git_host
+            .clone()
+            .or_else(|| before.as_ref()?.git_host.clone()),
+        ssh_host: args
+            .ssh_host
+            .clone()
+            .or_else(|| before.as_ref()?.ssh_host.clone()),
+        email: account.email.to_string(),
+        api,
+        token,
+    };
+    file.save(&saved)?;
+    if !args.no_git {
+        let host = saved.git_host.as_ref().unwrap_or(&beside.https);
+        if let Err(error) = git::trust_host(Scope::User, host, saved.ca_file.as_deref()) {
+            context
+                .output
+                .hint(format!("Warning: git was not set up for {host}: {error:#}"))?;
+        }
+    }
+    context.output.note(format!(
+        "Logged in as {} at {}",
+        account.email,
+        origin(&saved.api)
+    ))?;
+    Ok(())
+}
+
+fn api_address(args: &LoginArgs, before: Option<&Saved>) -> Result<Url> {
+    let given = args.api.clone().or_else(|| {
+        std::env::var("PAAS_API_URL")
+            .ok()
+            .filter(|url| !url.is_empty())
+    });
+    match (given, before) {
+        (Some(url), _) => parse_api_url(&url),
+        (None, Some(saved)) => Ok(saved.api.clone()),
+        (None, None) if io::stdin().is_terminal() => {
+            parse_api_url(&terminal::ask("API address (https://api.example.com): ")?)
+        }
+        (None, None) => Err(Failure::usage("Which platform is not known yet")
+            .advise("Say it with --api, such as `paas login --api https://api.example.com`.")
+            .into()),
+    }
+}
+
+fn ca_pem(args: &LoginArgs, before: Option<&Saved>) -> Result<Option<String>> {
+    let from_environment = std::env::var_os("PAAS_CA_FILE")
+        .filter(|file| !file.is_empty())
+        .map(Into::into);
+    let file = args
+        .ca_file
+        .clone()
+        .or(from_environment)
+        .or_else(|| before?.ca_file.clone());
+    file.map(|file| fs_err::read_to_string(file).context("could not read the CA certificate"))
+        .transpose()
+}
+
+async fn token_for_password(
+    context: &Context,
+    client: &Client,
+    args: &LoginArgs,
+    known_email: Option<&str>,
+) -> Result<String> {
+    let (email, password) = match (&args.email, args.password_stdin) {
+        (Some(email), true) => (email.clone(), whole_stdin()?),
+        (None, true) => {
+            return Err(Failure::usage("--password-stdin needs --email").into());
+        }
+        (email, false) => {
+            context.output.note("Enter your login credentials:")?;
+            let email = match email {
+                Some(email) => email.clone(),
+                None => ask_email(known_email)?,
+            };
+            (email, terminal::ask_secret("Password: ")?)
+        }
+    };
+    let create = AuthorizationCreate {
+        description: Some(format!("paas login from {}", host_name())),
+        expires_in: Some(TOKEN_SECONDS),
+        scope: Some(vec!["global".to_owned()]),
+    };
+    let authorization = match client
+        .create_authorization(&email, &password.into(), &create)
+        .await
+    {
+        Err(ClientError::Api(error)) if error.status == 401 => {
+            return Err(Failure::new("The e-mail address or the password is wrong").into());
+        }
+        other => other?,
+    };
+    let token = authorization
+        .access_token
+        .context("the platform sent no token")?;
+    Ok(token.token.into_exposed())
+}
+
+fn ask_email(known: Option<&str>) -> Result<String> {
+    let question = known.map_or_else(
+        || "Email: ".to_owned(),
+        |known| format!("Email [{known}]: "),
+    );
+    let answer = terminal::ask(&question)?.trim().to_owned();
+    Ok(if answer.is_empty() {
+        known.unwrap_or_default().to_owned()
+    } else {
+        answer
+    })
+}
+
+/// A secret that is piped in; its line end is not part of it.
+fn whole_stdin() -> Result<String> {
+    let mut text = String::new();
+    io::stdin()
+        .read_to_string(&mut text)
+        .context("could not read standard input")?;
+    let text = text.trim_end_matches(['\r', '\n']).to_owned();
+    if text.is_empty() {
+        return Err(Failure::usage("Standard input is empty").into());
+    }
+    Ok(text)
+}
+
+fn host_name() -> String {
+    rustix::system::uname()
+        .nodename()
+        .to_string_lossy()
+        .into_owned()
+}
+
+fn origin(api: &Url) -> String {
+    api.as_str().trim_end_matches('/').to_owned()
+}
+
+pub(crate) async fn logout(context: &Context) -> Result<()> {
+    let file = SessionFile::locate()?;
+    let Some(saved) = file.load()? else {
+        context.output.note("Nobody is logged in")?;
+        return Ok(());
+    };
+    let action = context.output.action("Logging out");
+    let revoked = match context
+        .session()
+        .and_then(|session| session.client(Some(&saved.token)))
+    {
+        Ok(client) => client
+            .revoke_authorization("~")
+            .await
+            .map(drop)
+            .map_err(Into::into),
+        Err(error) => Err(error),
+    };
+    let git_host = saved
+        .git_host
+        .unwrap_or_else(|| GitHosts::beside(&saved.api).https);
+    git::forget_host(&git_host);
+    file.forget()?;
+    action.done();
+    if let Err(error) = revoked {
+        context.output.hint(format!(
+            "Warning: the platform was not told, so the token stays valid there: {error:#}"
+        ))?;
+    }
+    Ok(())
+}
+
+pub(crate) async fn whoami(context: &Context, args: JsonArgs) -> Result<()> {
+    let account = context.client()?.account().await?;
+    if args.json {
+        return Ok(context.output.json(&account)?);
+    }
+    Ok(context.output.line(account.email)?)
+}
+
+pub(crate) fn token(context: &Context, args: &TokenArgs) -> Result<()> {
+    let session = context.session()?;
+    let token = session.token()?;
+    if args.json.json {
+        return Ok(context
+            .output
+            .json(&json!({ "api": session.api, "token": token }))?);
+    }
+    Ok(context.output.line(token)?)
+}
+
+/// Git's helper protocol: lines of `key=value` in and out. Only ours is answered, and only over TLS.
+pub(crate) fn git_credentials(context: &Context, args: &GitCredentialsArgs) -> Result<()> {
+    if args.operation != "get" {
+        return Ok(());
+    }
+    let asked = Asked::read(io::stdin().lock())?;
+    // Without a login git goes on to ask its user, which is the better question.
+    let Ok(session) = context.session() else {
+        return Ok(());
+    };
+    match &session.token {
+        Some(token) if asked.is_for(session) => Ok(context
+            .output
+            .line(format!("username={GIT_USER}\npassword={token}"))?),
+        _ => Ok(()),
+    }
+}
+
+#[derive(Debug, Default)]
+struct Asked {
+    protocol: String,
+    host: String,
+}
+
+impl Asked {
+    fn read(lines: impl io::BufRead) -> Result<Self> {
+        let mut asked = Self::default();
+        for line in lines.lines() {
+            match line?.split_once('=') {
+                Some(("protocol", value)) => asked.protocol = value.to_owned(),
+                Some(("host", value)) => asked.host = value.to_owned(),
+                Some(_) => {}
+                None => break,
+            }
+        }
+        Ok(asked)
+    }
+
+    fn is_for(&self, session: &Session) -> bool {
+        self.protocol == "https" && self.host.eq_ignore_ascii_case(&session.git.https)
+    }
+}

@@ -1,0 +1,50 @@
+//! apps:create: the app, its buildpacks, and the git remote to push to.
+
+use anyhow::Result;
+use controller_api::wire::AppCreate;
+use controller_api::wire::app::Identity;
+
+use super::git_remote;
+use crate::args::CreateArgs;
+use crate::context::Context;
+
+pub(crate) async fn create(context: &Context, args: CreateArgs) -> Result<()> {
+    let (client, output) = (context.client()?, &context.output);
+    let wanted = AppCreate {
+        name: args.name.or(args.app),
+        stack: args.stack.map(Identity),
+        ..AppCreate::default()
+    };
+    let what = wanted
+        .name
+        .as_deref()
+        .map_or_else(|| "app".to_owned(), |name| output.app(name));
+    let action = output.action(format!("Creating {what}"));
+    let app = client.create_app(&wanted).await?;
+    let name = app.name.as_str();
+    match wanted.name {
+        Some(_) => action.done(),
+        None => action.done_with(output.app(name)),
+    }
+    if !args.buildpack.is_empty() {
+        let action = output.action(format!(
+            "Setting buildpack to {}",
+            args.buildpack.join(", ")
+        ));
+        client.set_buildpacks(name, &args.buildpack).await?;
+        action.done();
+    }
+    if args.json.json {
+        output.json(&app)?;
+    } else {
+        output.line(format!(
+            "{} | {}",
+            app.web_url.as_deref().unwrap_or_default(),
+            app.git_url
+        ))?;
+    }
+    if !args.no_remote {
+        git_remote::after_create(context, &app, &args.remote, args.ssh_git)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,94 @@
+//! git:remote, and the same after apps:create.
+
+use anyhow::Result;
+use controller_api::wire::App;
+use url::Url;
+
+use crate::args::{AppArgs, GitRemoteArgs};
+use crate::context::Context;
+use crate::failure::Failure;
+use crate::git::{self, Scope};
+use crate::session::{Session, SessionFile};
+
+pub(crate) async fn add(context: &Context, args: &GitRemoteArgs) -> Result<()> {
+    let name = context.app(&AppArgs {
+        app: args.app.clone(),
+        remote: None,
+    })?;
+    let app = context.client()?.app(&name).await?;
+    if !git::in_repository() {
+        return Err(Failure::new("This directory is in no git repository")
+            .advise("Make one with `git init`.")
+            .into());
+    }
+    let url = set(context, &app, &args.remote, args.ssh_git)?;
+    Ok(context
+        .output
+        .note(format!("set git remote {} to {url}", args.remote))?)
+}
+
+/// Outside a repository an app is made without a remote; that is said and is no error.
+pub(crate) fn after_create(context: &Context, app: &App, remote: &str, ssh: bool) -> Result<()> {
+    let output = &context.output;
+    if !git::in_repository() {
+        output.hint(format!(
+            "This directory is in no git repository, so no remote was made. Later: git init && paas git:remote -a {}",
+            app.name
+        ))?;
+        return Ok(());
+    }
+    let hosts = &context.session()?.git;
+    let taken = git::remotes()
+        .into_iter()
+        .find(|found| found.name == remote && hosts.app_of(&found.url).is_none());
+    if let Some(taken) = taken {
+        output.hint(format!(
+            "The git remote {remote} is already {} and was left alone. Later: paas git:remote -a {} -r NAME",
+            git::without_secret(&taken.url),
+            app.name
+        ))?;
+        return Ok(());
+    }
+    set(context, app, remote, ssh)?;
+    Ok(output.note(format!("Git remote {remote} added"))?)
+}
+
+/// Makes the remote, and lets git in this repository speak to the platform's git host.
+fn set(context: &Context, app: &App, remote: &str, ssh: bool) -> Result<String> {
+    let session = context.session()?;
+    let url = if ssh {
+        session.git.ssh_url(app.name.as_str())
+    } else {
+        app.git_url.clone()
+    };
+    git::set_remote(remote, &url)?;
+    if !ssh && let Some(host) = https_host(&app.git_url) {
+        learn_host(session, &host)?;
+        git::trust_host(Scope::Repository, &host, session.ca_file.as_deref())?;
+    }
+    Ok(url)
+}
+
+/// `git.example.com:8443`, as git names it.
+fn https_host(git_url: &str) -> Option<String> {
+    let url = Url::parse(git_url)
+        .ok()
+        .filter(|url| url.scheme() == "https")?;
+    let host = url.host_str()?;
+    Some(
+        url.port()
+            .map_or_else(|| host.to_owned(), |port| format!("{host}:{port}")),
+    )
+}
+
+/// The platform knows its git host best: what we had guessed from the API's address gives way to it.
+fn learn_host(session: &Session, host: &str) -> Result<()> {
+    let file = SessionFile::locate()?;
+    match file.load()? {
+        Some(mut saved) if saved.api == session.api && saved.git_host.as_deref() != Some(host) => {
+            saved.git_host = Some(host.to_owned());
+            file.save(&saved)
+        }
+        _ => Ok(()),
+    }
+}

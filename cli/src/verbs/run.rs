@@ -1,0 +1,216 @@
+//! run, run:detached: a command in a dyno of its own.
+
+use std::collections::BTreeMap;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use controller_api::wire::{DynoCreate, LogSessionCreate};
+
+use super::{config, logs};
+use crate::args::{AppArgs, OneOffArgs, RunArgs, RunDetachedArgs};
+use crate::attach::{self, End, Kind};
+use crate::context::Context;
+use crate::failure::{FAILED, Failure};
+use crate::git::shell_quoted;
+use crate::terminal;
+
+pub(crate) async fn attached(context: &Context, args: RunArgs) -> Result<ExitCode> {
+    let kind = if args.no_tty || !terminal::is_interactive() {
+        Kind::Pipes
+    } else {
+        Kind::Terminal
+    };
+    let (one_off, words) = options_at_end(args.one_off, args.command, separator_typed());
+    let app = context.app(&one_off.app)?;
+    let (client, output) = (context.client()?, &context.output);
+    let command = command_line(&words);
+    let mut create = wanted(&one_off, &command)?;
+    create.attach = Some(true);
+    match kind {
+        Kind::Terminal => create.env.extend(terminal_env()),
+        Kind::Pipes => create.force_no_tty = Some(true),
+    }
+
+    let shown = output.err_paint.command(&words.join(" "));
+    let action = output.action(format!("Running {shown} on {}", output.app(&app)));
+    let dyno = client.run(&app, &create).await?;
+    action.progress(format!("starting, {}", dyno.name));
+    let attach_url = dyno
+        .attach_url
+        .ok_or_else(|| Failure::new("The platform gave no way to attach to the dyno"))?;
+    let ca_pem = context.session()?.ca_pem()?;
+    let socket = attach::connect(&client, ca_pem.as_deref(), &attach_url).await?;
+    action.end(&format!("up, {}", dyno.name));
+
+    Ok(match attach::pump(socket, kind).await? {
+        End::Exited(status) => ExitCode::from(u8::try_from(status).unwrap_or(FAILED)),
+        End::Signalled(number) => ExitCode::from(u8::try_from(128 + number).unwrap_or(FAILED)),
+    })
+}
+
+pub(crate) async fn detached(context: &Context, args: RunDetachedArgs) -> Result<()> {
+    let (one_off, words) = options_at_end(args.one_off, args.command, separator_typed());
+    let app = context.app(&one_off.app)?;
+    let (client, output) = (context.client()?, &context.output);
+    let create = wanted(&one_off, &command_line(&words))?;
+    let shown = output.err_paint.command(&words.join(" "));
+    let action = output.action(format!("Running {shown} on {}", output.app(&app)));
+    let dyno = client.run(&app, &create).await?;
+    action.done_with(&dyno.name);
+    if args.json.json {
+        output.json(&dyno)?;
+    }
+    if args.tail {
+        let wanted = LogSessionCreate {
+            dyno: Some(dyno.name),
+            tail: Some(true),
+            ..LogSessionCreate::default()
+        };
+        return logs::show(output, &client, &app, &wanted).await;
+    }
+    let follow = format!("paas logs --app {app} --dyno {}", dyno.name);
+    Ok(output.hint(format!(
+        "See what it prints with: {}",
+        output.err_paint.command(&follow)
+    ))?)
+}
+
+fn wanted(args: &OneOffArgs, command: &str) -> Result<DynoCreate, Failure> {
+    let mut env = BTreeMap::new();
+    for pair in &args.env {
+        let (name, value) = config::split_pair(pair)?;
+        env.insert(name.to_owned(), value.to_owned());
+    }
+    Ok(DynoCreate {
+        command: command.to_owned(),
+        env,
+        size: args.size.clone(),
+        process_type: args.r#type.clone(),
+        ..DynoCreate::default()
+    })
+}
+
+fn terminal_env() -> Vec<(String, String)> {
+    let mut env = Vec::new();
+    if let Ok(term) = std::env::var("TERM") {
+        env.push(("TERM".to_owned(), term));
+    }
+    if let Some(size) = terminal::size() {
+        env.push(("COLUMNS".to_owned(), size.columns.to_string()));
+        env.push(("LINES".to_owned(), size.lines.to_string()));
+    }
+    env
+}
+
+/// One word is a line for the shell; several are a command and its arguments, which arrive as they were typed.
+fn command_line(words: &[String]) -> String {
+    match words {
+        [line] => line.clone(),
+        words => words
+            .iter()
+            .map(|word| shell_quoted(word))
+            .collect::<Vec<_>>()
+            .join(" "),
+    }
+}
+
+fn separator_typed() -> bool {
+    std::env::args_os().any(|word| word == "--")
+}
+
+/// As with Heroku's, the app may be named after the command (`paas run bash -a myapp`), unless `--` sets them apart.
+fn options_at_end(
+    mut args: OneOffArgs,
+    mut words: Vec<String>,
+    separated: bool,
+) -> (OneOffArgs, Vec<String>) {
+    let named_before = args.app.remote.is_some()
+        || (args.app.app.is_some() && std::env::var("PAAS_APP").ok() != args.app.app);
+    if separated || named_before {
+        return (args, words);
+    }
+    let app = |app: &str| AppArgs {
+        app: Some(app.to_owned()),
+        remote: None,
+    };
+    let remote = |remote: &str| AppArgs {
+        app: None,
+        remote: Some(remote.to_owned()),
+    };
+    let found = match words.as_slice() {
+        [_, .., flag, value] if flag == "-a" || flag == "--app" => Some((app(value), 2)),
+        [_, .., flag, value] if flag == "-r" || flag == "--remote" => Some((remote(value), 2)),
+        [_, .., last] => last
+            .strip_prefix("--app=")
+            .map(app)
+            .or_else(|| last.strip_prefix("--remote=").map(remote))
+            .map(|named| (named, 1)),
+        _ => None,
+    };
+    if let Some((named, length)) = found {
+        args.app = named;
+        words.truncate(words.len() - length);
+    }
+    (args, words)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(line: &str) -> Vec<String> {
+        line.split(' ').map(str::to_owned).collect()
+    }
+
+    fn no_args() -> OneOffArgs {
+        OneOffArgs {
+            env: Vec::new(),
+            size: None,
+            r#type: None,
+            app: AppArgs::default(),
+        }
+    }
+
+    #[test]
+    fn one_word_is_a_shell_line_and_several_are_arguments() {
+        assert_eq!(
+            command_line(&["echo $HOME | wc".to_owned()]),
+            "echo $HOME | wc"
+        );
+        let words = ["bash", "-c", "echo $HOME"].map(str::to_owned);
+        assert_eq!(command_line(&words), "bash -c 'echo $HOME'");
+    }
+
+    #[test]
+    fn the_app_may_be_named_after_the_command() {
+        let (args, rest) = options_at_end(no_args(), words("rails console -a myapp"), false);
+        assert_eq!(
+            (args.app.app.as_deref(), rest),
+            (Some("myapp"), words("rails console"))
+        );
+        let (args, rest) = options_at_end(no_args(), words("bash --remote=staging"), false);
+        assert_eq!(
+            (args.app.remote.as_deref(), rest),
+            (Some("staging"), words("bash"))
+        );
+    }
+
+    #[test]
+    fn what_belongs_to_the_command_stays_with_it() {
+        for (line, separated) in [
+            ("ls -a dir", true),
+            ("ls -a", false),
+            ("ls -l", false),
+            ("ls", false),
+        ] {
+            let (args, rest) = options_at_end(no_args(), words(line), separated);
+            assert_eq!((args.app.app, rest), (None, words(line)), "{line}");
+        }
+        let mut named = no_args();
+        named.app.remote = Some("staging".to_owned());
+        assert_eq!(
+            options_at_end(named, words("ls -a dir"), false).1,
+            words("ls -a dir")
+        );
+    }
+}

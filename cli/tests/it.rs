@@ -1,0 +1,18 @@
+//! The built `paas`, against a stand-in for the platform that speaks the Platform API's shapes.
+
+#[cfg(test)]
+mod it {
+    mod apps;
+    mod config;
+    mod dynos;
+    mod git;
+    mod harness;
+    mod login;
+    mod releases;
+    mod run_pipes;
+    mod run_terminal;
+    mod settings;
+    mod shapes;
+    mod stub;
+    mod words;
+}

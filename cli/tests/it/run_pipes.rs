@@ -1,0 +1,278 @@
+use std::io::{Read as _, Write as _};
+use std::process::Stdio;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use axum::extract::ws::{Message, WebSocket};
+use serde_json::{Value, json};
+
+use super::harness::{Cli, program};
+use super::shapes::attachable;
+
+const STDIN: u8 = 0;
+pub(crate) const STDOUT: u8 = 1;
+const STDERR: u8 = 2;
+
+/// What the far end of an attached dyno does.
+#[derive(Clone)]
+pub(crate) struct Script {
+    pub(crate) kind: Kind,
+    pub(crate) controls: Arc<Mutex<Vec<Value>>>,
+    pub(crate) typed: Arc<Mutex<Vec<u8>>>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Sends back what it gets, and ends with its input.
+    Cat,
+    /// A prompt; keys come back; `q` ends with 7.
+    Shell,
+    /// Writes to both outputs and exits with 3.
+    BothOutputs,
+    /// Runs until it is sent a signal, and exits with 130.
+    UntilSignal,
+    /// Cannot be started.
+    Broken,
+    /// Hangs up without a word.
+    Lost,
+    /// Does nothing, for good.
+    Hung,
+}
+
+impl Script {
+    pub(crate) fn new(kind: Kind) -> Self {
+        Self {
+            kind,
+            controls: Arc::default(),
+            typed: Arc::default(),
+        }
+    }
+
+    pub(crate) async fn play(self, mut socket: WebSocket) {
+        match self.kind {
+            Kind::Shell => say(&mut socket, STDOUT, b"$ ").await,
+            Kind::BothOutputs => {
+                say(&mut socket, STDOUT, b"to out\n").await;
+                say(&mut socket, STDERR, b"to err\n").await;
+                return exit(&mut socket, 3).await;
+            }
+            Kind::UntilSignal => say(&mut socket, STDOUT, b"running\n").await,
+            Kind::Broken => {
+                let error =
+                    json!({ "error": "The dyno could not be started: no room on any node" });
+                return tell(&mut socket, &error).await;
+            }
+            Kind::Lost => return,
+            Kind::Cat | Kind::Hung => {}
+        }
+        while let Some(Ok(message)) = socket.recv().await {
+            match message {
+                Message::Text(text) => {
+                    let control: Value = serde_json::from_str(&text).unwrap();
+                    self.controls.lock().unwrap().push(control.clone());
+                    match self.kind {
+                        Kind::Cat if control["eof"] == true => return exit(&mut socket, 0).await,
+                        Kind::UntilSignal if control["signal"] == "INT" => {
+                            return exit(&mut socket, 130).await;
+                        }
+                        _ => {}
+                    }
+                }
+                Message::Binary(frame) => {
+                    assert!(frame[0] == STDIN && frame.len() <= 64 * 1024);
+                    match self.kind {
+                        Kind::Cat => say(&mut socket, STDOUT, &frame[1..]).await,
+                        Kind::Shell => {
+                            self.typed.lock().unwrap().extend_from_slice(&frame[1..]);
+                            say(&mut socket, STDOUT, &frame[1..]).await;
+                            if frame.contains(&b'q') {
+                                return exit(&mut socket, 7).await;
+                            }
+                        }
+                        _ => {}
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
+async fn say(socket: &mut WebSocket, stream: u8, data: &[u8]) {
+    let mut frame = vec![stream];
+    frame.extend_from_slice(data);
+    let _ = socket.send(Message::Binary(frame.into())).await;
+}
+
+async fn tell(socket: &mut WebSocket, control: &Value) {
+    let _ = socket.send(Message::Text(control.to_string().into())).await;
+}
+
+async fn exit(socket: &mut WebSocket, status: i64) {
+    tell(socket, &json!({ "exit": { "status": status } })).await;
+}
+
+fn cli(kind: Kind) -> (Cli, Script) {
+    let cli = Cli::new();
+    let script = Script::new(kind);
+    cli.stub.on("POST /apps/myapp/dynos", attachable("run.42"));
+    cli.stub.script(script.clone());
+    (cli, script)
+}
+
+#[test]
+fn ten_megabytes_go_through_pipes_and_come_back_as_they_were() {
+    let (cli, _) = cli(Kind::Cat);
+    let mut command = cli.command(program());
+    command
+        .args(["run", "-a", "myapp", "cat"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let sent: Vec<u8> = (0..10_000_019_u32)
+        .map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8)
+        .collect();
+    let (mut stdin, copy) = (child.stdin.take().unwrap(), sent.clone());
+    let writer = std::thread::spawn(move || stdin.write_all(&copy).unwrap());
+    let mut received = Vec::new();
+    child
+        .stdout
+        .take()
+        .unwrap()
+        .read_to_end(&mut received)
+        .unwrap();
+    writer.join().unwrap();
+    assert!(child.wait().unwrap().success());
+    assert!(
+        received == sent,
+        "{} bytes came back of {}",
+        received.len(),
+        sent.len()
+    );
+    let asked = &cli.stub.seen("POST /apps/myapp/dynos")[0].body;
+    assert_eq!(
+        *asked,
+        json!({ "attach": true, "command": "cat", "force_no_tty": true })
+    );
+}
+
+#[test]
+fn outputs_stay_apart_and_the_exit_status_is_the_commands() {
+    let (cli, _) = cli(Kind::BothOutputs);
+    let outcome = cli.paas(&["run", "sh -c 'exit 3'", "-a", "myapp"]);
+    assert_eq!((outcome.stdout.as_str(), outcome.code), ("to out\n", 3));
+    assert_eq!(
+        outcome.stderr,
+        "Running sh -c 'exit 3' on ⬢ myapp... up, run.42\nto err\n"
+    );
+}
+
+#[test]
+fn ctrl_c_is_passed_on_to_a_command_with_pipes() {
+    let (cli, script) = cli(Kind::UntilSignal);
+    let mut command = cli.command(program());
+    command
+        .args(["run", "-a", "myapp", "sleep", "1000"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null());
+    let mut child = command.spawn().unwrap();
+    let mut said = [0; 8];
+    child
+        .stdout
+        .as_mut()
+        .unwrap()
+        .read_exact(&mut said)
+        .unwrap();
+    let interrupt = cli
+        .command("kill")
+        .args(["-INT", &child.id().to_string()])
+        .status()
+        .unwrap();
+    assert!(interrupt.success());
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    assert!(
+        script
+            .controls
+            .lock()
+            .unwrap()
+            .contains(&json!({ "signal": "INT" }))
+    );
+}
+
+#[test]
+fn a_command_that_hangs_is_left_at_the_second_signal() {
+    let (cli, script) = cli(Kind::Hung);
+    let mut command = cli.command(program());
+    command
+        .args(["run", "-a", "myapp", "hang"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    let mut child = command.spawn().unwrap();
+    let kill = || {
+        assert!(
+            cli.command("kill")
+                .args(["-INT", &child.id().to_string()])
+                .status()
+                .unwrap()
+                .success()
+        )
+    };
+    let controls = || script.controls.lock().unwrap().clone();
+    eventually(|| controls().contains(&json!({ "eof": true })));
+    kill();
+    eventually(|| controls().contains(&json!({ "signal": "INT" })));
+    kill();
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+}
+
+#[test]
+fn a_dyno_that_cannot_be_started_or_is_lost_is_an_error_in_words() {
+    let (broken, _) = cli(Kind::Broken);
+    let outcome = broken.paas(&["run", "x", "-a", "myapp"]);
+    assert_eq!(outcome.code, 1);
+    assert!(
+        outcome
+            .stderr
+            .ends_with(" ▸    Error: The dyno could not be started: no room on any node\n"),
+        "{}",
+        outcome.stderr
+    );
+    let (lost, _) = cli(Kind::Lost);
+    let outcome = lost.paas(&["run", "x", "-a", "myapp"]);
+    assert_eq!(outcome.code, 1);
+    assert!(
+        outcome.stderr.contains("run:detached"),
+        "{}",
+        outcome.stderr
+    );
+}
+
+#[test]
+fn an_attach_that_is_refused_says_why() {
+    let cli = Cli::new();
+    cli.stub.on("POST /apps/myapp/dynos", attachable("run.42"));
+    let outcome = cli.paas(&["run", "x", "-a", "myapp"]);
+    assert_eq!(outcome.code, 1);
+    assert!(
+        outcome.stderr.contains("Nobody is expected there."),
+        "{}",
+        outcome.stderr
+    );
+}
+
+/// Looks again and again, for ten seconds at most.
+#[track_caller]
+pub(crate) fn eventually(mut holds: impl FnMut() -> bool) {
+    let (never, deadline) = std::sync::mpsc::channel::<()>();
+    for _ in 0..1000 {
+        if holds() {
+            return;
+        }
+        let _ = deadline.recv_timeout(Duration::from_millis(10));
+    }
+    drop(never);
+    panic!("it did not come true within ten seconds");
+}

@@ -1,0 +1,194 @@
+use serde_json::json;
+
+use super::harness::Cli;
+use super::shapes::{app, buildpacks, collaborator, domain, key, node};
+
+const PACKS: &str = "GET /apps/myapp/buildpack-installations";
+const SET_PACKS: &str = "PUT /apps/myapp/buildpack-installations";
+
+#[test]
+fn domains_are_listed_added_and_removed() {
+    let cli = Cli::new();
+    cli.stub
+        .on(
+            "GET /apps/myapp/domains",
+            json!([
+                domain("heroku", "myapp.paas.localhost", None),
+                domain("custom", "www.example.com", Some("myapp.paas.localhost")),
+                domain("custom", "example.com", Some("myapp.paas.localhost")),
+            ]),
+        )
+        .on(
+            "POST /apps/myapp/domains",
+            domain("custom", "www.example.com", Some("myapp.paas.localhost")),
+        )
+        .on(
+            "DELETE /apps/myapp/domains/www.example.com",
+            domain("custom", "www.example.com", None),
+        );
+    cli.paas(&["domains", "-a", "myapp"]).answers(
+        "=== myapp Platform Domain\n\nmyapp.paas.localhost\n\n=== myapp Custom Domains\n\n\
+         Domain Name      DNS Record Type  DNS Target\n\
+         www.example.com  CNAME            myapp.paas.localhost\n\
+         example.com      ALIAS or ANAME   myapp.paas.localhost\n",
+    );
+    cli.paas(&["domains:add", "www.example.com", "-a", "myapp"])
+        .says(
+            "Adding www.example.com to ⬢ myapp... done\n \
+         ▸    Have the DNS of www.example.com point to myapp.paas.localhost\n",
+        );
+    cli.paas(&["domains:remove", "www.example.com", "-a", "myapp"])
+        .says("Removing www.example.com from ⬢ myapp... done\n");
+}
+
+#[test]
+fn maintenance_is_shown_and_switched() {
+    let cli = Cli::new();
+    cli.stub
+        .on("GET /apps/myapp", app("myapp"))
+        .on("PATCH /apps/myapp", app("myapp"));
+    cli.paas(&["maintenance", "-a", "myapp"]).answers("off\n");
+    cli.paas(&["maintenance:on", "-a", "myapp"])
+        .says("Enabling maintenance mode for ⬢ myapp... done\n");
+    cli.paas(&["maintenance:off", "-a", "myapp"])
+        .says("Disabling maintenance mode for ⬢ myapp... done\n");
+    let bodies: Vec<_> = cli
+        .stub
+        .seen("PATCH /apps/myapp")
+        .into_iter()
+        .map(|seen| seen.body)
+        .collect();
+    assert_eq!(
+        bodies,
+        [
+            json!({ "maintenance": true }),
+            json!({ "maintenance": false })
+        ]
+    );
+}
+
+#[test]
+fn buildpacks_are_a_list_that_is_changed_in_place() {
+    let cli = Cli::new();
+    cli.stub
+        .on(
+            PACKS,
+            buildpacks(&[
+                "urn:buildpack:heroku/nodejs",
+                "https://git.example.com/pack.git#v3",
+            ]),
+        )
+        .on(SET_PACKS, json!([]));
+    let paas = |args: &[&str]| cli.paas(&[args, &["-a", "myapp"]].concat());
+    paas(&["buildpacks"]).answers(
+        "=== myapp Buildpacks\n\n1. heroku/nodejs\n2. https://git.example.com/pack.git#v3\n",
+    );
+    paas(&["buildpacks:add", "heroku/python", "-i", "1"]).says(
+        "Buildpack added. Next release on ⬢ myapp will use:\n  1. heroku/python\n  2. heroku/nodejs\n  \
+         3. https://git.example.com/pack.git#v3\nRun git push paas main to make it.\n",
+    );
+    paas(&["buildpacks:set", "heroku/ruby", "-i", "2"]);
+    paas(&["buildpacks:remove", "-i", "2"])
+        .says("Buildpack removed. Next release on ⬢ myapp will use heroku/nodejs.\nRun git push paas main to make it.\n");
+    paas(&["buildpacks:clear"])
+        .says("Buildpacks cleared. Next release on ⬢ myapp will detect buildpacks normally.\n");
+    paas(&["buildpacks:add", "heroku/nodejs"]).fails(
+        1,
+        " ▸    Error: The buildpack heroku/nodejs is already set on myapp\n",
+    );
+    let put: Vec<_> = cli
+        .stub
+        .seen(SET_PACKS)
+        .into_iter()
+        .map(|seen| seen.body["updates"].clone())
+        .collect();
+    let pack = |name: &str| json!({ "buildpack": name });
+    assert_eq!(
+        put,
+        [
+            json!([
+                pack("heroku/python"),
+                pack("heroku/nodejs"),
+                pack("https://git.example.com/pack.git#v3")
+            ]),
+            json!([pack("heroku/nodejs"), pack("heroku/ruby")]),
+            json!([pack("heroku/nodejs")]),
+            json!([]),
+        ]
+    );
+}
+
+#[test]
+fn keys_are_found_added_and_removed() {
+    let cli = Cli::new();
+    cli.stub
+        .on(
+            "GET /account/keys",
+            json!([key("me@laptop"), key("me@work")]),
+        )
+        .on("POST /account/keys", key("me@laptop"));
+    let id = key("")["id"].as_str().unwrap().to_owned();
+    cli.stub
+        .on(&format!("DELETE /account/keys/{id}"), key("me@laptop"));
+    cli.paas(&["keys"]).answers(
+        "=== me@example.com keys\n\n\
+         ssh-ed25519 AAAAC3NzaC...IHQy0Bq8n7  me@laptop  SHA256:me@laptop\n\
+         ssh-ed25519 AAAAC3NzaC...IHQy0Bq8n7  me@work    SHA256:me@work\n",
+    );
+    let none = cli.paas(&["keys:add"]);
+    assert_eq!(none.code, 1);
+    assert!(none.stderr.contains("ssh-keygen"), "{}", none.stderr);
+
+    let ssh = cli.home.path().join(".ssh");
+    std::fs::create_dir(&ssh).unwrap();
+    std::fs::write(ssh.join("id_ed25519.pub"), "ssh-ed25519 AAAA me@laptop\n").unwrap();
+    std::fs::write(
+        ssh.join("id_ed25519"),
+        "-----BEGIN OPENSSH PRIVATE KEY-----\n",
+    )
+    .unwrap();
+    assert_eq!(cli.paas(&["keys:add"]).code, 0);
+    let sent = cli.stub.seen("POST /account/keys");
+    assert_eq!(
+        sent[0].body,
+        json!({ "public_key": "ssh-ed25519 AAAA me@laptop" })
+    );
+    let private = ssh.join("id_ed25519").to_string_lossy().into_owned();
+    assert_eq!(cli.paas(&["keys:add", &private]).code, 2);
+    assert_eq!(cli.stub.seen("POST /account/keys").len(), 1);
+    cli.paas(&["keys:remove", "me@laptop"])
+        .says("Removing me@laptop SSH key... done\n");
+}
+
+#[test]
+fn people_are_let_in_and_taken_off() {
+    let cli = Cli::new();
+    let friend = collaborator("friend@example.com", "collaborator");
+    cli.stub
+        .on(
+            "GET /apps/myapp/collaborators",
+            json!([collaborator("me@example.com", "owner"), friend.clone()]),
+        )
+        .on("POST /apps/myapp/collaborators", friend.clone())
+        .on(
+            "DELETE /apps/myapp/collaborators/friend@example.com",
+            friend,
+        );
+    cli.paas(&["access", "-a", "myapp"]).answers(
+        "=== myapp Access\n\nfriend@example.com  collaborator\nme@example.com      owner\n",
+    );
+    cli.paas(&["access:add", "friend@example.com", "-a", "myapp"])
+        .says("Adding friend@example.com access to the app ⬢ myapp... done\n");
+    cli.paas(&["access:remove", "friend@example.com", "-a", "myapp"])
+        .says("Removing friend@example.com access from the app ⬢ myapp... done\n");
+}
+
+#[test]
+fn nodes_show_how_full_they_are() {
+    let cli = Cli::new();
+    cli.stub.on("GET /nodes", json!([node()]));
+    cli.paas(&["nodes"]).answers(
+        "Name    State  Zone  Dynos  Memory reserved   CPUs  Address   Tags\n\
+         node-1  up     a     3      1.5 GB of 8.0 GB  4     10.0.0.7  disk=ssd\n",
+    );
+}

@@ -1,0 +1,133 @@
+//! Objects as the Platform API sends them.
+
+use serde_json::{Value, json};
+
+pub(crate) const AT: &str = "2026-11-22T13:24:10Z";
+
+fn id(number: u64) -> String {
+    format!("01234567-89ab-4def-8123-{number:012x}")
+}
+
+fn named(name: &str) -> Value {
+    json!({ "id": id(7), "name": name })
+}
+
+pub(crate) fn user(email: &str) -> Value {
+    json!({ "id": id(1), "email": email })
+}
+
+pub(crate) fn account() -> Value {
+    json!({
+        "allow_tracking": false, "beta": false, "country_of_residence": null, "created_at": AT,
+        "default_organization": null, "default_team": null, "delinquent_at": null, "email": "me@example.com",
+        "federated": false, "id": id(1), "identity_provider": null, "last_login": null, "name": null,
+        "sms_number": null, "suspended_at": null, "two_factor_authentication": false, "updated_at": AT, "verified": true,
+    })
+}
+
+pub(crate) fn app(name: &str) -> Value {
+    json!({
+        "acm": false, "archived_at": null, "build_stack": named("heroku-24"), "buildpack_provided_description": null,
+        "created_at": AT, "generation": named("cedar"), "git_url": format!("https://git.paas.localhost:8443/{name}.git"),
+        "id": id(2), "internal_routing": null, "maintenance": false, "name": name, "organization": null,
+        "owner": user("me@example.com"), "region": named("us"), "released_at": AT, "repo_size": 0, "slug_size": 12345678,
+        "space": null, "stack": named("heroku-24"), "team": null, "updated_at": AT,
+        "web_url": format!("https://{name}.paas.localhost:8443/"),
+    })
+}
+
+fn app_ref() -> Value {
+    json!({ "id": id(2), "name": "myapp" })
+}
+
+pub(crate) fn release(version: u64, status: &str, description: &str) -> Value {
+    json!({
+        "addon_plan_names": [], "app": app_ref(), "artifacts": [], "created_at": AT, "current": false,
+        "description": description, "eligible_for_rollback": status == "succeeded", "id": id(100 + version),
+        "output_stream_url": null, "slug": null, "status": status, "updated_at": AT,
+        "user": user("me@example.com"), "version": version,
+    })
+}
+
+pub(crate) fn current(mut release: Value) -> Value {
+    release["current"] = true.into();
+    release
+}
+
+/// `number` tells dynos of the same name apart.
+pub(crate) fn dyno(name: &str, number: u64, state: &str) -> Value {
+    let process_type = name.split('.').next().unwrap();
+    json!({
+        "app": app_ref(), "attach_url": null, "command": format!("run-{process_type}"), "created_at": AT,
+        "id": id(200 + number), "name": name, "release": { "id": id(104), "version": 4 }, "size": "Standard-1X",
+        "state": state, "type": process_type, "updated_at": AT,
+    })
+}
+
+pub(crate) fn attachable(name: &str) -> Value {
+    let mut dyno = dyno(name, 1, "starting");
+    dyno["attach_url"] = "rendezvous://api.paas.localhost:5000/0123456789abcdef".into();
+    dyno
+}
+
+pub(crate) fn formation(process_type: &str, quantity: u32) -> Value {
+    json!({
+        "app": app_ref(), "command": format!("run-{process_type}"), "created_at": AT, "dyno_size": named("Standard-1X"),
+        "id": id(300), "quantity": quantity, "size": "Standard-1X", "type": process_type, "updated_at": AT,
+    })
+}
+
+pub(crate) fn domain(kind: &str, hostname: &str, cname: Option<&str>) -> Value {
+    json!({
+        "acm_status": null, "acm_status_reason": null, "app": app_ref(), "cname": cname, "created_at": AT,
+        "hostname": hostname, "id": id(400), "kind": kind, "sni_endpoint": null, "status": "succeeded", "updated_at": AT,
+    })
+}
+
+pub(crate) fn buildpacks(urls: &[&str]) -> Value {
+    let installation = |(ordinal, url): (usize, &&str)| json!({ "buildpack": { "url": url, "name": url }, "ordinal": ordinal });
+    urls.iter().enumerate().map(installation).collect()
+}
+
+pub(crate) fn key(comment: &str) -> Value {
+    json!({
+        "comment": comment, "created_at": AT, "email": "me@example.com", "fingerprint": format!("SHA256:{comment}"),
+        "id": id(500), "public_key": format!("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIHQy0Bq8n7 {comment}"), "updated_at": AT,
+    })
+}
+
+pub(crate) fn collaborator(email: &str, role: &str) -> Value {
+    json!({
+        "app": app_ref(), "created_at": AT, "id": id(600), "permissions": [], "role": role, "updated_at": AT,
+        "user": { "email": email, "federated": false, "id": id(1) },
+    })
+}
+
+pub(crate) fn node() -> Value {
+    json!({
+        "address": "10.0.0.7", "cordoned": false, "cpus": 4, "dynos": 3, "id": id(700), "joined_at": AT,
+        "memory_bytes": 8_000_000_000_u64, "memory_reserved_bytes": 1_500_000_000_u64, "name": "node-1", "state": "up",
+        "tags": { "disk": "ssd" }, "version": "0.1.0", "zone": "a",
+    })
+}
+
+pub(crate) fn authorization(token: &str) -> Value {
+    json!({
+        "access_token": { "expires_in": 1, "id": id(800), "token": token }, "client": null, "created_at": AT,
+        "description": "x", "grant": null, "id": id(801), "refresh_token": null, "scope": ["global"], "session": null,
+        "updated_at": AT, "user": { "id": id(1), "email": "me@example.com", "full_name": null },
+    })
+}
+
+pub(crate) fn log_session(url: &str) -> Value {
+    json!({ "created_at": AT, "id": id(900), "logplex_url": url, "updated_at": AT })
+}
+
+pub(crate) fn build(number: u64, status: &str, output_url: &str) -> Value {
+    json!({
+        "app": { "id": id(2) }, "buildpacks": null, "created_at": format!("2026-11-22T13:24:{number:02}Z"),
+        "generation": "cedar", "id": id(1000 + number), "output_stream_url": output_url, "release": null, "slug": null,
+        "source_blob": { "checksum": null, "url": "x", "version": "0123456789abcdef", "version_description": null },
+        "stack": "heroku-24", "status": status, "updated_at": AT, "user": user("me@example.com"),
+    })
+}
