@@ -2,6 +2,7 @@
 
 #[cfg(test)]
 mod it {
+    mod docker_up;
     mod doctor;
     mod local_ca;
     mod scripts;
