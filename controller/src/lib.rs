@@ -1,1 +1,28 @@
-//! (see docs/ARCHITECTURE.md)
+//! The controller: the Platform API over HTTP, the app logs, and the meeting place of attached dynos.
+//!
+//! A request is extracted, authorized, acted upon and viewed. Acting means one commit of intent; nobody here starts or
+//! stops anything, the scheduler does. A route without a rule about who may use it cannot be written (see [`routes`]).
+
+mod actions;
+mod attach;
+mod auth;
+mod config;
+mod context;
+mod error;
+mod find;
+mod guard;
+mod handlers;
+mod http;
+mod limits;
+mod logs;
+mod routes;
+mod run;
+mod sweep;
+mod views;
+
+pub mod accounts;
+
+pub use config::{Config, PublicEndpoint, Scheme};
+pub use logs::LogLimits;
+pub use routes::{Rule, rules};
+pub use run::{RunError, run};

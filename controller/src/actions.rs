@@ -1,0 +1,147 @@
+//! What can be done: each action is one commit of intent, tried again while others are quicker.
+
+pub(crate) mod accounts;
+pub(crate) mod apps;
+pub(crate) mod buildpacks;
+pub(crate) mod collaborators;
+pub(crate) mod config_vars;
+pub(crate) mod domains;
+pub(crate) mod dynos;
+pub(crate) mod formation;
+pub(crate) mod keys;
+pub(crate) mod releases;
+pub(crate) mod tokens;
+
+mod app_names;
+
+use std::time::Duration;
+
+use model::config_vars::InvalidConfig;
+use model::{App, AppId, InvalidName, Timestamp};
+use rand::Rng as _;
+use store::ledger::AppendError;
+use store::{Committed, Store, StoreError, Txn, Versioned, key};
+
+/// Why nothing was done.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ActionError {
+    /// It was there when the request came.
+    #[error("the {resource} does not exist any more")]
+    Gone { resource: &'static str },
+    #[error("{message}")]
+    NotFound {
+        resource: &'static str,
+        message: String,
+    },
+    #[error("{message}")]
+    Invalid { message: String },
+    #[error("{message}")]
+    Forbidden { message: String },
+    #[error("the store failed")]
+    Store(#[from] StoreError),
+    #[error("the platform failed")]
+    Internal(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl ActionError {
+    pub(crate) fn invalid(message: impl Into<String>) -> Self {
+        Self::Invalid {
+            message: message.into(),
+        }
+    }
+
+    pub(crate) fn internal(source: impl std::error::Error + Send + Sync + 'static) -> Self {
+        Self::Internal(Box::new(source))
+    }
+}
+
+impl From<InvalidName> for ActionError {
+    fn from(error: InvalidName) -> Self {
+        Self::Invalid {
+            message: sentence(&error.to_string()),
+        }
+    }
+}
+
+impl From<InvalidConfig> for ActionError {
+    fn from(error: InvalidConfig) -> Self {
+        Self::Invalid {
+            message: sentence(&error.to_string()),
+        }
+    }
+}
+
+impl<E: Into<Self>> From<AppendError<E>> for ActionError {
+    fn from(error: AppendError<E>) -> Self {
+        match error {
+            AppendError::NoSuchApp => Self::Gone { resource: "app" },
+            AppendError::Refused(error) => error.into(),
+            AppendError::Store(source) => Self::Store(source),
+        }
+    }
+}
+
+/// An error's words as a sentence for people.
+fn sentence(text: &str) -> String {
+    let mut chars = text.chars();
+    let first = chars
+        .next()
+        .map(|c| c.to_uppercase().to_string())
+        .unwrap_or_default();
+    format!("{first}{}.", chars.as_str().trim_end_matches('.'))
+}
+
+/// Counts the tries of an optimistic action, with a growing pause of random length between them.
+#[derive(Debug, Default)]
+struct Attempts {
+    lost: u32,
+}
+
+impl Attempts {
+    const MAX: u32 = 24;
+
+    /// Somebody else was quicker: wait a little, or give up.
+    async fn lost(&mut self) -> Result<(), StoreError> {
+        self.lost += 1;
+        if self.lost >= Self::MAX {
+            return Err(StoreError::Contended {
+                attempts: self.lost,
+            });
+        }
+        let longest = Duration::from_millis(u64::from(self.lost.min(10)) * 4);
+        let pause = longest.mul_f64(rand::rng().random());
+        tokio::time::sleep(pause).await;
+        Ok(())
+    }
+}
+
+async fn read_app(store: &dyn Store, app: AppId) -> Result<Versioned<App>, ActionError> {
+    key::APPS
+        .get(store, &key::app(app))
+        .await?
+        .ok_or(ActionError::Gone { resource: "app" })
+}
+
+/// Changes the app record alone. `change` says what is to be done to its newest state; a change that changes nothing
+/// writes nothing.
+async fn update_app(
+    store: &dyn Store,
+    app: AppId,
+    mut change: impl FnMut(&mut App) -> Result<(), ActionError> + Send,
+) -> Result<App, ActionError> {
+    let mut attempts = Attempts::default();
+    loop {
+        let seen = read_app(store, app).await?;
+        let mut changed = seen.value.clone();
+        change(&mut changed)?;
+        if changed == seen.value {
+            return Ok(changed);
+        }
+        changed.updated_at = Timestamp::now();
+        let txn = Txn::new().replace(&key::APPS, &seen, &changed);
+        if let Committed::Done(_) = txn.commit(store).await? {
+            return Ok(changed);
+        }
+        attempts.lost().await?;
+    }
+}

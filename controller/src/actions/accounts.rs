@@ -1,0 +1,178 @@
+//! Making and changing accounts.
+
+use controller_api::wire::{AccountCreate, AccountUpdate};
+use model::{Account, AccountId, Email, Secret, Timestamp};
+use store::{Committed, Store, Txn, Versioned, key};
+
+use super::{ActionError, Attempts, tokens};
+use crate::auth::{self, Session};
+use crate::context::Context;
+
+const MIN_PASSWORD: usize = 8;
+const MAX_PASSWORD: usize = 1024;
+const MAX_NAME: usize = 200;
+
+/// A new account, and its password if one was made up.
+pub(crate) async fn create(
+    context: &Context,
+    create: AccountCreate,
+) -> Result<(Account, Secret<String>), ActionError> {
+    let email: Email = create.email.parse()?;
+    let password = match create.password {
+        Some(password) => checked(password)?,
+        None => auth::new_password(),
+    };
+    let password_hash = context
+        .passwords
+        .hash(password.clone())
+        .await
+        .map_err(ActionError::internal)?;
+    let name = checked_name(create.name)?;
+    let account = new_account(
+        email,
+        name,
+        create.is_admin,
+        password_hash,
+        Timestamp::now(),
+    );
+    if !insert(context.store(), &account).await? {
+        return Err(ActionError::invalid(format!(
+            "There is an account for {} already.",
+            account.email
+        )));
+    }
+    Ok((account, password))
+}
+
+pub(crate) fn new_account(
+    email: Email,
+    name: Option<String>,
+    is_admin: bool,
+    password_hash: Secret<String>,
+    now: Timestamp,
+) -> Account {
+    Account {
+        id: AccountId::new(),
+        email,
+        name,
+        is_admin,
+        password_hash,
+        created_at: now,
+        updated_at: now,
+        last_login: None,
+    }
+}
+
+/// Whether it was made: `false` when the e-mail address is taken.
+pub(crate) async fn insert(store: &dyn Store, account: &Account) -> Result<bool, ActionError> {
+    let txn = Txn::new()
+        .create(&key::ACCOUNTS, key::account(account.id), account)
+        .create(
+            &key::ACCOUNT_EMAILS,
+            key::account_email(&account.email),
+            &account.id,
+        );
+    Ok(matches!(txn.commit(store).await?, Committed::Done(_)))
+}
+
+/// A new password needs the old one, and ends all other sessions.
+pub(crate) async fn update(
+    context: &Context,
+    session: &Session,
+    update: AccountUpdate,
+) -> Result<Account, ActionError> {
+    let name = update
+        .name
+        .map(|name| checked_name(Some(name)))
+        .transpose()?;
+    let new_hash = match update.new_password {
+        Some(new) => {
+            let old = Secret::new(update.password.unwrap_or_default());
+            let known = context
+                .passwords
+                .verify(Some(&session.account), old)
+                .await
+                .map_err(ActionError::internal)?;
+            if !known {
+                return Err(ActionError::Forbidden {
+                    message: "The present password is not right.".to_owned(),
+                });
+            }
+            Some(
+                context
+                    .passwords
+                    .hash(checked(new)?)
+                    .await
+                    .map_err(ActionError::internal)?,
+            )
+        }
+        None => None,
+    };
+    let account = edit(context.store(), session.account.id, |account| {
+        if let Some(name) = &name {
+            account.name.clone_from(name);
+        }
+        if let Some(hash) = &new_hash {
+            account.password_hash.clone_from(hash);
+        }
+        account.updated_at = Timestamp::now();
+    })
+    .await?;
+    if new_hash.is_some() {
+        tokens::revoke_others(context.store(), session).await?;
+    }
+    Ok(account)
+}
+
+pub(crate) async fn logged_in(
+    store: &dyn Store,
+    account: AccountId,
+) -> Result<Account, ActionError> {
+    edit(store, account, |account| {
+        account.last_login = Some(Timestamp::now())
+    })
+    .await
+}
+
+async fn edit(
+    store: &dyn Store,
+    account: AccountId,
+    mut change: impl FnMut(&mut Account) + Send,
+) -> Result<Account, ActionError> {
+    let mut attempts = Attempts::default();
+    loop {
+        let seen: Versioned<Account> = key::ACCOUNTS
+            .get(store, &key::account(account))
+            .await?
+            .ok_or(ActionError::Gone {
+                resource: "account",
+            })?;
+        let mut changed = seen.value.clone();
+        change(&mut changed);
+        let txn = Txn::new().replace(&key::ACCOUNTS, &seen, &changed);
+        if let Committed::Done(_) = txn.commit(store).await? {
+            return Ok(changed);
+        }
+        attempts.lost().await?;
+    }
+}
+
+fn checked(password: String) -> Result<Secret<String>, ActionError> {
+    if (MIN_PASSWORD..=MAX_PASSWORD).contains(&password.len()) {
+        return Ok(Secret::new(password));
+    }
+    Err(ActionError::invalid(format!(
+        "A password must have {MIN_PASSWORD} to {MAX_PASSWORD} characters."
+    )))
+}
+
+fn checked_name(name: Option<String>) -> Result<Option<String>, ActionError> {
+    match name {
+        Some(name) if name.len() > MAX_NAME || name.chars().any(char::is_control) => {
+            Err(ActionError::invalid(format!(
+                "A name must have at most {MAX_NAME} characters, and no control characters."
+            )))
+        }
+        other => Ok(other.filter(|name| !name.is_empty())),
+    }
+}

@@ -1,0 +1,239 @@
+//! Making, changing and destroying apps.
+
+use std::collections::BTreeMap;
+
+use controller_api::wire::{AppCreate, AppUpdate};
+use model::release::{Pages, ReleaseDraft, append};
+use model::{Account, Actor, App, AppId, AppName, ConfigVars, ReleaseVersion, Role, Timestamp};
+use store::{Committed, Txn, key};
+
+use super::{ActionError, Attempts, app_names, read_app};
+use crate::context::{Context, actor};
+use crate::views::platform::REGION;
+
+/// Domains that go in the same commit as the app; the sweeper takes the rest.
+const DOMAINS_AT_ONCE: usize = 50;
+
+/// A new app with its first release, `v1 Initial release`.
+pub(crate) async fn create(
+    context: &Context,
+    owner: &Account,
+    create: &AppCreate,
+) -> Result<App, ActionError> {
+    let given: Option<AppName> = create
+        .name
+        .as_deref()
+        .filter(|name| !name.is_empty())
+        .map(str::parse)
+        .transpose()?;
+    if let Some(region) = &create.region
+        && region.0 != REGION
+    {
+        return Err(ActionError::invalid(format!(
+            "There is no region {:?}; there is {REGION} only.",
+            region.0
+        )));
+    }
+    let stack = match &create.stack {
+        Some(stack) => known_stack(context, &stack.0)?,
+        None => context.config.stack.clone(),
+    };
+    let mut attempts = Attempts::default();
+    loop {
+        let name = match &given {
+            Some(name) => name.clone(),
+            None => app_names::random().ok_or_else(|| ActionError::invalid("Name the app."))?,
+        };
+        if let Some(app) = insert(context, owner, name, &stack).await? {
+            context.tell(app.id, &actor(owner), "Initial release").await;
+            context
+                .tell(app.id, &actor(owner), "Release v1 created")
+                .await;
+            return Ok(app);
+        }
+        if let Some(name) = &given {
+            return Err(taken(name));
+        }
+        attempts.lost().await?;
+    }
+}
+
+/// `None` when the name is taken.
+async fn insert(
+    context: &Context,
+    owner: &Account,
+    name: AppName,
+    stack: &str,
+) -> Result<Option<App>, ActionError> {
+    let now = Timestamp::now();
+    let unreleased = ReleaseVersion(0);
+    let app = App {
+        id: AppId::new(),
+        name,
+        owner: owner.id,
+        created_at: now,
+        updated_at: now,
+        released_at: None,
+        stack: stack.to_owned(),
+        maintenance: false,
+        buildpacks: Vec::new(),
+        formation: BTreeMap::new(),
+        latest: unreleased,
+        target: unreleased,
+        current: unreleased,
+        repo_size: None,
+        slug_size: None,
+    };
+    let draft = ReleaseDraft {
+        description: "Initial release".to_owned(),
+        actor: actor(owner),
+        slug: None,
+    };
+    let config = ConfigVars::default();
+    let (app, release) = append(&app, draft, Pages::of(&config), now);
+    let config_key = key::release_config(app.id, release.version);
+    let sealed = context.keyring.seal(&config_key, &config)?;
+    let txn = Txn::new()
+        .exists(key::account(owner.id))
+        .create(&key::APPS, key::app(app.id), &app)
+        .create(&key::APP_NAMES, key::app_name(&app.name), &app.id)
+        .create(
+            &key::RELEASES,
+            key::release(app.id, release.version),
+            &release,
+        )
+        .create(&key::RELEASE_CONFIG, config_key, &sealed);
+    Ok(match txn.commit(context.store()).await? {
+        Committed::Done(_) => Some(app),
+        Committed::Conflict => None,
+    })
+}
+
+/// Renames, sets the stack of later builds, turns maintenance on and off.
+pub(crate) async fn update(
+    context: &Context,
+    app: AppId,
+    role: Role,
+    by: &Actor,
+    update: &AppUpdate,
+) -> Result<App, ActionError> {
+    let name: Option<AppName> = update.name.as_deref().map(str::parse).transpose()?;
+    let stack = update
+        .build_stack
+        .as_ref()
+        .map(|stack| known_stack(context, &stack.0))
+        .transpose()?;
+    let mut attempts = Attempts::default();
+    loop {
+        let seen = read_app(context.store(), app).await?;
+        let mut changed = seen.value.clone();
+        let mut txn = Txn::new();
+        if let Some(name) = name.as_ref().filter(|name| **name != seen.value.name) {
+            if !role.may(model::Permission::Manage) {
+                return Err(ActionError::Forbidden {
+                    message: format!("Only the owner of {} may rename it.", seen.value.name),
+                });
+            }
+            if key::APP_NAMES
+                .get(context.store(), &key::app_name(name))
+                .await?
+                .is_some()
+            {
+                return Err(taken(name));
+            }
+            txn = txn
+                .create(&key::APP_NAMES, key::app_name(name), &app)
+                .delete(key::app_name(&seen.value.name));
+            changed.name = name.clone();
+        }
+        if let Some(stack) = &stack {
+            changed.stack.clone_from(stack);
+        }
+        changed.maintenance = update.maintenance.unwrap_or(changed.maintenance);
+        if changed == seen.value {
+            return Ok(changed);
+        }
+        changed.updated_at = Timestamp::now();
+        if let Committed::Done(_) = txn
+            .replace(&key::APPS, &seen, &changed)
+            .commit(context.store())
+            .await?
+        {
+            tell_update(context, by, &seen.value, &changed).await;
+            return Ok(changed);
+        }
+        attempts.lost().await?;
+    }
+}
+
+async fn tell_update(context: &Context, by: &Actor, before: &App, after: &App) {
+    if before.name != after.name {
+        context
+            .tell(after.id, by, &format!("Rename to {}", after.name))
+            .await;
+    }
+    if before.stack != after.stack {
+        context
+            .tell(
+                after.id,
+                by,
+                &format!("Stack of later builds set to {}", after.stack),
+            )
+            .await;
+    }
+    if before.maintenance != after.maintenance {
+        let what = if after.maintenance {
+            "Enable"
+        } else {
+            "Disable"
+        };
+        context
+            .tell(after.id, by, &format!("{what} maintenance mode"))
+            .await;
+    }
+}
+
+/// The app and its name are gone with this commit; what hangs on it is swept up after it, and its dynos are stopped by
+/// the scheduler.
+pub(crate) async fn destroy(context: &Context, app: AppId) -> Result<App, ActionError> {
+    let mut attempts = Attempts::default();
+    loop {
+        let seen = read_app(context.store(), app).await?;
+        let domains = key::DOMAINS.all(context.store()).await?;
+        let ours = domains
+            .iter()
+            .filter(|domain| domain.value.app == app)
+            .take(DOMAINS_AT_ONCE);
+        let txn = Txn::new()
+            .unchanged(&seen)
+            .delete(seen.key.clone())
+            .delete(key::app_name(&seen.value.name));
+        let txn = ours.fold(txn, |txn, domain| {
+            txn.unchanged(domain).delete(domain.key.clone())
+        });
+        if let Committed::Done(_) = txn.commit(context.store()).await? {
+            return Ok(seen.value);
+        }
+        attempts.lost().await?;
+    }
+}
+
+fn known_stack(context: &Context, wanted: &str) -> Result<String, ActionError> {
+    let id_of = |name: &str| crate::views::platform::stack_named(name).id.to_string();
+    if let Some(stack) = context
+        .config
+        .stacks()
+        .find(|stack| *stack == wanted || id_of(stack) == wanted)
+    {
+        return Ok(stack.to_owned());
+    }
+    let known: Vec<_> = context.config.stacks().collect();
+    Err(ActionError::invalid(format!(
+        "There is no stack {wanted:?}; there is {}.",
+        known.join(", ")
+    )))
+}
+
+fn taken(name: &AppName) -> ActionError {
+    ActionError::invalid(format!("Name {name} is already taken"))
+}

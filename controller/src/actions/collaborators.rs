@@ -1,0 +1,114 @@
+//! Sharing an app.
+
+use model::{App, Collaborator, Permission, Role, Timestamp};
+use store::{Committed, Store, Txn, Versioned, key};
+use uuid::Uuid;
+
+use super::ActionError;
+use crate::auth::Session;
+use crate::find;
+
+/// An account that may work on an app.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) collaborator: Collaborator,
+    pub(crate) email: model::Email,
+}
+
+/// Adding one who is there already changes nothing.
+pub(crate) async fn add(store: &dyn Store, app: &App, user: &str) -> Result<Shared, ActionError> {
+    let account = find::account(store, user).await?.ok_or_else(|| {
+        ActionError::invalid(format!(
+            "There is no account for {}. An administrator of the platform can make one.",
+            user.chars().take(300).collect::<String>()
+        ))
+    })?;
+    let account = account.value;
+    if account.id == app.owner {
+        return Err(ActionError::invalid(format!(
+            "{} owns {} and needs no invitation.",
+            account.email, app.name
+        )));
+    }
+    let now = Timestamp::now();
+    let collaborator = Collaborator {
+        id: Uuid::now_v7(),
+        app: app.id,
+        account: account.id,
+        created_at: now,
+        updated_at: now,
+    };
+    let place = key::collaborator(app.id, account.id);
+    let txn = Txn::new()
+        .exists(key::app(app.id))
+        .exists(key::account(account.id))
+        .create(&key::COLLABORATORS, place.clone(), &collaborator);
+    if let Committed::Done(_) = txn.commit(store).await? {
+        return Ok(Shared {
+            collaborator,
+            email: account.email,
+        });
+    }
+    match key::COLLABORATORS.get(store, &place).await? {
+        Some(existing) => Ok(Shared {
+            collaborator: existing.value,
+            email: account.email,
+        }),
+        None => Err(ActionError::Gone { resource: "app" }),
+    }
+}
+
+/// By e-mail address, account id or own id; the owner is not among them.
+pub(crate) async fn find(
+    store: &dyn Store,
+    app: &App,
+    identity: &str,
+) -> Result<(Versioned<Collaborator>, model::Email), ActionError> {
+    let not_found = || ActionError::NotFound {
+        resource: "collaborator",
+        message: format!(
+            "{} is no collaborator of {}. See `paas access`.",
+            identity.chars().take(300).collect::<String>(),
+            app.name
+        ),
+    };
+    let own_id = identity.parse::<Uuid>().ok();
+    let account = find::account(store, identity)
+        .await?
+        .map(|account| account.value.id);
+    let all = key::COLLABORATORS
+        .list(store, &key::collaborators_of(app.id))
+        .await?;
+    let found = all
+        .into_iter()
+        .find(|seen| Some(seen.value.id) == own_id || Some(seen.value.account) == account)
+        .ok_or_else(not_found)?;
+    let account = key::ACCOUNTS
+        .get(store, &key::account(found.value.account))
+        .await?
+        .ok_or_else(not_found)?;
+    Ok((found, account.value.email))
+}
+
+/// The owner removes others; anybody removes himself.
+pub(crate) async fn remove(
+    store: &dyn Store,
+    app: &App,
+    role: Role,
+    session: &Session,
+    collaborator: &Versioned<Collaborator>,
+) -> Result<(), ActionError> {
+    if !role.may(Permission::Manage) && collaborator.value.account != session.account.id {
+        return Err(ActionError::Forbidden {
+            message: format!(
+                "Only the owner of {} may remove others; you may remove yourself.",
+                app.name
+            ),
+        });
+    }
+    Txn::new()
+        .delete(collaborator.key.clone())
+        .commit(store)
+        .await?;
+    Ok(())
+}

@@ -1,0 +1,121 @@
+//! Giving out and revoking tokens.
+
+use std::time::Duration;
+
+use controller_api::wire::AuthorizationCreate;
+use model::{AccountId, Secret, Timestamp, Token, TokenId};
+use store::{Committed, Store, Txn, Versioned, key};
+
+use super::ActionError;
+use crate::auth::{self, Session};
+
+const MAX_DESCRIPTION: usize = 255;
+/// Tokens one account may have at a time.
+const MAX_TOKENS: usize = 1000;
+/// Well below the store's limit on one commit.
+const CHUNK: usize = 100;
+
+/// A new token; its secret is nowhere but in the answer.
+pub(crate) async fn create(
+    store: &dyn Store,
+    account: AccountId,
+    create: &AuthorizationCreate,
+) -> Result<(Token, Secret<String>), ActionError> {
+    let now = Timestamp::now();
+    let expires_at = match create.expires_in {
+        None => None,
+        Some(seconds) if seconds > 0 => {
+            let seconds = Duration::from_secs(seconds.unsigned_abs());
+            Some(
+                now.checked_add(seconds)
+                    .map_err(|_| ActionError::invalid("expires_in is too large."))?,
+            )
+        }
+        Some(_) => {
+            return Err(ActionError::invalid(
+                "expires_in must be a positive number of seconds.",
+            ));
+        }
+    };
+    if list(store, account).await?.len() >= MAX_TOKENS {
+        return Err(ActionError::invalid(format!(
+            "The account has {MAX_TOKENS} tokens; revoke some first."
+        )));
+    }
+    let description = create
+        .description
+        .as_deref()
+        .unwrap_or("Long-lived user authorization");
+    let token = Token {
+        id: TokenId::new(),
+        account,
+        description: description
+            .chars()
+            .filter(|c| !c.is_control())
+            .take(MAX_DESCRIPTION)
+            .collect(),
+        scope: vec!["global".to_owned()],
+        created_at: now,
+        expires_at,
+    };
+    let secret = auth::new_token();
+    let place = key::token(&auth::token_hash(secret.expose()));
+    let txn = Txn::new()
+        .exists(key::account(account))
+        .create(&key::TOKENS, place, &token);
+    match txn.commit(store).await? {
+        Committed::Done(_) => Ok((token, secret)),
+        Committed::Conflict => Err(ActionError::Gone {
+            resource: "account",
+        }),
+    }
+}
+
+/// An account's tokens that still work, the oldest first.
+pub(crate) async fn list(
+    store: &dyn Store,
+    account: AccountId,
+) -> Result<Vec<Versioned<Token>>, ActionError> {
+    let now = Timestamp::now();
+    let mut tokens = key::TOKENS.all(store).await?;
+    tokens.retain(|token| token.value.account == account && !token.value.is_expired(now));
+    tokens.sort_by_key(|token| token.value.created_at);
+    Ok(tokens)
+}
+
+/// By id, or `~` for the one in use.
+pub(crate) async fn find(
+    store: &dyn Store,
+    session: &Session,
+    identity: &str,
+) -> Result<Option<Versioned<Token>>, ActionError> {
+    if identity == "~" {
+        return Ok(Some(session.token.clone()));
+    }
+    let Ok(id) = identity.parse::<TokenId>() else {
+        return Ok(None);
+    };
+    Ok(list(store, session.account.id)
+        .await?
+        .into_iter()
+        .find(|token| token.value.id == id))
+}
+
+pub(crate) async fn revoke(store: &dyn Store, token: &Versioned<Token>) -> Result<(), ActionError> {
+    Txn::new().delete(token.key.clone()).commit(store).await?;
+    Ok(())
+}
+
+/// All of the account's tokens but the one in use.
+pub(crate) async fn revoke_others(store: &dyn Store, session: &Session) -> Result<(), ActionError> {
+    let mut tokens = list(store, session.account.id).await?;
+    tokens.retain(|token| token.key != session.token.key);
+    for chunk in tokens.chunks(CHUNK) {
+        chunk
+            .iter()
+            .fold(Txn::new(), |txn, token| txn.delete(token.key.clone()))
+            .commit(store)
+            .await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,91 @@
+//! All the controller is told before it starts.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use crate::logs::LogLimits;
+
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Apps are `<app>.<domain>`, the API is `api.<domain>`, git is `git.<domain>`.
+    pub domain: String,
+    /// How the world reaches apps, the API and git: what URLs in answers say.
+    pub web: PublicEndpoint,
+    pub api: PublicEndpoint,
+    pub git: PublicEndpoint,
+    /// Logs are kept in `logs/` below it.
+    pub data_dir: PathBuf,
+    /// New apps get this stack.
+    pub stack: String,
+    /// Stacks an app may be set to besides [`Config::stack`].
+    pub other_stacks: Vec<String>,
+    /// Where other roles reach this one, when the listener is bound to all addresses.
+    pub advertise: Option<IpAddr>,
+    /// Calls of one account within an hour.
+    pub requests_per_hour: u32,
+    pub logs: LogLimits,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scheme {
+    Http,
+    Https,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PublicEndpoint {
+    pub scheme: Scheme,
+    pub port: u16,
+}
+
+impl PublicEndpoint {
+    /// `https://host:8443/path`; the port is left out where it is the scheme's own.
+    pub(crate) fn url(self, host: &str, path: &str) -> String {
+        let (scheme, own_port) = match self.scheme {
+            Scheme::Http => ("http", 80),
+            Scheme::Https => ("https", 443),
+        };
+        if self.port == own_port {
+            format!("{scheme}://{host}{path}")
+        } else {
+            format!("{scheme}://{host}:{}{path}", self.port)
+        }
+    }
+}
+
+impl Config {
+    pub(crate) fn stacks(&self) -> impl Iterator<Item = &str> {
+        std::iter::once(self.stack.as_str()).chain(self.other_stacks.iter().map(String::as_str))
+    }
+
+    pub(crate) fn api_host(&self) -> String {
+        format!("api.{}", self.domain)
+    }
+
+    /// `https://api.<domain>/path`
+    pub(crate) fn api_url(&self, path: &str) -> String {
+        self.api.url(&self.api_host(), path)
+    }
+
+    pub(crate) fn web_url(&self, app: &str) -> String {
+        self.web.url(&format!("{app}.{}", self.domain), "/")
+    }
+
+    pub(crate) fn git_url(&self, app: &str) -> String {
+        self.git
+            .url(&format!("git.{}", self.domain), &format!("/{app}.git"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls_name_the_port_only_where_needed() {
+        let url = |scheme, port| PublicEndpoint { scheme, port }.url("a.example.com", "/");
+        assert_eq!(url(Scheme::Https, 443), "https://a.example.com/");
+        assert_eq!(url(Scheme::Https, 8443), "https://a.example.com:8443/");
+        assert_eq!(url(Scheme::Http, 80), "http://a.example.com/");
+    }
+}

@@ -1,0 +1,54 @@
+//! What handlers and actions work with: built once, shared by all requests.
+
+use std::sync::Arc;
+
+use model::{Account, Actor, AppId, Timestamp};
+use store::blob::BlobStore;
+use store::{Keyring, Store};
+use tokio_util::sync::CancellationToken;
+use tracing::warn;
+
+use crate::attach::Meetings;
+use crate::auth::Passwords;
+use crate::config::Config;
+use crate::limits::{Guesses, Requests};
+use crate::logs::{Batches, LogStore};
+
+pub(crate) type Ctx = Arc<Context>;
+
+#[derive(Debug)]
+pub(crate) struct Context {
+    pub(crate) config: Config,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) keyring: Keyring,
+    pub(crate) blobs: BlobStore,
+    pub(crate) logs: LogStore,
+    pub(crate) batches: Batches,
+    pub(crate) meetings: Meetings,
+    pub(crate) passwords: Passwords,
+    pub(crate) guesses: Guesses,
+    pub(crate) requests: Requests,
+    /// Streams end when it fires.
+    pub(crate) shutdown: CancellationToken,
+}
+
+impl Context {
+    pub(crate) fn store(&self) -> &dyn Store {
+        &*self.store
+    }
+
+    /// Tells an app's log what was done through the API: `app[api]: Scaled to web@2:Standard-1X by user a@b.c`.
+    pub(crate) async fn tell(&self, app: AppId, actor: &Actor, text: &str) {
+        let text = format!("{text} by user {}", actor.email);
+        if let Err(error) = self.logs.event(app, Timestamp::now(), text).await {
+            warn!(error = &error as &dyn std::error::Error, app.id = %app, "Could not write to the app's log");
+        }
+    }
+}
+
+pub(crate) fn actor(account: &Account) -> Actor {
+    Actor {
+        account: account.id,
+        email: account.email.clone(),
+    }
+}

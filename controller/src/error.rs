@@ -1,0 +1,171 @@
+//! The one place where errors become answers: Heroku's `{id, message, url}`.
+//!
+//! What went wrong inside the platform is hidden behind a plain sentence and logged, once, with the request's id.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use controller_api::wire::ErrorBody;
+use store::StoreError;
+
+use crate::actions::ActionError;
+
+pub(crate) type ApiResult<T> = Result<T, ApiError>;
+
+#[derive(Debug)]
+pub(crate) struct ApiError {
+    status: StatusCode,
+    id: &'static str,
+    message: String,
+    resource: Option<&'static str>,
+    cause: Option<Cause>,
+}
+
+/// What a 5xx hides; found in the response's extensions by whoever logs requests.
+#[derive(Debug, Clone)]
+pub(crate) struct Cause(pub(crate) Arc<dyn std::error::Error + Send + Sync>);
+
+impl ApiError {
+    fn new(status: StatusCode, id: &'static str, message: impl Into<String>) -> Self {
+        Self {
+            status,
+            id,
+            message: message.into(),
+            resource: None,
+            cause: None,
+        }
+    }
+
+    pub(crate) fn not_found(resource: &'static str) -> Self {
+        Self::not_found_because(resource, format!("Couldn't find that {resource}."))
+    }
+
+    pub(crate) fn not_found_because(resource: &'static str, message: impl Into<String>) -> Self {
+        Self {
+            resource: Some(resource),
+            ..Self::new(StatusCode::NOT_FOUND, "not_found", message)
+        }
+    }
+
+    pub(crate) fn no_endpoint() -> Self {
+        Self::new(
+            StatusCode::NOT_FOUND,
+            "not_found",
+            "The requested API endpoint was not found. Are you using the right HTTP verb (i.e. `GET` vs. `POST`)?",
+        )
+    }
+
+    pub(crate) fn unauthorized() -> Self {
+        Self::new(
+            StatusCode::UNAUTHORIZED,
+            "unauthorized",
+            "Invalid credentials provided.",
+        )
+    }
+
+    pub(crate) fn forbidden(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::FORBIDDEN, "forbidden", message)
+    }
+
+    pub(crate) fn bad_request(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "bad_request", message)
+    }
+
+    pub(crate) fn invalid(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_params", message)
+    }
+
+    pub(crate) fn unsatisfiable_range(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::RANGE_NOT_SATISFIABLE, "bad_request", message)
+    }
+
+    pub(crate) fn too_large(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "bad_request", message)
+    }
+
+    pub(crate) fn rate_limit(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::TOO_MANY_REQUESTS, "rate_limit", message)
+    }
+
+    pub(crate) fn internal(cause: impl std::error::Error + Send + Sync + 'static) -> Self {
+        Self {
+            cause: Some(Cause(Arc::new(cause))),
+            ..Self::new(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "internal_server_error",
+                "Something went wrong inside the platform. Quote the Request-Id when you ask about it.",
+            )
+        }
+    }
+
+    fn unavailable(cause: StoreError) -> Self {
+        Self {
+            cause: Some(Cause(Arc::new(cause))),
+            ..Self::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "service_unavailable",
+                "The platform's store cannot be reached just now. Apps keep running; try again in a moment.",
+            )
+        }
+    }
+
+    fn contended() -> Self {
+        Self::new(
+            StatusCode::CONFLICT,
+            "conflict",
+            "The app was changed by others again and again while this was tried. Nothing was done; try again.",
+        )
+    }
+}
+
+impl From<StoreError> for ApiError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Unavailable { .. } => Self::unavailable(error),
+            StoreError::Contended { .. } => Self::contended(),
+            StoreError::CommitTooLarge { .. } => {
+                Self::invalid("That is too much for one change; make it in parts.")
+            }
+            other => Self::internal(other),
+        }
+    }
+}
+
+impl From<ActionError> for ApiError {
+    fn from(error: ActionError) -> Self {
+        match error {
+            ActionError::Gone { resource } => Self::not_found(resource),
+            ActionError::NotFound { resource, message } => {
+                Self::not_found_because(resource, message)
+            }
+            ActionError::Invalid { message } => Self::invalid(message),
+            ActionError::Forbidden { message } => Self::forbidden(message),
+            ActionError::Store(source) => source.into(),
+            ActionError::Internal(_) => Self::internal(error),
+        }
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let body = ErrorBody {
+            id: self.id.to_owned(),
+            message: self.message,
+            resource: self.resource.map(str::to_owned),
+            url: None,
+        };
+        let mut response = (self.status, Json(body)).into_response();
+        if self.status == StatusCode::UNAUTHORIZED {
+            let challenge = HeaderValue::from_static("Basic realm=\"paas\", charset=\"UTF-8\"");
+            response
+                .headers_mut()
+                .insert(header::WWW_AUTHENTICATE, challenge);
+        }
+        if let Some(cause) = self.cause {
+            response.extensions_mut().insert(cause);
+        }
+        response
+    }
+}

@@ -1,0 +1,156 @@
+//! Looking things up the way users name them: by id or by name.
+
+use std::collections::HashMap;
+
+use model::{
+    Account, AccountId, App, AppId, AppName, Dyno, DynoId, DynoName, DynoStatus, Email, Release,
+    ReleaseId, ReleaseVersion, Slug, SlugId,
+};
+use store::{Store, StoreError, Versioned, key};
+
+pub(crate) async fn app(
+    store: &dyn Store,
+    identity: &str,
+) -> Result<Option<Versioned<App>>, StoreError> {
+    let id = match identity.parse::<AppId>() {
+        Ok(id) => id,
+        Err(_) => {
+            let Ok(name) = identity.parse::<AppName>() else {
+                return Ok(None);
+            };
+            let Some(id) = key::APP_NAMES.get(store, &key::app_name(&name)).await? else {
+                return Ok(None);
+            };
+            id.value
+        }
+    };
+    key::APPS.get(store, &key::app(id)).await
+}
+
+/// By e-mail address or id.
+pub(crate) async fn account(
+    store: &dyn Store,
+    identity: &str,
+) -> Result<Option<Versioned<Account>>, StoreError> {
+    let id = match identity.parse::<AccountId>() {
+        Ok(id) => id,
+        Err(_) => {
+            let Ok(email) = identity.parse::<Email>() else {
+                return Ok(None);
+            };
+            let Some(id) = key::ACCOUNT_EMAILS
+                .get(store, &key::account_email(&email))
+                .await?
+            else {
+                return Ok(None);
+            };
+            id.value
+        }
+    };
+    key::ACCOUNTS.get(store, &key::account(id)).await
+}
+
+/// The e-mail addresses of accounts; those that are gone are left out.
+pub(crate) async fn emails(
+    store: &dyn Store,
+    accounts: Vec<AccountId>,
+) -> Result<HashMap<AccountId, Email>, StoreError> {
+    let mut emails = HashMap::new();
+    for id in accounts {
+        if !emails.contains_key(&id)
+            && let Some(account) = key::ACCOUNTS.get(store, &key::account(id)).await?
+        {
+            emails.insert(id, account.value.email);
+        }
+    }
+    Ok(emails)
+}
+
+/// By version (`12`, `v12`) or id.
+pub(crate) async fn release(
+    store: &dyn Store,
+    app: AppId,
+    identity: &str,
+) -> Result<Option<Versioned<Release>>, StoreError> {
+    if let Ok(version) = identity.parse::<ReleaseVersion>() {
+        return key::RELEASES.get(store, &key::release(app, version)).await;
+    }
+    let Ok(id) = identity.parse::<ReleaseId>() else {
+        return Ok(None);
+    };
+    let releases = key::RELEASES.list(store, &key::releases_of(app)).await?;
+    Ok(releases.into_iter().find(|release| release.value.id == id))
+}
+
+pub(crate) async fn slug(
+    store: &dyn Store,
+    app: AppId,
+    slug: Option<SlugId>,
+) -> Result<Option<Slug>, StoreError> {
+    let Some(slug) = slug else { return Ok(None) };
+    Ok(key::SLUGS
+        .get(store, &key::slug(app, slug))
+        .await?
+        .map(|slug| slug.value))
+}
+
+/// The slug that the app's dynos should run: its target release's.
+pub(crate) async fn target_slug(store: &dyn Store, app: &App) -> Result<Option<Slug>, StoreError> {
+    let release = key::RELEASES
+        .get(store, &key::release(app.id, app.target))
+        .await?;
+    slug(
+        store,
+        app.id,
+        release.and_then(|release| release.value.slug),
+    )
+    .await
+}
+
+/// A dyno that is meant to run, with what is known of it.
+#[derive(Debug, Clone)]
+pub(crate) struct KnownDyno {
+    pub(crate) dyno: Versioned<Dyno>,
+    pub(crate) status: Option<DynoStatus>,
+}
+
+/// The app's dynos but those that are stopping or have ended.
+pub(crate) async fn dynos(store: &dyn Store, app: AppId) -> Result<Vec<KnownDyno>, StoreError> {
+    let dynos = key::DYNOS.list(store, &key::dynos_of(app)).await?;
+    let statuses = key::DYNO_STATUS
+        .list(store, &key::dyno_statuses_of(app))
+        .await?;
+    let mut statuses: HashMap<DynoId, DynoStatus> = statuses
+        .into_iter()
+        .map(|status| (status.value.dyno, status.value))
+        .collect();
+    let known = dynos.into_iter().map(|dyno| {
+        let status = statuses.remove(&dyno.value.id);
+        KnownDyno { dyno, status }
+    });
+    Ok(known.filter(KnownDyno::is_wanted).collect())
+}
+
+/// By name or id. While one dyno takes another's place both have its name: the newer one is meant.
+pub(crate) async fn dyno(
+    store: &dyn Store,
+    app: AppId,
+    identity: &str,
+) -> Result<Option<KnownDyno>, StoreError> {
+    let id = identity.parse::<DynoId>().ok();
+    let name = identity.parse::<DynoName>().ok();
+    let matching = dynos(store, app).await?.into_iter().filter(|known| {
+        Some(known.dyno.value.id) == id || Some(&known.dyno.value.name) == name.as_ref()
+    });
+    Ok(matching.max_by_key(|known| known.dyno.value.created_at))
+}
+
+impl KnownDyno {
+    fn is_wanted(&self) -> bool {
+        !self.dyno.value.is_stopping()
+            && !self
+                .status
+                .as_ref()
+                .is_some_and(|status| status.state.is_stopped())
+    }
+}

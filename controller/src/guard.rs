@@ -1,0 +1,159 @@
+//! Enforcing a route's rule before its handler runs, and handing the handler what was established on the way.
+//!
+//! A handler that asks for a [`Session`] or an [`AppAccess`] which its route's rule does not establish answers 500: a
+//! mistake in the route table fails closed.
+
+use axum::extract::{FromRequestParts, RawPathParams, Request, State};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderValue};
+use axum::middleware::Next;
+use axum::response::Response;
+use model::{App, Permission, Role};
+use store::{Versioned, key};
+use tokio::time::Instant;
+
+use crate::auth::{Credentials, Session, authenticate, same_secret};
+use crate::context::{Context, Ctx};
+use crate::error::{ApiError, ApiResult};
+use crate::find;
+use crate::routes::Rule;
+
+/// What a route's guard needs.
+#[derive(Debug, Clone)]
+pub(crate) struct Guard {
+    pub(crate) context: Ctx,
+    pub(crate) rule: Rule,
+}
+
+/// The app of the path, as it was when the request came, and what the caller is to it.
+#[derive(Debug, Clone)]
+pub(crate) struct AppAccess {
+    pub(crate) app: Versioned<App>,
+    pub(crate) role: Role,
+    pub(crate) session: Session,
+}
+
+pub(crate) async fn enforce(
+    State(Guard { context, rule }): State<Guard>,
+    params: RawPathParams,
+    mut request: Request,
+    next: Next,
+) -> ApiResult<Response> {
+    let session = match rule {
+        Rule::Public => return Ok(next.run(request).await),
+        Rule::Internal => {
+            require_internal(&context, request.headers())?;
+            return Ok(next.run(request).await);
+        }
+        Rule::Account | Rule::Admin | Rule::App(_) => authenticate(&context, request.headers())
+            .await?
+            .ok_or_else(ApiError::unauthorized)?,
+    };
+    let remaining = context
+        .requests
+        .take(session.account.id, Instant::now())
+        .ok_or_else(|| {
+            ApiError::rate_limit(
+                "Your account reached the API rate limit. Please wait a few minutes.",
+            )
+        })?;
+    match rule {
+        Rule::Admin if !session.account.is_admin => {
+            return Err(ApiError::forbidden(
+                "Only administrators of the platform may do this.",
+            ));
+        }
+        Rule::App(permission) => {
+            let access = app_access(&context, &params, session, permission).await?;
+            request.extensions_mut().insert(access);
+        }
+        _ => {
+            request.extensions_mut().insert(session);
+        }
+    }
+    let mut response = next.run(request).await;
+    response
+        .headers_mut()
+        .insert("ratelimit-remaining", HeaderValue::from(remaining));
+    Ok(response)
+}
+
+/// Other roles show the internal token, and never come through a router, which would have left its headers.
+fn require_internal(context: &Context, headers: &HeaderMap) -> ApiResult<()> {
+    let forwarded = ["x-forwarded-for", "forwarded", "via"]
+        .iter()
+        .any(|name| headers.contains_key(*name));
+    let Some(Credentials::Token(token)) = Credentials::from_headers(headers) else {
+        return Err(ApiError::no_endpoint());
+    };
+    if forwarded || !same_secret(token.expose(), context.keyring.internal_token().expose()) {
+        return Err(ApiError::no_endpoint());
+    }
+    Ok(())
+}
+
+/// To whom an app is nothing, it does not exist.
+async fn app_access(
+    context: &Context,
+    params: &RawPathParams,
+    session: Session,
+    permission: Permission,
+) -> ApiResult<AppAccess> {
+    let (_, identity) = params
+        .iter()
+        .find(|(name, _)| *name == "app")
+        .ok_or_else(ApiError::no_endpoint)?;
+    let app = find::app(context.store(), identity)
+        .await?
+        .ok_or_else(|| ApiError::not_found("app"))?;
+    let account = &session.account;
+    let collaborator = key::COLLABORATORS
+        .get(
+            context.store(),
+            &key::collaborator(app.value.id, account.id),
+        )
+        .await?
+        .map(|collaborator| collaborator.value);
+    let role = model::access::role(
+        account.id,
+        account.is_admin,
+        &app.value,
+        collaborator.as_ref(),
+    )
+    .ok_or_else(|| ApiError::not_found("app"))?;
+    if !role.may(permission) {
+        return Err(ApiError::forbidden(format!(
+            "Only the owner of {} may do this; you are a collaborator.",
+            app.value.name
+        )));
+    }
+    Ok(AppAccess { app, role, session })
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for AppAccess {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> ApiResult<Self> {
+        parts
+            .extensions
+            .get::<Self>()
+            .cloned()
+            .ok_or_else(|| ApiError::internal(NoRule("an app")))
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Session {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> ApiResult<Self> {
+        parts
+            .extensions
+            .get::<Self>()
+            .cloned()
+            .ok_or_else(|| ApiError::internal(NoRule("a session")))
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("the route's rule does not establish {0}, which its handler needs")]
+struct NoRule(&'static str);

@@ -1,0 +1,34 @@
+//! One module per noun, all alike: extract, (the route's rule has authorized,) act, view.
+
+pub(crate) mod accounts;
+pub(crate) mod apps;
+pub(crate) mod authorizations;
+pub(crate) mod buildpacks;
+pub(crate) mod builds;
+pub(crate) mod collaborators;
+pub(crate) mod config_vars;
+pub(crate) mod domains;
+pub(crate) mod dynos;
+pub(crate) mod empty;
+pub(crate) mod formation;
+pub(crate) mod internal;
+pub(crate) mod keys;
+pub(crate) mod logs;
+pub(crate) mod nodes;
+pub(crate) mod platform;
+pub(crate) mod releases;
+pub(crate) mod slugs;
+
+use axum::Json;
+use axum::http::StatusCode;
+
+pub(crate) type Created<T> = (StatusCode, Json<T>);
+
+pub(crate) const fn created<T>(value: T) -> Created<T> {
+    (StatusCode::CREATED, Json(value))
+}
+
+/// For what has been set going.
+pub(crate) const fn accepted<T>(value: T) -> Created<T> {
+    (StatusCode::ACCEPTED, Json(value))
+}

@@ -1,0 +1,141 @@
+//! Logging in and out: tokens.
+
+use std::net::{IpAddr, SocketAddr};
+
+use axum::Json;
+use axum::extract::{ConnectInfo, Path, State};
+use axum::http::{Extensions, HeaderMap};
+use controller_api::wire;
+use model::{Account, Email, Secret, Timestamp};
+use tokio::time::Instant;
+
+use super::{Created, created};
+use crate::actions;
+use crate::auth::{Credentials, Session, authenticate};
+use crate::context::{Context, Ctx};
+use crate::error::{ApiError, ApiResult};
+use crate::find;
+use crate::http::body::JsonBody;
+use crate::http::range::{Page, PageRange};
+use crate::views;
+
+/// With an e-mail address and password (Basic), or with a token, which makes another.
+pub(crate) async fn create(
+    State(context): State<Ctx>,
+    extensions: Extensions,
+    headers: HeaderMap,
+    JsonBody(body): JsonBody<wire::AuthorizationCreate>,
+) -> ApiResult<Created<wire::Authorization>> {
+    let account = match Credentials::from_headers(&headers) {
+        Some(Credentials::Basic { user, password }) if user.contains('@') => {
+            log_in(&context, caller(&extensions, &headers), &user, password).await?
+        }
+        _ => {
+            authenticate(&context, &headers)
+                .await?
+                .ok_or_else(ApiError::unauthorized)?
+                .account
+        }
+    };
+    let (token, secret) = actions::tokens::create(context.store(), account.id, &body).await?;
+    Ok(created(views::account::authorization(
+        &account,
+        &token,
+        Some(&secret),
+        Timestamp::now(),
+    )))
+}
+
+pub(crate) async fn list(
+    State(context): State<Ctx>,
+    session: Session,
+    range: PageRange,
+) -> ApiResult<Page> {
+    let now = Timestamp::now();
+    let tokens = actions::tokens::list(context.store(), session.account.id).await?;
+    range.page(
+        tokens
+            .iter()
+            .map(|token| views::account::authorization(&session.account, &token.value, None, now)),
+    )
+}
+
+pub(crate) async fn show(
+    State(context): State<Ctx>,
+    session: Session,
+    Path(authorization): Path<String>,
+) -> ApiResult<Json<wire::Authorization>> {
+    let token = actions::tokens::find(context.store(), &session, &authorization).await?;
+    let token = token.ok_or_else(|| ApiError::not_found("authorization"))?;
+    Ok(Json(views::account::authorization(
+        &session.account,
+        &token.value,
+        None,
+        Timestamp::now(),
+    )))
+}
+
+pub(crate) async fn revoke(
+    State(context): State<Ctx>,
+    session: Session,
+    Path(authorization): Path<String>,
+) -> ApiResult<Json<wire::Authorization>> {
+    let token = actions::tokens::find(context.store(), &session, &authorization).await?;
+    let token = token.ok_or_else(|| ApiError::not_found("authorization"))?;
+    actions::tokens::revoke(context.store(), &token).await?;
+    Ok(Json(views::account::authorization(
+        &session.account,
+        &token.value,
+        None,
+        Timestamp::now(),
+    )))
+}
+
+/// There are no sessions apart from tokens; the CLI's logout tries and then deletes its token.
+pub(crate) async fn end_session(_: Session) -> ApiError {
+    ApiError::not_found("session")
+}
+
+async fn log_in(
+    context: &Context,
+    address: Option<IpAddr>,
+    user: &str,
+    password: Secret<String>,
+) -> ApiResult<Account> {
+    let email: Email = user.parse().map_err(|_| ApiError::unauthorized())?;
+    if !context.guesses.may_try(address, &email, Instant::now()) {
+        return Err(ApiError::rate_limit(
+            "Too many wrong passwords. Please wait ten minutes.",
+        ));
+    }
+    let account = find::account(context.store(), email.as_str())
+        .await?
+        .map(|account| account.value);
+    let right = context
+        .passwords
+        .verify(account.as_ref(), password)
+        .await
+        .map_err(ApiError::internal)?;
+    let Some(account) = account.filter(|_| right) else {
+        context.guesses.was_wrong(address, &email, Instant::now());
+        return Err(ApiError::unauthorized());
+    };
+    Ok(actions::accounts::logged_in(context.store(), account.id).await?)
+}
+
+/// Who is at the other end: behind a router, the address it saw, which it put last.
+fn caller(extensions: &Extensions, headers: &HeaderMap) -> Option<IpAddr> {
+    let forwarded = headers
+        .get_all("x-forwarded-for")
+        .iter()
+        .next_back()
+        .and_then(|value| value.to_str().ok());
+    let forwarded = forwarded
+        .and_then(|list| list.rsplit(',').next())
+        .and_then(|last| last.trim().parse().ok());
+    forwarded.or_else(|| {
+        extensions
+            .get::<ConnectInfo<SocketAddr>>()
+            .map(|ConnectInfo(addr)| addr.ip())
+    })
+}

@@ -1,0 +1,94 @@
+//! Collaborators.
+
+use axum::Json;
+use axum::extract::{Path, State};
+use controller_api::wire;
+use store::key;
+
+use super::{Created, created};
+use crate::actions;
+use crate::context::{Context, Ctx};
+use crate::error::{ApiError, ApiResult};
+use crate::find;
+use crate::guard::AppAccess;
+use crate::http::body::JsonBody;
+use crate::http::range::{Page, PageRange};
+use crate::views::collaborator::{collaborator, owner};
+
+pub(crate) async fn list(
+    State(context): State<Ctx>,
+    access: AppAccess,
+    range: PageRange,
+) -> ApiResult<Page> {
+    let app = &access.app.value;
+    let found = key::COLLABORATORS
+        .list(context.store(), &key::collaborators_of(app.id))
+        .await?;
+    let accounts = found.iter().map(|seen| seen.value.account).collect();
+    let emails = find::emails(context.store(), accounts).await?;
+    let others = found.iter().filter_map(|seen| {
+        let email = emails.get(&seen.value.account)?.clone();
+        Some(collaborator(app, &seen.value, email))
+    });
+    range.page(std::iter::once(owner_of(&context, &access).await?).chain(others))
+}
+
+pub(crate) async fn create(
+    State(context): State<Ctx>,
+    access: AppAccess,
+    JsonBody(body): JsonBody<wire::CollaboratorCreate>,
+) -> ApiResult<Created<wire::Collaborator>> {
+    let app = &access.app.value;
+    let shared = actions::collaborators::add(context.store(), app, &body.user).await?;
+    Ok(created(collaborator(
+        app,
+        &shared.collaborator,
+        shared.email,
+    )))
+}
+
+pub(crate) async fn show(
+    State(context): State<Ctx>,
+    access: AppAccess,
+    Path((_, identity)): Path<(String, String)>,
+) -> ApiResult<Json<wire::Collaborator>> {
+    let app = &access.app.value;
+    let owner = owner_of(&context, &access).await?;
+    if [
+        owner.id.to_string(),
+        owner.user.id.to_string(),
+        owner.user.email.to_string(),
+    ]
+    .contains(&identity)
+    {
+        return Ok(Json(owner));
+    }
+    let (found, email) = actions::collaborators::find(context.store(), app, &identity).await?;
+    Ok(Json(collaborator(app, &found.value, email)))
+}
+
+pub(crate) async fn remove(
+    State(context): State<Ctx>,
+    access: AppAccess,
+    Path((_, identity)): Path<(String, String)>,
+) -> ApiResult<Json<wire::Collaborator>> {
+    let AppAccess { app, role, session } = &access;
+    let (found, email) =
+        actions::collaborators::find(context.store(), &app.value, &identity).await?;
+    actions::collaborators::remove(context.store(), &app.value, *role, session, &found).await?;
+    Ok(Json(collaborator(&app.value, &found.value, email)))
+}
+
+async fn owner_of(context: &Context, access: &AppAccess) -> ApiResult<wire::Collaborator> {
+    let app = &access.app.value;
+    let account = key::ACCOUNTS
+        .get(context.store(), &key::account(app.owner))
+        .await?;
+    Ok(owner(
+        app,
+        account
+            .ok_or_else(|| ApiError::not_found("app"))?
+            .value
+            .email,
+    ))
+}

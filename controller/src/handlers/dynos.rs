@@ -1,0 +1,164 @@
+//! Dynos.
+
+use axum::Json;
+use axum::extract::ws::WebSocketUpgrade;
+use axum::extract::ws::rejection::WebSocketUpgradeRejection;
+use axum::extract::{Path, State};
+use axum::response::Response;
+use controller_api::attach::MAX_FRAME_BYTES;
+use controller_api::wire;
+use model::{Dyno, DynoKind, ProcessType};
+
+use super::{Created, accepted, created};
+use crate::actions::dynos::{Order, Which, no_dyno, order, run};
+use crate::attach::{Side, is_genuine};
+use crate::context::{Context, Ctx, actor};
+use crate::error::{ApiError, ApiResult};
+use crate::find;
+use crate::guard::AppAccess;
+use crate::http::body::JsonBody;
+use crate::http::range::{Page, PageRange};
+use crate::views;
+
+pub(crate) async fn list(
+    State(context): State<Ctx>,
+    access: AppAccess,
+    range: PageRange,
+) -> ApiResult<Page> {
+    let app = &access.app.value;
+    let dynos = find::dynos(context.store(), app.id).await?;
+    range.page(dynos.iter().map(|known| views::dyno::dyno(app, known)))
+}
+
+pub(crate) async fn show(
+    State(context): State<Ctx>,
+    access: AppAccess,
+    Path((_, identity)): Path<(String, String)>,
+) -> ApiResult<Json<wire::Dyno>> {
+    let app = &access.app.value;
+    let known = find::dyno(context.store(), app.id, &identity)
+        .await?
+        .ok_or_else(|| no_dyno(&identity))?;
+    Ok(Json(views::dyno::dyno(app, &known)))
+}
+
+/// A one-off dyno.
+pub(crate) async fn create(
+    State(context): State<Ctx>,
+    access: AppAccess,
+    JsonBody(body): JsonBody<wire::DynoCreate>,
+) -> ApiResult<Created<wire::Dyno>> {
+    let by = actor(&access.session.account);
+    let (app, dyno) = run(&context, access.app.value.id, &by, &body).await?;
+    let attach_url = attach_url(&context, &dyno);
+    Ok(created(views::dyno::new_dyno(&app, &dyno, attach_url)))
+}
+
+pub(crate) async fn restart_all(
+    State(context): State<Ctx>,
+    access: AppAccess,
+) -> ApiResult<Created<wire::Empty>> {
+    give(&context, &access, Which::Formation, Order::Restart).await
+}
+
+pub(crate) async fn restart(
+    State(context): State<Ctx>,
+    access: AppAccess,
+    Path((_, identity)): Path<(String, String)>,
+) -> ApiResult<Created<wire::Empty>> {
+    give(&context, &access, Which::One(identity), Order::Restart).await
+}
+
+pub(crate) async fn stop(
+    State(context): State<Ctx>,
+    access: AppAccess,
+    Path((_, identity)): Path<(String, String)>,
+) -> ApiResult<Created<wire::Empty>> {
+    give(&context, &access, Which::One(identity), Order::Stop).await
+}
+
+pub(crate) async fn restart_type(
+    State(context): State<Ctx>,
+    access: AppAccess,
+    Path((_, process_type)): Path<(String, String)>,
+) -> ApiResult<Created<wire::Empty>> {
+    give(
+        &context,
+        &access,
+        Which::Type(known_type(&process_type)?),
+        Order::Restart,
+    )
+    .await
+}
+
+pub(crate) async fn stop_type(
+    State(context): State<Ctx>,
+    access: AppAccess,
+    Path((_, process_type)): Path<(String, String)>,
+) -> ApiResult<Created<wire::Empty>> {
+    give(
+        &context,
+        &access,
+        Which::Type(known_type(&process_type)?),
+        Order::Stop,
+    )
+    .await
+}
+
+/// An answer of ours where a request does not ask for a WebSocket.
+pub(super) type Upgrade = Result<WebSocketUpgrade, WebSocketUpgradeRejection>;
+
+/// The client's end of an attached one-off dyno. The secret is the proof.
+pub(crate) async fn attach(
+    State(context): State<Ctx>,
+    Path(secret): Path<String>,
+    upgrade: Upgrade,
+) -> ApiResult<Response> {
+    meet(context, secret, Side::Client, upgrade)
+}
+
+pub(super) fn meet(
+    context: Ctx,
+    secret: String,
+    side: Side,
+    upgrade: Upgrade,
+) -> ApiResult<Response> {
+    if !is_genuine(&context.keyring, &secret) {
+        return Err(ApiError::not_found("dyno"));
+    }
+    let upgrade = upgrade
+        .map_err(|why| ApiError::bad_request(format!("This address is for WebSockets: {why}.")))?;
+    let upgrade = upgrade
+        .max_message_size(MAX_FRAME_BYTES)
+        .max_frame_size(MAX_FRAME_BYTES);
+    Ok(upgrade.on_upgrade(async move |socket| {
+        context
+            .meetings
+            .meet(secret, side, socket, &context.shutdown)
+            .await;
+    }))
+}
+
+/// `rendezvous://api.<domain>:<port>/<secret>`
+fn attach_url(context: &Context, dyno: &Dyno) -> Option<String> {
+    let DynoKind::OneOff(one_off) = &dyno.kind else {
+        return None;
+    };
+    let secret = &one_off.attach.as_ref()?.secret;
+    let (host, port) = (context.config.api_host(), context.config.api.port);
+    Some(format!("rendezvous://{host}:{port}/{}", secret.expose()))
+}
+
+async fn give(
+    context: &Context,
+    access: &AppAccess,
+    which: Which,
+    what: Order,
+) -> ApiResult<Created<wire::Empty>> {
+    order(context, access.app.value.id, &which, what).await?;
+    Ok(accepted(wire::Empty {}))
+}
+
+fn known_type(text: &str) -> ApiResult<ProcessType> {
+    text.parse().map_err(|_| ApiError::not_found("formation"))
+}

@@ -1,0 +1,15 @@
+//! Lists of what there is none of: clients ask in passing and want a list.
+
+use axum::Json;
+use serde_json::Value;
+
+use crate::auth::Session;
+use crate::guard::AppAccess;
+
+pub(crate) async fn list(_: Session) -> Json<[Value; 0]> {
+    Json([])
+}
+
+pub(crate) async fn list_of_app(_: AppAccess) -> Json<[Value; 0]> {
+    Json([])
+}

@@ -1,0 +1,84 @@
+//! What the platform's other roles call.
+
+use std::collections::HashMap;
+
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::Response;
+use bytes::Bytes;
+use controller_api::log_sink::BATCH_HEADER;
+use model::AppId;
+use model::log::LogLine;
+use store::key;
+use tracing::debug;
+use uuid::Uuid;
+
+use super::dynos::{Upgrade, meet};
+use crate::attach::Side;
+use crate::context::{Context, Ctx};
+use crate::error::{ApiError, ApiResult};
+
+/// A batch of log lines, one JSON object on a line. Lines of apps that are no more are dropped; so are batches that came
+/// before.
+pub(crate) async fn logs(
+    State(context): State<Ctx>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> ApiResult<StatusCode> {
+    let batch = batch_number(&headers)?;
+    if !context.batches.is_new(batch) {
+        debug!("A batch of log lines came again");
+        return Ok(StatusCode::NO_CONTENT);
+    }
+    let mut by_app: HashMap<AppId, Vec<LogLine>> = HashMap::new();
+    for text in body
+        .split(|byte| *byte == b'\n')
+        .filter(|text| !text.is_empty())
+    {
+        let line: LogLine = serde_json::from_slice(text).map_err(|error| {
+            ApiError::bad_request(format!("A log line cannot be read: {error}"))
+        })?;
+        by_app.entry(line.app).or_default().push(line);
+    }
+    for (app, lines) in by_app {
+        if exists(&context, app).await? {
+            context
+                .logs
+                .append(app, lines)
+                .await
+                .map_err(ApiError::internal)?;
+        }
+    }
+    context.batches.arrived(batch);
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// The agent's end of an attached one-off dyno.
+pub(crate) async fn attach(
+    State(context): State<Ctx>,
+    Path(secret): Path<String>,
+    upgrade: Upgrade,
+) -> ApiResult<Response> {
+    meet(context, secret, Side::Agent, upgrade)
+}
+
+async fn exists(context: &Context, app: AppId) -> ApiResult<bool> {
+    Ok(context.logs.is_open(app)
+        || key::APPS
+            .get(context.store(), &key::app(app))
+            .await?
+            .is_some())
+}
+
+/// `<sender> <number>`
+fn batch_number(headers: &HeaderMap) -> ApiResult<(Uuid, u64)> {
+    let parse = || {
+        let (sender, number) = headers.get(BATCH_HEADER)?.to_str().ok()?.split_once(' ')?;
+        Some((sender.parse().ok()?, number.parse().ok()?))
+    };
+    parse().ok_or_else(|| {
+        ApiError::bad_request(format!(
+            "The header {BATCH_HEADER} must be a UUID and a number."
+        ))
+    })
+}

@@ -1,0 +1,129 @@
+//! Log sessions: a URL good for reading one app's lines, with or without their future.
+
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, HeaderValue, header};
+use axum::response::Response;
+use controller_api::wire;
+use model::log::LogSource;
+use model::{AppId, Timestamp};
+use serde::{Deserialize, Serialize};
+use store::key;
+use uuid::Uuid;
+
+use super::{Created, created};
+use crate::context::Ctx;
+use crate::error::{ApiError, ApiResult};
+use crate::guard::AppAccess;
+use crate::http::body::JsonBody;
+use crate::http::ticket;
+use crate::logs::{Filter, Format, Reader, Start};
+
+const DEFAULT_LINES: u16 = 100;
+const MAX_LINES: u16 = 1500;
+/// How long after it was made a session can be begun, and be taken up again.
+const BEGIN_WITHIN: Duration = Duration::from_secs(300);
+const RESUME_WITHIN: Duration = Duration::from_secs(24 * 3600);
+
+/// What a log URL's last segment holds.
+#[derive(Debug, Serialize, Deserialize)]
+struct LogTicket {
+    app: AppId,
+    filter: Filter,
+    lines: u16,
+    tail: bool,
+    made_at: Timestamp,
+}
+
+pub(crate) async fn create_session(
+    State(context): State<Ctx>,
+    access: AppAccess,
+    JsonBody(body): JsonBody<wire::LogSessionCreate>,
+) -> ApiResult<Created<wire::LogSession>> {
+    let source = match body.source.as_deref() {
+        None | Some("") => None,
+        Some("app") => Some(LogSource::App),
+        Some("heroku") => Some(LogSource::Heroku),
+        Some(other) => {
+            return Err(ApiError::invalid(format!(
+                "There is no log source {other:?}; there are app and heroku."
+            )));
+        }
+    };
+    let now = Timestamp::now();
+    let session = LogTicket {
+        app: access.app.value.id,
+        filter: Filter {
+            source,
+            process: body.dyno.filter(|dyno| !dyno.is_empty()),
+        },
+        lines: body.lines.unwrap_or(DEFAULT_LINES).clamp(1, MAX_LINES),
+        tail: body.tail.unwrap_or_default(),
+        made_at: now,
+    };
+    let path = format!(
+        "/streams/logs/{}",
+        ticket::seal(&context.keyring, &session)?
+    );
+    Ok(created(wire::LogSession {
+        created_at: now.into(),
+        id: Uuid::new_v4(),
+        logplex_url: context.config.api_url(&path),
+        updated_at: now.into(),
+    }))
+}
+
+/// Server-sent events for whoever accepts them, else plain lines.
+pub(crate) async fn stream(
+    State(context): State<Ctx>,
+    Path(text): Path<String>,
+    headers: HeaderMap,
+) -> ApiResult<Response> {
+    let over =
+        || ApiError::not_found_because("log session", "Log stream timed out. Please try again.");
+    let session: LogTicket = ticket::open(&context.keyring, &text).ok_or_else(over)?;
+    let last_id = headers
+        .get("last-event-id")
+        .and_then(|value| value.to_str().ok()?.trim().parse().ok());
+    let good_for = if last_id.is_some() {
+        RESUME_WITHIN
+    } else {
+        BEGIN_WITHIN
+    };
+    let age = Timestamp::now()
+        .duration_since(session.made_at)
+        .unsigned_abs();
+    if age > good_for
+        || key::APPS
+            .get(context.store(), &key::app(session.app))
+            .await?
+            .is_none()
+    {
+        return Err(over());
+    }
+    let events = headers.get_all(header::ACCEPT).iter().any(|value| {
+        value
+            .to_str()
+            .is_ok_and(|value| value.contains("text/event-stream"))
+    });
+    let format = if events { Format::Events } else { Format::Text };
+    let start = last_id.map_or(Start::Backlog(session.lines.into()), Start::After);
+    let reader = Reader::open(&context.logs, session.app, session.filter, start)
+        .await
+        .map_err(ApiError::internal)?;
+    let body = Body::from_stream(reader.stream(format, session.tail, context.shutdown.clone()));
+    let mut response = Response::new(body);
+    let content_type = match format {
+        Format::Events => "text/event-stream; charset=utf-8",
+        Format::Text => "text/plain; charset=utf-8",
+    };
+    response
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response
+        .headers_mut()
+        .insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    Ok(response)
+}

@@ -1,0 +1,211 @@
+//! Every endpoint, with the rule about who may use it.
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::handler::Handler;
+use axum::http::Method;
+use axum::middleware::{from_fn, from_fn_with_state};
+use axum::routing::{MethodFilter, on};
+use model::Permission::{self, Manage, Operate, View};
+
+use crate::context::Ctx;
+use crate::error::ApiError;
+use crate::guard::{Guard, enforce};
+use crate::handlers::{
+    accounts, apps, authorizations, buildpacks, builds, collaborators, config_vars, domains, dynos,
+    empty, formation, internal, keys, logs, nodes, platform, releases, slugs,
+};
+use crate::http::body::MAX_BODY_BYTES;
+use crate::http::{etag, request_id};
+
+/// Who may use an endpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rule {
+    /// Anybody; the endpoint itself looks at what was brought (a password, a secret in the path).
+    Public,
+    /// Whoever has a token.
+    Account,
+    /// Administrators of the platform.
+    Admin,
+    /// Whoever has this permission on the app of the path; to strangers the app does not exist.
+    App(Permission),
+    /// The platform's other roles, and never through a router.
+    Internal,
+}
+
+use Rule::{Account, Admin, App, Internal, Public};
+
+#[rustfmt::skip]
+fn table(r: &mut Routes) {
+    r.get("/healthz", Public, platform::health);
+    r.post("/oauth/authorizations", Public, authorizations::create);
+    r.get("/oauth/authorizations", Account, authorizations::list);
+    r.get("/oauth/authorizations/{authorization}", Account, authorizations::show);
+    r.delete("/oauth/authorizations/{authorization}", Account, authorizations::revoke);
+    r.delete("/oauth/sessions/{session}", Account, authorizations::end_session);
+
+    r.post("/accounts", Admin, accounts::create);
+    r.get("/account", Account, accounts::show);
+    r.patch("/account", Account, accounts::update);
+    r.get("/users/{user}", Account, accounts::show_user);
+    r.patch("/users/{user}", Account, accounts::update_user);
+    r.get("/account/rate-limits", Account, accounts::rate_limit);
+    r.get("/account/keys", Account, keys::list);
+    r.post("/account/keys", Account, keys::create);
+    r.get("/account/keys/{key}", Account, keys::show);
+    r.delete("/account/keys/{key}", Account, keys::remove);
+
+    r.get("/apps", Account, apps::list);
+    r.get("/users/{user}/apps", Account, apps::list_of_user);
+    r.post("/apps", Account, apps::create);
+    r.get("/apps/{app}", App(View), apps::show);
+    r.patch("/apps/{app}", App(Operate), apps::update);
+    r.delete("/apps/{app}", App(Manage), apps::destroy);
+
+    r.get("/apps/{app}/config-vars", App(Operate), config_vars::show);
+    r.patch("/apps/{app}/config-vars", App(Operate), config_vars::update);
+
+    r.get("/apps/{app}/releases", App(View), releases::list);
+    r.post("/apps/{app}/releases", App(Permission::Deploy), releases::create);
+    r.get("/apps/{app}/releases/{release}", App(View), releases::show);
+    r.get("/apps/{app}/releases/{release}/config-vars", App(Operate), releases::config_vars);
+    r.get("/apps/{app}/releases/{release}/failure", App(View), releases::failure);
+    r.get("/apps/{app}/slugs/{slug}", App(View), slugs::show);
+    r.get("/apps/{app}/builds", App(View), builds::list);
+    r.get("/apps/{app}/builds/{build}", App(View), builds::show);
+    r.get("/streams/builds/{token}", Public, builds::output);
+    r.get("/apps/{app}/buildpack-installations", App(View), buildpacks::list);
+    r.put("/apps/{app}/buildpack-installations", App(Operate), buildpacks::replace);
+
+    r.get("/apps/{app}/formation", App(View), formation::list);
+    r.patch("/apps/{app}/formation", App(Operate), formation::update_all);
+    r.get("/apps/{app}/formation/{type}", App(View), formation::show);
+    r.patch("/apps/{app}/formation/{type}", App(Operate), formation::update);
+    r.get("/apps/{app}/dynos", App(View), dynos::list);
+    r.post("/apps/{app}/dynos", App(Operate), dynos::create);
+    r.delete("/apps/{app}/dynos", App(Operate), dynos::restart_all);
+    r.get("/apps/{app}/dynos/{dyno}", App(View), dynos::show);
+    r.delete("/apps/{app}/dynos/{dyno}", App(Operate), dynos::restart);
+    r.post("/apps/{app}/dynos/{dyno}/actions/stop", App(Operate), dynos::stop);
+    r.delete("/apps/{app}/formations/{type}", App(Operate), dynos::restart_type);
+    r.post("/apps/{app}/formations/{type}/actions/stop", App(Operate), dynos::stop_type);
+
+    r.get("/apps/{app}/domains", App(View), domains::list);
+    r.post("/apps/{app}/domains", App(Operate), domains::create);
+    r.get("/apps/{app}/domains/{domain}", App(View), domains::show);
+    r.delete("/apps/{app}/domains/{domain}", App(Operate), domains::remove);
+    r.get("/apps/{app}/collaborators", App(View), collaborators::list);
+    r.post("/apps/{app}/collaborators", App(Manage), collaborators::create);
+    r.get("/apps/{app}/collaborators/{user}", App(View), collaborators::show);
+    // Whoever may see an app may leave it; the action asks for more when somebody else is removed.
+    r.delete("/apps/{app}/collaborators/{user}", App(View), collaborators::remove);
+
+    r.post("/apps/{app}/log-sessions", App(View), logs::create_session);
+    r.get("/streams/logs/{token}", Public, logs::stream);
+    r.get("/attach/{secret}", Public, dynos::attach);
+
+    r.get("/stacks", Account, platform::stacks);
+    r.get("/stacks/{stack}", Account, platform::stack);
+    r.get("/regions", Account, platform::regions);
+    r.get("/regions/{region}", Account, platform::region);
+    r.get("/dyno-sizes", Account, platform::dyno_sizes);
+    r.get("/dyno-sizes/{size}", Account, platform::dyno_size);
+    r.get("/nodes", Admin, nodes::list);
+
+    // What there is none of yet: clients list it in passing.
+    r.get("/account/features", Account, empty::list);
+    r.get("/addons", Account, empty::list);
+    r.get("/addon-attachments", Account, empty::list);
+    r.get("/pipelines", Account, empty::list);
+    r.get("/teams", Account, empty::list);
+    r.get("/apps/{app}/features", App(View), empty::list_of_app);
+    r.get("/apps/{app}/addons", App(View), empty::list_of_app);
+    r.get("/apps/{app}/addon-attachments", App(View), empty::list_of_app);
+    r.get("/apps/{app}/log-drains", App(View), empty::list_of_app);
+    r.get("/apps/{app}/sni-endpoints", App(View), empty::list_of_app);
+    r.get("/apps/{app}/webhooks", App(View), empty::list_of_app);
+
+    r.post("/internal/logs", Internal, internal::logs);
+    r.get("/internal/attach/{secret}", Internal, internal::attach);
+}
+
+/// Every endpoint's method, path and rule.
+pub fn rules() -> Vec<(Method, &'static str, Rule)> {
+    let mut routes = Routes {
+        context: None,
+        router: Router::new(),
+        rules: Vec::new(),
+    };
+    table(&mut routes);
+    routes.rules
+}
+
+pub(crate) fn router(context: &Ctx) -> Router {
+    let mut routes = Routes {
+        context: Some(context.clone()),
+        router: Router::new(),
+        rules: Vec::new(),
+    };
+    table(&mut routes);
+    routes
+        .router
+        .fallback(async || ApiError::no_endpoint())
+        .method_not_allowed_fallback(async || ApiError::no_endpoint())
+        .layer(from_fn(etag::layer))
+        .layer(from_fn(request_id::layer))
+        .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
+        .with_state(context.clone())
+}
+
+struct Routes {
+    /// Absent when only the rules are asked for.
+    context: Option<Ctx>,
+    router: Router<Ctx>,
+    rules: Vec<(Method, &'static str, Rule)>,
+}
+
+impl Routes {
+    fn add<T: 'static>(
+        &mut self,
+        method: Method,
+        path: &'static str,
+        rule: Rule,
+        handler: impl Handler<T, Ctx>,
+    ) {
+        if let (Some(context), Ok(filter)) = (&self.context, MethodFilter::try_from(method.clone()))
+        {
+            let guard = Guard {
+                context: context.clone(),
+                rule,
+            };
+            let route = on(filter, handler).layer(from_fn_with_state(guard, enforce));
+            self.router = std::mem::take(&mut self.router).route(path, route);
+        }
+        self.rules.push((method, path, rule));
+    }
+
+    fn get<T: 'static>(&mut self, path: &'static str, rule: Rule, handler: impl Handler<T, Ctx>) {
+        self.add(Method::GET, path, rule, handler);
+    }
+
+    fn post<T: 'static>(&mut self, path: &'static str, rule: Rule, handler: impl Handler<T, Ctx>) {
+        self.add(Method::POST, path, rule, handler);
+    }
+
+    fn put<T: 'static>(&mut self, path: &'static str, rule: Rule, handler: impl Handler<T, Ctx>) {
+        self.add(Method::PUT, path, rule, handler);
+    }
+
+    fn patch<T: 'static>(&mut self, path: &'static str, rule: Rule, handler: impl Handler<T, Ctx>) {
+        self.add(Method::PATCH, path, rule, handler);
+    }
+
+    fn delete<T: 'static>(
+        &mut self,
+        path: &'static str,
+        rule: Rule,
+        handler: impl Handler<T, Ctx>,
+    ) {
+        self.add(Method::DELETE, path, rule, handler);
+    }
+}

@@ -1,0 +1,112 @@
+//! Starting and stopping: the listener and the off-switch are the caller's.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use model::{ServiceEndpoint, ServiceId, ServiceRole, Timestamp};
+use store::blob::BlobStore;
+use store::{Keyring, Presence, Store, key};
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use crate::attach::Meetings;
+use crate::auth::Passwords;
+use crate::config::Config;
+use crate::context::Context;
+use crate::limits::{Guesses, Requests};
+use crate::logs::{Batches, LogStore};
+use crate::{routes, sweep};
+
+/// How long calls in progress may take to end.
+const DRAIN: Duration = Duration::from_secs(10);
+const TIDY_EVERY: Duration = Duration::from_secs(60);
+
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    #[error("the controller's listener could not be used")]
+    Listener(#[source] std::io::Error),
+}
+
+/// Serves the API until `shutdown`, then ends streams, finishes calls and leaves.
+pub async fn run(
+    config: Config,
+    listener: TcpListener,
+    store: Arc<dyn Store>,
+    keyring: Keyring,
+    blobs: BlobStore,
+    shutdown: CancellationToken,
+) -> Result<(), RunError> {
+    let addr = reachable(&config, listener.local_addr().map_err(RunError::Listener)?);
+    let id = ServiceId::new();
+    let endpoint = ServiceEndpoint {
+        id,
+        role: ServiceRole::Controller,
+        addr,
+        started_at: Timestamp::now(),
+    };
+    let place = key::alive_service(ServiceRole::Controller, id);
+    let presence = Presence::start(store.clone(), &key::ALIVE_SERVICES, place, endpoint);
+
+    let context = Arc::new(Context {
+        logs: LogStore::new(config.data_dir.join("logs"), config.logs),
+        batches: Batches::default(),
+        requests: Requests::new(config.requests_per_hour),
+        guesses: Guesses::default(),
+        meetings: Meetings::default(),
+        passwords: Passwords::new(),
+        shutdown: shutdown.clone(),
+        config,
+        store,
+        keyring,
+        blobs,
+    });
+    let mut tasks = JoinSet::new();
+    tasks.spawn(sweep::run(context.clone()));
+    tasks.spawn(tidy_logs(context.logs.clone(), shutdown.clone()));
+    info!(%addr, "Controller is up");
+
+    let service = routes::router(&context).into_make_service_with_connect_info::<SocketAddr>();
+    let serve =
+        axum::serve(listener, service).with_graceful_shutdown(shutdown.clone().cancelled_owned());
+    let overdue = async {
+        shutdown.cancelled().await;
+        tokio::time::sleep(DRAIN).await;
+    };
+    let served = tokio::select! {
+        served = serve => served.map_err(RunError::Listener),
+        () = overdue => {
+            warn!("Some API calls did not end in time and were cut");
+            Ok(())
+        }
+    };
+    presence.stop().await;
+    tasks.shutdown().await;
+    served
+}
+
+/// Where other roles reach this one.
+fn reachable(config: &Config, local: SocketAddr) -> SocketAddr {
+    match config.advertise {
+        Some(ip) if local.ip().is_unspecified() => SocketAddr::new(ip, local.port()),
+        _ => local,
+    }
+}
+
+async fn tidy_logs(logs: LogStore, shutdown: CancellationToken) {
+    let mut every = tokio::time::interval(TIDY_EVERY);
+    loop {
+        tokio::select! {
+            () = shutdown.cancelled() => return,
+            _ = every.tick() => {}
+        }
+        if let Err(error) = logs.tidy().await {
+            warn!(
+                error = &error as &dyn std::error::Error,
+                "Could not tidy the logs; will retry"
+            );
+        }
+    }
+}

@@ -1,0 +1,237 @@
+//! Sweeping up: records that hang on an app which is gone, its log, blobs nobody refers to, tokens that have expired.
+//!
+//! Level-based: what is there is compared with which apps there are. An app and its first records are made in one
+//! commit, so a record whose app is missing *afterwards* belongs to an app that is gone, never to one to come.
+//! Dynos, their status and routes are the scheduler's; repositories and caches are the builder's.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use model::{AppId, Checksum, Timestamp};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use store::{Event, Follower, Key, Store, StoreError, Table, Txn, Update, Versioned, key};
+use tracing::{debug, info, warn};
+
+use crate::context::{Context, Ctx};
+use crate::logs::LogError;
+
+const EVERY: Duration = Duration::from_secs(3600);
+/// A new blob has no record yet: whoever makes it puts it first, and the record after.
+const UNCLAIMED: Duration = Duration::from_secs(3600);
+/// Well below the store's limit on one commit.
+const CHUNK: usize = 60;
+
+#[derive(Debug, thiserror::Error)]
+enum SweepError {
+    #[error("the store failed")]
+    Store(#[from] StoreError),
+    #[error("the logs failed")]
+    Logs(#[from] LogError),
+    #[error("the blob store failed")]
+    Blobs(#[from] store::blob::BlobError),
+}
+
+/// Sweeps at start, whenever an app goes, and by the clock.
+pub(crate) async fn run(context: Ctx) {
+    let mut apps = Follower::new(context.store.clone(), vec![key::APPS.prefix()]);
+    let mut every = tokio::time::interval(EVERY);
+    loop {
+        let all = tokio::select! {
+            () = context.shutdown.cancelled() => return,
+            _ = every.tick() => true,
+            update = apps.next() => {
+                if !any_gone(&update) {
+                    continue;
+                }
+                false
+            }
+        };
+        let swept = tokio::select! {
+            () = context.shutdown.cancelled() => return,
+            swept = sweep(&context, all) => swept,
+        };
+        if let Err(error) = swept {
+            warn!(
+                error = &error as &dyn std::error::Error,
+                "Could not sweep up after destroyed apps; will retry"
+            );
+            every.reset_after(Duration::from_secs(10));
+        }
+    }
+}
+
+fn any_gone(update: &Update) -> bool {
+    match update {
+        Update::Snapshot { .. } => true,
+        Update::Changes { events, .. } => events
+            .iter()
+            .any(|event| matches!(event, Event::Delete { .. })),
+    }
+}
+
+async fn sweep(context: &Context, all: bool) -> Result<(), SweepError> {
+    let store = context.store();
+    let mut left = Leftovers::default();
+    left.look(store, &key::COLLABORATORS, |c| Some(c.app))
+        .await?;
+    left.look(store, &key::DOMAINS, |d| Some(d.app)).await?;
+    left.look(store, &key::BUILDS, |b| Some(b.app)).await?;
+    left.look(store, &key::SLUGS, |s| Some(s.app)).await?;
+    left.look(store, &key::RELEASES, |r| Some(r.app)).await?;
+    left.look_at_configs(store).await?;
+    let logs = context.logs.stored_apps().await?;
+    // After everything else, see above.
+    let apps: HashSet<AppId> = key::APPS
+        .all(store)
+        .await?
+        .into_iter()
+        .map(|app| app.value.id)
+        .collect();
+
+    left.delete(store, &apps).await?;
+    for app in logs.into_iter().filter(|app| !apps.contains(app)) {
+        context.logs.remove(app).await?;
+        info!(app.id = %app, "Removed the log of an app that is gone");
+    }
+    if all {
+        sweep_tokens(store).await?;
+        sweep_blobs(context).await?;
+    }
+    Ok(())
+}
+
+/// Every record that hangs on an app.
+#[derive(Debug, Default)]
+struct Leftovers {
+    records: Vec<(AppId, Versioned<()>)>,
+}
+
+impl Leftovers {
+    async fn look<T: Serialize + DeserializeOwned>(
+        &mut self,
+        store: &dyn Store,
+        table: &Table<T>,
+        app_of: impl Fn(&T) -> Option<AppId>,
+    ) -> Result<(), StoreError> {
+        for seen in table.all(store).await? {
+            let Versioned {
+                key,
+                revision,
+                value,
+            } = seen;
+            self.records.extend(app_of(&value).map(|app| {
+                (
+                    app,
+                    Versioned {
+                        key,
+                        revision,
+                        value: (),
+                    },
+                )
+            }));
+        }
+        Ok(())
+    }
+
+    /// Sealed config does not say whose it is; its key does.
+    async fn look_at_configs(&mut self, store: &dyn Store) -> Result<(), StoreError> {
+        let prefix = key::RELEASE_CONFIG.prefix();
+        for entry in store.list(&prefix).await?.entries {
+            if let Some(app) = app_in(&prefix, &entry.key) {
+                self.records.push((
+                    app,
+                    Versioned {
+                        key: entry.key,
+                        revision: entry.revision,
+                        value: (),
+                    },
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    async fn delete(mut self, store: &dyn Store, apps: &HashSet<AppId>) -> Result<(), StoreError> {
+        self.records.retain(|(app, _)| !apps.contains(app));
+        for chunk in self.records.chunks(CHUNK) {
+            // Only what is still the same: a domain may belong to another app by now.
+            let txn = chunk.iter().fold(Txn::new(), |txn, (_, seen)| {
+                txn.unchanged(seen).delete(seen.key.clone())
+            });
+            let outcome = txn.commit(store).await?;
+            debug!(
+                ?outcome,
+                records = chunk.len(),
+                "Swept up after apps that are gone"
+            );
+        }
+        Ok(())
+    }
+}
+
+/// `…/release-config/<app>/<version>` → the app.
+fn app_in(prefix: &Key, key: &Key) -> Option<AppId> {
+    key.as_str()
+        .strip_prefix(prefix.as_str())?
+        .split('/')
+        .next()?
+        .parse()
+        .ok()
+}
+
+async fn sweep_tokens(store: &dyn Store) -> Result<(), StoreError> {
+    let now = Timestamp::now();
+    let mut tokens = key::TOKENS.all(store).await?;
+    tokens.retain(|token| token.value.is_expired(now));
+    for chunk in tokens.chunks(CHUNK) {
+        chunk
+            .iter()
+            .fold(Txn::new(), |txn, token| txn.delete(token.key.clone()))
+            .commit(store)
+            .await?;
+    }
+    Ok(())
+}
+
+/// Deletes blobs that no slug and no build refers to.
+async fn sweep_blobs(context: &Context) -> Result<(), SweepError> {
+    let store = context.store();
+    // Blobs first, records second: a blob that is claimed in between is seen as claimed.
+    let blobs = context.blobs.list().await?;
+    let slugs = key::SLUGS
+        .all(store)
+        .await?
+        .into_iter()
+        .map(|slug| slug.value.checksum);
+    let outputs = key::BUILDS
+        .all(store)
+        .await?
+        .into_iter()
+        .filter_map(|build| build.value.output);
+    let claimed: HashSet<Checksum> = slugs.chain(outputs).collect();
+    let now = Timestamp::now();
+    for blob in blobs {
+        let age = now.duration_since(blob.modified);
+        if !age.is_negative() && age.unsigned_abs() > UNCLAIMED && !claimed.contains(&blob.checksum)
+        {
+            context.blobs.delete(&blob.checksum).await?;
+            info!(blob.checksum = %blob.checksum, blob.bytes = blob.size, "Deleted a blob that nothing refers to");
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use model::ReleaseVersion;
+
+    use super::*;
+
+    #[test]
+    fn a_config_is_told_to_be_its_apps_by_its_key() {
+        let app = AppId::new();
+        let place = key::release_config(app, ReleaseVersion(3));
+        assert_eq!(app_in(&key::RELEASE_CONFIG.prefix(), &place), Some(app));
+    }
+}

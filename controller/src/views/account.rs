@@ -1,0 +1,75 @@
+//! Accounts, tokens and keys.
+
+use controller_api::wire;
+use model::{Account, Secret, SshKey, Timestamp, Token};
+
+/// Stands for a token that is not shown again.
+const HIDDEN: &str = "****";
+
+pub(crate) fn account(account: &Account) -> wire::Account {
+    wire::Account {
+        allow_tracking: false,
+        beta: false,
+        country_of_residence: None,
+        created_at: account.created_at.into(),
+        default_organization: None,
+        default_team: None,
+        delinquent_at: None,
+        email: account.email.clone(),
+        federated: false,
+        id: account.id,
+        identity_provider: None,
+        last_login: account.last_login.map(Into::into),
+        name: account.name.clone(),
+        sms_number: None,
+        suspended_at: None,
+        two_factor_authentication: false,
+        updated_at: account.updated_at.into(),
+        verified: true,
+    }
+}
+
+/// `secret` is known only when the token has just been made.
+pub(crate) fn authorization(
+    account: &Account,
+    token: &Token,
+    secret: Option<&Secret<String>>,
+    now: Timestamp,
+) -> wire::Authorization {
+    let expires_in = token
+        .expires_at
+        .map(|at| at.duration_since(now).as_secs().max(0));
+    wire::Authorization {
+        access_token: Some(wire::AccessToken {
+            expires_in,
+            id: token.id,
+            token: secret.cloned().unwrap_or_else(|| Secret::from(HIDDEN)),
+        }),
+        client: None,
+        created_at: token.created_at.into(),
+        description: token.description.clone(),
+        grant: None,
+        id: token.id,
+        refresh_token: None,
+        scope: token.scope.clone(),
+        session: None,
+        updated_at: token.created_at.into(),
+        user: wire::AuthorizationUser {
+            id: account.id,
+            email: account.email.clone(),
+            full_name: account.name.clone(),
+        },
+    }
+}
+
+pub(crate) fn key(account: &Account, key: &SshKey) -> wire::Key {
+    wire::Key {
+        comment: key.comment.clone(),
+        created_at: key.created_at.into(),
+        email: account.email.to_string(),
+        fingerprint: key.fingerprint.clone(),
+        id: key.id,
+        public_key: key.public_key.clone(),
+        updated_at: key.created_at.into(),
+    }
+}

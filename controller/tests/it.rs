@@ -1,0 +1,37 @@
+//! The controller over an in-memory store, through real HTTP. Every answer is checked against the published schema.
+
+#[path = "it/harness.rs"]
+mod harness;
+#[path = "it/schema.rs"]
+mod schema;
+#[path = "it/world.rs"]
+mod world;
+
+#[path = "it/access.rs"]
+mod access;
+#[path = "it/accounts.rs"]
+mod accounts;
+#[path = "it/apps.rs"]
+mod apps;
+#[path = "it/attach.rs"]
+mod attach;
+#[path = "it/concurrency.rs"]
+mod concurrency;
+#[path = "it/config_vars.rs"]
+mod config_vars;
+#[path = "it/domains.rs"]
+mod domains;
+#[path = "it/dynos.rs"]
+mod dynos;
+#[path = "it/logs.rs"]
+mod logs;
+#[path = "it/matrix.rs"]
+mod matrix;
+#[path = "it/platform.rs"]
+mod platform;
+#[path = "it/releases.rs"]
+mod releases;
+#[path = "it/scaling.rs"]
+mod scaling;
+#[path = "it/wire.rs"]
+mod wire;

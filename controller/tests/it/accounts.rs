@@ -1,0 +1,241 @@
+//! Accounts, logging in, tokens, keys.
+
+use reqwest::Method;
+use serde_json::json;
+
+use crate::harness::{Platform, basic, each};
+
+#[tokio::test]
+async fn a_password_gives_a_token_that_works_in_every_form_until_it_is_revoked() {
+    let platform = Platform::start().await;
+    let ann = platform.user("ann").await;
+    let nobody = platform.nobody();
+    for authorization in [
+        format!("Bearer {}", ann.token),
+        basic("", &ann.token),
+        basic("heroku", &ann.token),
+        basic(&ann.token, ""),
+    ] {
+        let answer = nobody
+            .call(
+                Method::GET,
+                "/account",
+                None,
+                &[("authorization", &authorization)],
+            )
+            .await;
+        assert_eq!(answer.expect(200)["email"], ann.email);
+    }
+    let made = ann
+        .post("/oauth/authorizations", json!({"description": "ci"}))
+        .await
+        .expect(201);
+    assert_eq!(made["access_token"]["expires_in"], json!(null));
+    let ci = made["access_token"]["token"].as_str().unwrap().to_owned();
+    let listed = ann.get("/oauth/authorizations").await.expect(200);
+    assert_eq!(each(&listed, "description"), ["test", "ci"]);
+    assert!(
+        listed
+            .as_array()
+            .unwrap()
+            .iter()
+            .all(|token| token["access_token"]["token"] == "****")
+    );
+
+    let ci = crate::harness::User {
+        token: ci,
+        ..ann.clone()
+    };
+    ci.get("/account").await.expect(200);
+    assert_eq!(
+        ci.get("/oauth/authorizations/~").await.expect(200)["description"],
+        "ci"
+    );
+    let path = format!("/oauth/authorizations/{}", made["id"].as_str().unwrap());
+    assert_eq!(ann.get(&path).await.expect(200)["description"], "ci");
+    ann.delete(&path).await.expect(200);
+    assert_eq!(ci.get("/account").await.error(401).0, "unauthorized");
+    ann.get("/account").await.expect(200);
+
+    // What the CLI's logout does.
+    assert_eq!(
+        ann.delete("/oauth/sessions/~").await.expect(404)["resource"],
+        "session"
+    );
+    ann.delete("/oauth/authorizations/~").await.expect(200);
+    ann.get("/account").await.error(401);
+}
+
+#[tokio::test]
+async fn wrong_passwords_are_refused_and_guessing_is_stopped() {
+    let platform = Platform::start().await;
+    let ann = platform.user("ann").await;
+    assert_eq!(ann.log_in("wrong").await.error(401).0, "unauthorized");
+    let unknown = crate::harness::User {
+        email: "nobody@example.com".to_owned(),
+        ..ann.clone()
+    };
+    assert_eq!(
+        unknown.log_in(&ann.password).await.error(401).0,
+        "unauthorized"
+    );
+    for _ in 0..18 {
+        unknown.log_in("wrong").await.error(401);
+    }
+    assert_eq!(ann.log_in(&ann.password).await.error(429).0, "rate_limit");
+    // From elsewhere, as a router tells it, the right password still works.
+    let nobody = platform.nobody();
+    let headers = [
+        ("authorization", basic(&ann.email, &ann.password)),
+        ("x-forwarded-for", "10.9.9.9".to_owned()),
+    ];
+    let headers: Vec<_> = headers
+        .iter()
+        .map(|(name, value)| (*name, value.as_str()))
+        .collect();
+    nobody
+        .call(Method::POST, "/oauth/authorizations", None, &headers)
+        .await
+        .expect(201);
+}
+
+#[tokio::test]
+async fn a_new_password_needs_the_old_one_and_ends_other_sessions() {
+    let platform = Platform::start().await;
+    let ann = platform.user("ann").await;
+    let other = ann
+        .post("/oauth/authorizations", json!({}))
+        .await
+        .expect(201);
+    let change = json!({"password": "wrong", "new_password": "correct horse"});
+    assert_eq!(
+        ann.patch("/account", change).await.error(403).0,
+        "forbidden"
+    );
+    let short = json!({"password": ann.password, "new_password": "short"});
+    assert_eq!(
+        ann.patch("/account", short).await.error(422).0,
+        "invalid_params"
+    );
+    let change = json!({"password": ann.password, "new_password": "correct horse", "name": "Ann"});
+    assert_eq!(
+        ann.patch("/users/~", change).await.expect(200)["name"],
+        "Ann"
+    );
+    ann.log_in(&ann.password).await.error(401);
+    ann.log_in("correct horse").await.expect(201);
+    let token = other["access_token"]["token"].as_str().unwrap().to_owned();
+    crate::harness::User {
+        token,
+        ..ann.clone()
+    }
+    .get("/account")
+    .await
+    .error(401);
+}
+
+#[tokio::test]
+async fn only_administrators_make_accounts_and_an_address_has_one() {
+    let platform = Platform::start().await;
+    let ann = platform.user("ann").await;
+    assert_eq!(
+        ann.post("/accounts", json!({"email": "x@example.com"}))
+            .await
+            .error(403)
+            .0,
+        "forbidden"
+    );
+    let again = platform
+        .admin
+        .post("/accounts", json!({"email": "ANN@example.com"}))
+        .await
+        .error(422);
+    assert!(again.1.contains("ann@example.com"));
+    platform
+        .admin
+        .post("/accounts", json!({"email": "no address"}))
+        .await
+        .error(422);
+    let own = json!({"email": "x@example.com", "password": "correct horse"});
+    assert_eq!(
+        platform.admin.post("/accounts", own).await.expect(201)["password"],
+        "correct horse"
+    );
+    ann.get("/users/~").await.expect(200);
+    ann.get(&format!("/users/{}", ann.email)).await.expect(200);
+    ann.get("/users/x@example.com").await.error(404);
+}
+
+#[tokio::test]
+async fn the_first_account_is_made_once() {
+    let platform = Platform::start().await;
+    let email = "second@example.com".parse().unwrap();
+    let again =
+        controller::accounts::create_first(&*platform.store, email, model::Timestamp::now()).await;
+    assert!(again.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn keys_belong_to_one_account_and_are_removed_by_id_or_fingerprint() {
+    const KEY: &str =
+        "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl ann@desk";
+    let platform = Platform::start().await;
+    let (ann, bob) = (platform.user("ann").await, platform.user("bob").await);
+    let added = ann
+        .post("/account/keys", json!({"public_key": KEY}))
+        .await
+        .expect(201);
+    assert_eq!(
+        added["fingerprint"],
+        "SHA256:+DiY3wvvV6TuJJhbpZisF/zLDA0zPMSvHdkr4UvCOqU"
+    );
+    assert_eq!(
+        (&added["comment"], &added["email"]),
+        (&json!("ann@desk"), &json!(ann.email))
+    );
+    assert!(
+        bob.post("/account/keys", json!({"public_key": KEY}))
+            .await
+            .error(422)
+            .1
+            .contains("in use")
+    );
+    assert!(
+        bob.post("/account/keys", json!({"public_key": "junk"}))
+            .await
+            .error(422)
+            .1
+            .contains("ssh-ed25519")
+    );
+    assert_eq!(bob.get("/account/keys").await.expect(200), json!([]));
+    assert_eq!(
+        each(&ann.get("/account/keys").await.expect(200), "public_key"),
+        [KEY]
+    );
+    let by_fingerprint = "/account/keys/SHA256:+DiY3wvvV6TuJJhbpZisF%2FzLDA0zPMSvHdkr4UvCOqU";
+    ann.get(by_fingerprint).await.expect(200);
+    bob.delete(by_fingerprint).await.error(404);
+    ann.delete(by_fingerprint).await.expect(200);
+    let added = bob
+        .post("/account/keys", json!({"public_key": KEY}))
+        .await
+        .expect(201);
+    bob.delete(&format!("/account/keys/{}", added["id"].as_str().unwrap()))
+        .await
+        .expect(200);
+    assert_eq!(bob.get("/account/keys").await.expect(200), json!([]));
+}
+
+#[tokio::test]
+async fn calls_are_limited_per_account() {
+    let platform = Platform::start_with(|config| config.requests_per_hour = 5).await;
+    let ann = platform.user("ann").await;
+    let first = ann.get("/account/rate-limits").await;
+    assert_eq!(first.header("ratelimit-remaining"), Some("4"));
+    assert_eq!(first.expect(200)["remaining"], 4);
+    for _ in 0..4 {
+        ann.get("/account").await.expect(200);
+    }
+    assert_eq!(ann.get("/account").await.error(429).0, "rate_limit");
+    platform.admin.get("/account").await.expect(200);
+}

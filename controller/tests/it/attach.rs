@@ -1,0 +1,206 @@
+//! The two ends of an attached dyno.
+
+use std::time::Duration;
+
+use controller_api::attach::{Control, Stream, read_frame};
+use futures::{SinkExt as _, StreamExt as _};
+use serde_json::json;
+use tokio::net::TcpStream;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
+use tokio_tungstenite::tungstenite::{Error, Message};
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
+
+use crate::harness::Platform;
+use crate::world::id_of;
+
+type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
+
+/// The secret of a new attached dyno.
+async fn attached(platform: &Platform) -> String {
+    let ann = platform.user("ann").await;
+    let app = id_of(&ann.app("ticks").await);
+    platform.push(app, &ann, &[("web", "serve")]).await;
+    let dyno = ann
+        .post(
+            "/apps/ticks/dynos",
+            json!({"command": "bash", "attach": true}),
+        )
+        .await
+        .expect(201);
+    dyno["attach_url"]
+        .as_str()
+        .unwrap()
+        .rsplit('/')
+        .next()
+        .unwrap()
+        .to_owned()
+}
+
+async fn client(platform: &Platform, secret: &str) -> Result<Socket, Error> {
+    connect_async(format!("ws://{}/attach/{secret}", platform.addr))
+        .await
+        .map(|(socket, _)| socket)
+}
+
+async fn agent(platform: &Platform, secret: &str) -> Result<Socket, Error> {
+    let mut request = format!("ws://{}/internal/attach/{secret}", platform.addr)
+        .into_client_request()
+        .unwrap();
+    let token = format!("Bearer {}", platform.keyring.internal_token().expose());
+    request
+        .headers_mut()
+        .insert("authorization", token.parse().unwrap());
+    connect_async(request).await.map(|(socket, _)| socket)
+}
+
+/// The next frame that is not a ping.
+async fn next(socket: &mut Socket) -> Option<Message> {
+    let next = async {
+        loop {
+            match socket.next().await {
+                Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
+                other => return other.and_then(Result::ok),
+            }
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), next)
+        .await
+        .unwrap()
+}
+
+#[tokio::test]
+async fn frames_pass_both_ways_in_order_whoever_comes_first() {
+    let platform = Platform::start().await;
+    let secret = attached(&platform).await;
+    let mut client = client(&platform, &secret).await.unwrap();
+    // Sent before the other end is there.
+    client
+        .send(Message::Binary(Stream::Stdin.frame(b"ls\n").into()))
+        .await
+        .unwrap();
+    client
+        .send(Message::Text(
+            Control::Resize {
+                columns: 10,
+                lines: 5,
+            }
+            .to_text()
+            .into(),
+        ))
+        .await
+        .unwrap();
+    let mut agent = agent(&platform, &secret).await.unwrap();
+    let Some(Message::Binary(frame)) = next(&mut agent).await else {
+        panic!()
+    };
+    assert_eq!(
+        read_frame(&frame),
+        Some((Stream::Stdin, b"ls\n".as_slice()))
+    );
+    let Some(Message::Text(text)) = next(&mut agent).await else {
+        panic!()
+    };
+    assert_eq!(
+        Control::from_text(&text),
+        Some(Control::Resize {
+            columns: 10,
+            lines: 5
+        })
+    );
+    for n in 0..500u32 {
+        agent
+            .send(Message::Binary(
+                Stream::Stdout.frame(&n.to_be_bytes()).into(),
+            ))
+            .await
+            .unwrap();
+    }
+    agent
+        .send(Message::Text(Control::Exit { status: 3 }.to_text().into()))
+        .await
+        .unwrap();
+    agent.close(None).await.unwrap();
+    for n in 0..500u32 {
+        let Some(Message::Binary(frame)) = next(&mut client).await else {
+            panic!()
+        };
+        assert_eq!(
+            read_frame(&frame),
+            Some((Stream::Stdout, n.to_be_bytes().as_slice()))
+        );
+    }
+    let Some(Message::Text(text)) = next(&mut client).await else {
+        panic!()
+    };
+    assert_eq!(Control::from_text(&text), Some(Control::Exit { status: 3 }));
+    assert!(matches!(
+        next(&mut client).await,
+        Some(Message::Close(_)) | None
+    ));
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_is_missed_by_the_agent() {
+    let platform = Platform::start().await;
+    let secret = attached(&platform).await;
+    let mut agent = agent(&platform, &secret).await.unwrap();
+    let mut client = client(&platform, &secret).await.unwrap();
+    agent
+        .send(Message::Binary(Stream::Stdout.frame(b"hello").into()))
+        .await
+        .unwrap();
+    assert!(matches!(next(&mut client).await, Some(Message::Binary(_))));
+    drop(client);
+    assert!(matches!(
+        next(&mut agent).await,
+        Some(Message::Close(_)) | None
+    ));
+}
+
+#[tokio::test]
+async fn only_a_genuine_secret_gets_in_and_only_once_at_a_time() {
+    let platform = Platform::start().await;
+    let secret = attached(&platform).await;
+    for forged in ["0123456789abcdef0123456789abcdef", "short"] {
+        let Err(Error::Http(response)) = client(&platform, forged).await else {
+            panic!()
+        };
+        assert_eq!(response.status(), 404);
+    }
+    let Err(Error::Http(response)) =
+        connect_async(format!("ws://{}/internal/attach/{secret}", platform.addr)).await
+    else {
+        panic!()
+    };
+    assert_eq!(response.status(), 404);
+    let _first = client(&platform, &secret).await.unwrap();
+    let mut second = client(&platform, &secret).await.unwrap();
+    let Some(Message::Text(text)) = next(&mut second).await else {
+        panic!()
+    };
+    assert!(
+        matches!(Control::from_text(&text), Some(Control::Error(why)) if why.contains("attached"))
+    );
+}
+
+#[tokio::test]
+async fn stopping_the_controller_ends_sessions() {
+    let platform = Platform::start().await;
+    let secret = attached(&platform).await;
+    let mut agent = agent(&platform, &secret).await.unwrap();
+    let mut client = client(&platform, &secret).await.unwrap();
+    agent
+        .send(Message::Binary(Stream::Stdout.frame(b"hello").into()))
+        .await
+        .unwrap();
+    assert!(matches!(next(&mut client).await, Some(Message::Binary(_))));
+    platform.stop().await;
+    assert!(matches!(
+        next(&mut client).await,
+        Some(Message::Close(_)) | None
+    ));
+    assert!(matches!(
+        next(&mut agent).await,
+        Some(Message::Close(_)) | None
+    ));
+}

@@ -1,0 +1,113 @@
+//! Domains.
+
+use serde_json::json;
+
+use crate::harness::{Platform, each};
+
+#[tokio::test]
+async fn an_app_has_its_own_domain_and_those_that_are_added() {
+    let platform = Platform::start().await;
+    let ann = platform.user("ann").await;
+    ann.app("ticks").await;
+    let added = ann
+        .post(
+            "/apps/ticks/domains",
+            json!({"hostname": "WWW.Example.com", "sni_endpoint": null}),
+        )
+        .await
+        .expect(201);
+    assert_eq!(
+        (&added["hostname"], &added["kind"]),
+        (&json!("www.example.com"), &json!("custom"))
+    );
+    assert_eq!(added["cname"], "ticks.paas.localhost");
+    ann.post("/apps/ticks/domains", json!({"hostname": "*.example.com"}))
+        .await
+        .expect(201);
+    let listed = ann
+        .get_range("/apps/ticks/domains", "hostname ..")
+        .await
+        .expect(200);
+    assert_eq!(
+        each(&listed, "hostname"),
+        ["*.example.com", "ticks.paas.localhost", "www.example.com"]
+    );
+    assert_eq!(each(&listed, "kind"), ["custom", "heroku", "custom"]);
+    assert_eq!(
+        ann.get("/apps/ticks/domains/www.example.com")
+            .await
+            .expect(200),
+        added
+    );
+    ann.get("/apps/ticks/domains/ticks.paas.localhost")
+        .await
+        .expect(200);
+    ann.delete(&format!(
+        "/apps/ticks/domains/{}",
+        added["id"].as_str().unwrap()
+    ))
+    .await
+    .expect(200);
+    ann.delete("/apps/ticks/domains/*.example.com")
+        .await
+        .expect(200);
+    assert!(
+        ann.delete("/apps/ticks/domains/www.example.com")
+            .await
+            .error(404)
+            .1
+            .contains("www.example.com")
+    );
+    ann.delete("/apps/ticks/domains/ticks.paas.localhost")
+        .await
+        .error(422);
+}
+
+#[tokio::test]
+async fn a_domain_belongs_to_one_app_and_none_of_the_platforms_is_given_away() {
+    let platform = Platform::start().await;
+    let (ann, bob) = (platform.user("ann").await, platform.user("bob").await);
+    ann.app("ticks").await;
+    bob.app("tocks").await;
+    ann.post(
+        "/apps/ticks/domains",
+        json!({"hostname": "www.example.com"}),
+    )
+    .await
+    .expect(201);
+    let add = async |host: &str| {
+        bob.post("/apps/tocks/domains", json!({"hostname": host}))
+            .await
+            .error(422)
+            .1
+    };
+    assert!(
+        add("www.example.com")
+            .await
+            .contains("in use by another app")
+    );
+    assert!(add("WWW.example.com.").await.contains("in use"));
+    for host in [
+        "paas.localhost",
+        "api.paas.localhost",
+        "ticks.paas.localhost",
+        "*.paas.localhost",
+    ] {
+        assert!(add(host).await.contains("platform's own domain"), "{host}");
+    }
+    for host in ["", "no spaces", "10.0.0.1", "https://x.example.com"] {
+        assert!(add(host).await.contains("Host name"), "{host}");
+    }
+    let twice = ann
+        .post(
+            "/apps/ticks/domains",
+            json!({"hostname": "www.example.com"}),
+        )
+        .await
+        .error(422)
+        .1;
+    assert!(twice.contains("added to this app already"));
+    bob.delete("/apps/tocks/domains/www.example.com")
+        .await
+        .error(404);
+}

@@ -1,0 +1,357 @@
+//! A whole controller on a free port, and people who call it.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use controller::{Config, LogLimits, PublicEndpoint, Scheme};
+use controller_api::{Client, ClientOptions};
+use model::{AccountId, Secret};
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+use store::{BlobConfig, BlobStore, Embedded, Keyring, Store};
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::schema;
+
+pub(crate) struct Platform {
+    pub(crate) addr: SocketAddr,
+    pub(crate) store: Arc<Embedded>,
+    pub(crate) keyring: Keyring,
+    pub(crate) blobs: BlobStore,
+    pub(crate) admin: User,
+    pub(crate) dir: Arc<tempfile::TempDir>,
+    shutdown: CancellationToken,
+    task: JoinHandle<Result<(), controller::RunError>>,
+}
+
+/// Somebody with an account and a token.
+#[derive(Clone)]
+pub(crate) struct User {
+    pub(crate) id: AccountId,
+    pub(crate) email: String,
+    pub(crate) password: String,
+    pub(crate) token: String,
+    addr: SocketAddr,
+    http: reqwest::Client,
+}
+
+/// What came back.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: reqwest::header::HeaderMap,
+    pub(crate) text: String,
+    pub(crate) body: Value,
+}
+
+impl Platform {
+    pub(crate) async fn start() -> Self {
+        Self::start_with(|_| {}).await
+    }
+
+    pub(crate) async fn start_with(configure: impl FnOnce(&mut Config)) -> Self {
+        let store = Embedded::open_in_memory().unwrap();
+        let dir = Arc::new(tempfile::tempdir().unwrap());
+        let admin = first_account(&store).await;
+        Self::start_on(store, dir, admin, configure).await
+    }
+
+    /// Another controller on the store and disk of one that has stopped, and a user as he reaches it now.
+    pub(crate) async fn restart_on(
+        store: Arc<Embedded>,
+        dir: Arc<tempfile::TempDir>,
+        user: User,
+    ) -> (Self, User) {
+        let platform = Self::start_on(store, dir, user.clone(), |_| {}).await;
+        let user = User {
+            addr: platform.addr,
+            ..user
+        };
+        (platform, user)
+    }
+
+    async fn start_on(
+        store: Arc<Embedded>,
+        dir: Arc<tempfile::TempDir>,
+        admin: User,
+        configure: impl FnOnce(&mut Config),
+    ) -> Self {
+        let keyring = Keyring::new(&[7; 32]);
+        let blobs = BlobStore::open(&BlobConfig::Local {
+            dir: dir.path().join("blobs"),
+        })
+        .unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let addr = listener.local_addr().unwrap();
+        let public = PublicEndpoint {
+            scheme: Scheme::Http,
+            port: addr.port(),
+        };
+        let mut config = Config {
+            domain: "paas.localhost".to_owned(),
+            web: public,
+            api: public,
+            git: public,
+            data_dir: dir.path().to_owned(),
+            stack: "heroku-24".to_owned(),
+            other_stacks: vec!["heroku-22".to_owned()],
+            advertise: Some(IpAddr::from([127, 0, 0, 1])),
+            requests_per_hour: 100_000,
+            logs: LogLimits {
+                segment_bytes: 1 << 20,
+                total_bytes: 100 << 20,
+            },
+        };
+        configure(&mut config);
+        let shutdown = CancellationToken::new();
+        let admin = User { addr, ..admin };
+        let dyn_store: Arc<dyn Store> = store.clone();
+        let run = controller::run(
+            config,
+            listener,
+            dyn_store,
+            keyring.clone(),
+            blobs.clone(),
+            shutdown.clone(),
+        );
+        let task = tokio::spawn(run);
+        Self {
+            addr,
+            store,
+            keyring,
+            blobs,
+            admin,
+            dir,
+            shutdown,
+            task,
+        }
+    }
+
+    pub(crate) async fn stop(self) {
+        self.shutdown.cancel();
+        tokio::time::timeout(Duration::from_secs(15), self.task)
+            .await
+            .unwrap()
+            .unwrap()
+            .unwrap();
+    }
+
+    /// A new account, made by the administrator and logged in.
+    pub(crate) async fn user(&self, name: &str) -> User {
+        let email = format!("{name}@example.com");
+        let made = self
+            .admin
+            .post("/accounts", json!({"email": email, "name": name}))
+            .await
+            .expect(201);
+        let password = made["password"].as_str().unwrap().to_owned();
+        let id = made["account"]["id"].as_str().unwrap().parse().unwrap();
+        let mut user = User {
+            id,
+            email,
+            password,
+            token: String::new(),
+            addr: self.addr,
+            http: self.admin.http.clone(),
+        };
+        user.token = user.log_in(&user.password).await.expect(201)["access_token"]["token"]
+            .as_str()
+            .unwrap()
+            .to_owned();
+        user
+    }
+
+    pub(crate) fn nobody(&self) -> User {
+        User {
+            token: String::new(),
+            ..self.admin.clone()
+        }
+    }
+
+    /// How other roles call.
+    pub(crate) fn internal(&self) -> User {
+        User {
+            token: self.keyring.internal_token().expose().clone(),
+            ..self.admin.clone()
+        }
+    }
+}
+
+async fn first_account(store: &Arc<Embedded>) -> User {
+    let http = reqwest::Client::builder()
+        .no_proxy()
+        .tls_backend_preconfigured(controller_api::tls::client_config(None).unwrap())
+        .build()
+        .unwrap();
+    let email = "admin@example.com".parse().unwrap();
+    let now = model::Timestamp::now();
+    let first = controller::accounts::create_first(&**store, email, now)
+        .await
+        .unwrap()
+        .unwrap();
+    User {
+        id: first.account.id,
+        email: first.account.email.to_string(),
+        password: first.password.into_exposed(),
+        token: first.token.into_exposed(),
+        addr: SocketAddr::from(([127, 0, 0, 1], 0)),
+        http,
+    }
+}
+
+impl User {
+    pub(crate) async fn call(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<Value>,
+        headers: &[(&str, &str)],
+    ) -> Answer {
+        let mut request = self
+            .http
+            .request(method.clone(), format!("http://{}{path}", self.addr));
+        if !self.token.is_empty() {
+            request = request.bearer_auth(&self.token);
+        }
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        if let Some(body) = body {
+            request = request.json(&body);
+        }
+        let response = tokio::time::timeout(Duration::from_secs(20), request.send())
+            .await
+            .unwrap()
+            .unwrap();
+        let (status, headers) = (response.status(), response.headers().clone());
+        let text = response.text().await.unwrap();
+        let body = serde_json::from_str(&text).unwrap_or(Value::Null);
+        let answer = Answer {
+            status,
+            headers,
+            text,
+            body,
+        };
+        schema::check(&method, path, &answer);
+        answer
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Answer {
+        self.call(Method::GET, path, None, &[]).await
+    }
+
+    pub(crate) async fn get_range(&self, path: &str, range: &str) -> Answer {
+        self.call(Method::GET, path, None, &[("range", range)])
+            .await
+    }
+
+    pub(crate) async fn post(&self, path: &str, body: Value) -> Answer {
+        self.call(Method::POST, path, Some(body), &[]).await
+    }
+
+    pub(crate) async fn put(&self, path: &str, body: Value) -> Answer {
+        self.call(Method::PUT, path, Some(body), &[]).await
+    }
+
+    pub(crate) async fn patch(&self, path: &str, body: Value) -> Answer {
+        self.call(Method::PATCH, path, Some(body), &[]).await
+    }
+
+    pub(crate) async fn delete(&self, path: &str) -> Answer {
+        self.call(Method::DELETE, path, None, &[]).await
+    }
+
+    pub(crate) async fn log_in(&self, password: &str) -> Answer {
+        let nobody = Self {
+            token: String::new(),
+            ..self.clone()
+        };
+        let basic = basic(&self.email, password);
+        let body =
+            Some(json!({"description": "test", "scope": ["global"], "expires_in": 2_592_000}));
+        nobody
+            .call(
+                Method::POST,
+                "/oauth/authorizations",
+                body,
+                &[("authorization", &basic)],
+            )
+            .await
+    }
+
+    /// A new app, by name.
+    pub(crate) async fn app(&self, name: &str) -> Value {
+        self.post("/apps", json!({"name": name})).await.expect(201)
+    }
+
+    /// The typed client, as the CLI uses it.
+    pub(crate) fn client(&self) -> Client {
+        Client::new(ClientOptions {
+            base_url: format!("http://api.paas.localhost:{}", self.addr.port())
+                .parse()
+                .unwrap(),
+            token: Some(Secret::from(self.token.as_str())),
+            ca_pem: None,
+            user_agent: "paas/test".to_owned(),
+        })
+        .unwrap()
+    }
+}
+
+impl Answer {
+    /// The body of an answer with the status that is expected.
+    #[track_caller]
+    pub(crate) fn expect(self, status: u16) -> Value {
+        assert_eq!(self.status.as_u16(), status, "{}", self.text);
+        self.body
+    }
+
+    /// The error's id and message.
+    #[track_caller]
+    pub(crate) fn error(self, status: u16) -> (String, String) {
+        let body = self.expect(status);
+        (
+            body["id"].as_str().unwrap().to_owned(),
+            body["message"].as_str().unwrap().to_owned(),
+        )
+    }
+
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).and_then(|value| value.to_str().ok())
+    }
+}
+
+pub(crate) fn basic(user: &str, password: &str) -> String {
+    use base64::Engine as _;
+    format!(
+        "Basic {}",
+        base64::engine::general_purpose::STANDARD.encode(format!("{user}:{password}"))
+    )
+}
+
+/// The field of each object of a list.
+#[track_caller]
+pub(crate) fn each(list: &Value, field: &str) -> Vec<String> {
+    let text = |value: &Value| {
+        value
+            .as_str()
+            .map_or_else(|| value.to_string(), str::to_owned)
+    };
+    list.as_array()
+        .unwrap()
+        .iter()
+        .map(|item| text(&item[field]))
+        .collect()
+}
+
+/// Waits until it holds; fails after ten seconds.
+pub(crate) async fn eventually<F: Future<Output = bool>>(what: &str, mut holds: impl FnMut() -> F) {
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(10);
+    while !holds().await {
+        assert!(tokio::time::Instant::now() < deadline, "never: {what}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}

@@ -1,0 +1,284 @@
+//! Who may do what, over every endpoint there is. An endpoint that is not on the list below fails the test.
+
+use controller::Rule;
+use reqwest::Method;
+use serde_json::json;
+
+use crate::harness::{Platform, User};
+use crate::world::id_of;
+
+/// Who gets in, besides which 401, 403 or 404 is the answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Who {
+    Anybody,
+    AnyAccount,
+    Administrators,
+    /// Owner, administrators, collaborators.
+    Members,
+    /// Owner and administrators.
+    Owners,
+    OtherRoles,
+}
+
+use Who::{Administrators, AnyAccount, Anybody, Members, OtherRoles, Owners};
+
+const EXPECTED: [(&str, &str, Who); 73] = [
+    ("GET", "/healthz", Anybody),
+    ("POST", "/oauth/authorizations", AnyAccount),
+    ("GET", "/oauth/authorizations", AnyAccount),
+    ("GET", "/oauth/authorizations/{authorization}", AnyAccount),
+    (
+        "DELETE",
+        "/oauth/authorizations/{authorization}",
+        AnyAccount,
+    ),
+    ("DELETE", "/oauth/sessions/{session}", AnyAccount),
+    ("POST", "/accounts", Administrators),
+    ("GET", "/account", AnyAccount),
+    ("PATCH", "/account", AnyAccount),
+    ("GET", "/users/{user}", AnyAccount),
+    ("PATCH", "/users/{user}", AnyAccount),
+    ("GET", "/account/rate-limits", AnyAccount),
+    ("GET", "/account/keys", AnyAccount),
+    ("POST", "/account/keys", AnyAccount),
+    ("GET", "/account/keys/{key}", AnyAccount),
+    ("DELETE", "/account/keys/{key}", AnyAccount),
+    ("GET", "/apps", AnyAccount),
+    ("GET", "/users/{user}/apps", AnyAccount),
+    ("POST", "/apps", AnyAccount),
+    ("GET", "/apps/{app}", Members),
+    ("PATCH", "/apps/{app}", Members),
+    ("DELETE", "/apps/{app}", Owners),
+    ("GET", "/apps/{app}/config-vars", Members),
+    ("PATCH", "/apps/{app}/config-vars", Members),
+    ("GET", "/apps/{app}/releases", Members),
+    ("POST", "/apps/{app}/releases", Members),
+    ("GET", "/apps/{app}/releases/{release}", Members),
+    ("GET", "/apps/{app}/releases/{release}/config-vars", Members),
+    ("GET", "/apps/{app}/releases/{release}/failure", Members),
+    ("GET", "/apps/{app}/slugs/{slug}", Members),
+    ("GET", "/apps/{app}/builds", Members),
+    ("GET", "/apps/{app}/builds/{build}", Members),
+    ("GET", "/streams/builds/{token}", Anybody),
+    ("GET", "/apps/{app}/buildpack-installations", Members),
+    ("PUT", "/apps/{app}/buildpack-installations", Members),
+    ("GET", "/apps/{app}/formation", Members),
+    ("PATCH", "/apps/{app}/formation", Members),
+    ("GET", "/apps/{app}/formation/{type}", Members),
+    ("PATCH", "/apps/{app}/formation/{type}", Members),
+    ("GET", "/apps/{app}/dynos", Members),
+    ("POST", "/apps/{app}/dynos", Members),
+    ("DELETE", "/apps/{app}/dynos", Members),
+    ("GET", "/apps/{app}/dynos/{dyno}", Members),
+    ("DELETE", "/apps/{app}/dynos/{dyno}", Members),
+    ("POST", "/apps/{app}/dynos/{dyno}/actions/stop", Members),
+    ("DELETE", "/apps/{app}/formations/{type}", Members),
+    (
+        "POST",
+        "/apps/{app}/formations/{type}/actions/stop",
+        Members,
+    ),
+    ("GET", "/apps/{app}/domains", Members),
+    ("POST", "/apps/{app}/domains", Members),
+    ("GET", "/apps/{app}/domains/{domain}", Members),
+    ("DELETE", "/apps/{app}/domains/{domain}", Members),
+    ("GET", "/apps/{app}/collaborators", Members),
+    ("POST", "/apps/{app}/collaborators", Owners),
+    ("GET", "/apps/{app}/collaborators/{user}", Members),
+    ("DELETE", "/apps/{app}/collaborators/{user}", Members),
+    ("POST", "/apps/{app}/log-sessions", Members),
+    ("GET", "/streams/logs/{token}", Anybody),
+    ("GET", "/attach/{secret}", Anybody),
+    ("GET", "/stacks", AnyAccount),
+    ("GET", "/stacks/{stack}", AnyAccount),
+    ("GET", "/regions", AnyAccount),
+    ("GET", "/regions/{region}", AnyAccount),
+    ("GET", "/dyno-sizes", AnyAccount),
+    ("GET", "/dyno-sizes/{size}", AnyAccount),
+    ("GET", "/nodes", Administrators),
+    ("GET", "/account/features", AnyAccount),
+    ("GET", "/addons", AnyAccount),
+    ("GET", "/addon-attachments", AnyAccount),
+    ("GET", "/pipelines", AnyAccount),
+    ("GET", "/teams", AnyAccount),
+    ("GET", "/apps/{app}/*", Members),
+    ("POST", "/internal/logs", OtherRoles),
+    ("GET", "/internal/attach/{secret}", OtherRoles),
+];
+
+const LISTS_OF_NOTHING: [&str; 6] = [
+    "features",
+    "addons",
+    "addon-attachments",
+    "log-drains",
+    "sni-endpoints",
+    "webhooks",
+];
+
+fn expected(method: &Method, path: &str) -> Who {
+    let path = match path.strip_prefix("/apps/{app}/") {
+        Some(rest) if LISTS_OF_NOTHING.contains(&rest) => "/apps/{app}/*",
+        _ => path,
+    };
+    match EXPECTED
+        .iter()
+        .find(|(m, p, _)| m == &method.as_str() && *p == path)
+    {
+        Some((_, _, who)) => *who,
+        None => {
+            panic!("{method} {path} is on no list: decide who may use it, and write it down here")
+        }
+    }
+}
+
+/// What somebody who does not get in is told.
+fn refusal(who: Who, person: Person) -> Option<u16> {
+    use Person::{Administrator, Collaborator, Internal, Nobody, Owner, Stranger};
+    match (who, person) {
+        (OtherRoles, Internal) => None,
+        (OtherRoles, _) => Some(404),
+        (Anybody, _) => None,
+        (_, Nobody | Internal) => Some(401),
+        (AnyAccount, _)
+        | (Administrators | Members | Owners, Administrator)
+        | (Members | Owners, Owner) => None,
+        (Administrators, _) | (Owners, Collaborator) => Some(403),
+        (Members, Collaborator) => None,
+        (Members | Owners, Stranger) => Some(404),
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Person {
+    Nobody,
+    Stranger,
+    Collaborator,
+    Owner,
+    Administrator,
+    Internal,
+}
+
+#[tokio::test]
+async fn nobody_gets_in_where_he_should_not_and_everybody_where_he_should() {
+    let platform = Platform::start().await;
+    let (owner, collaborator, stranger) = (
+        platform.user("owner").await,
+        platform.user("colin").await,
+        platform.user("eve").await,
+    );
+    let people: [(Person, User); 6] = [
+        (Person::Nobody, platform.nobody()),
+        (Person::Stranger, stranger),
+        (Person::Internal, platform.internal()),
+        (Person::Collaborator, collaborator.clone()),
+        (Person::Administrator, platform.admin.clone()),
+        (Person::Owner, owner.clone()),
+    ];
+    let rules = controller::rules();
+    for (n, (method, path, rule)) in rules.iter().enumerate() {
+        let who = expected(method, path);
+        assert_eq!(
+            matches!(rule, Rule::Internal),
+            who == OtherRoles,
+            "{method} {path}"
+        );
+        for (person, user) in &people {
+            let app = owner
+                .app(&format!("app-{n}-{}", format!("{person:?}").to_lowercase()))
+                .await;
+            let share = format!("/apps/{}/collaborators", app["name"].as_str().unwrap());
+            owner
+                .post(&share, json!({"user": collaborator.email}))
+                .await
+                .expect(201);
+            platform
+                .push(id_of(&app), &owner, &[("web", "serve")])
+                .await;
+            let concrete = concrete(path, app["name"].as_str().unwrap());
+            let answer = user
+                .call(method.clone(), &concrete, Some(json!({})), &[])
+                .await;
+            let context = format!(
+                "{person:?}: {method} {concrete}: {} {}",
+                answer.status, answer.text
+            );
+            match refusal(who, *person) {
+                Some(status) => assert_eq!(answer.status.as_u16(), status, "{context}"),
+                // Let in; what is asked for may still make no sense.
+                None => assert!(!is_refused(&answer), "{context}"),
+            }
+        }
+    }
+    assert_eq!(
+        rules.len(),
+        EXPECTED.len() - 1 + LISTS_OF_NOTHING.len(),
+        "an endpoint went: take it off the list"
+    );
+}
+
+fn concrete(path: &str, app: &str) -> String {
+    let mut concrete = path.replace("{app}", app).replace("{user}", "~");
+    for (placeholder, value) in [
+        ("{type}", "web"),
+        ("{release}", "1"),
+        ("{stack}", "heroku-24"),
+        ("{region}", "us"),
+        ("{size}", "Basic"),
+        // Nothing that is there: nobody should lose a token by this test.
+        ("{authorization}", "0"),
+        ("{session}", "~"),
+        ("{key}", "0"),
+        ("{slug}", "0"),
+        ("{build}", "0"),
+        ("{token}", "0"),
+        ("{secret}", "0"),
+        ("{dyno}", "web.99"),
+        ("{domain}", "www.example.com"),
+    ] {
+        concrete = concrete.replace(placeholder, value);
+    }
+    assert!(
+        !concrete.contains('{'),
+        "{concrete} has a placeholder this test does not know"
+    );
+    concrete
+}
+
+fn is_refused(answer: &crate::harness::Answer) -> bool {
+    let status = answer.status.as_u16();
+    let no_such_app = status == 404 && answer.body["resource"] == "app";
+    let no_endpoint = status == 404
+        && answer.body["message"]
+            .as_str()
+            .unwrap_or_default()
+            .contains("endpoint");
+    status == 401 || status == 403 || no_such_app || no_endpoint
+}
+
+#[tokio::test]
+async fn internal_calls_do_not_come_through_a_router() {
+    let platform = Platform::start().await;
+    let internal = platform.internal();
+    let batch = format!("{} 1", uuid::Uuid::new_v4());
+    let call = async |extra: &[(&str, &str)]| {
+        let headers: Vec<_> = [("paas-log-batch", batch.as_str())]
+            .iter()
+            .chain(extra)
+            .copied()
+            .collect();
+        internal
+            .call(Method::POST, "/internal/logs", None, &headers)
+            .await
+    };
+    call(&[]).await.expect(204);
+    for header in ["x-forwarded-for", "via", "forwarded"] {
+        call(&[(header, "10.0.0.1")]).await.error(404);
+    }
+    // A user's token, even an administrator's, is none.
+    let headers = [("paas-log-batch", batch.as_str())];
+    platform
+        .admin
+        .call(Method::POST, "/internal/logs", None, &headers)
+        .await
+        .error(404);
+}
