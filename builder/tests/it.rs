@@ -1,0 +1,15 @@
+//! The builder as its clients meet it: stock git over HTTP and SSH, with the embedded store.
+
+
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on fails")]
+
+mod it {
+    mod access;
+    mod common;
+    mod concurrency;
+    mod deploys;
+    mod docker;
+    mod large;
+    mod refs;
+    mod restart;
+}

@@ -1,0 +1,186 @@
+//! Builds in real containers of the stack's build image.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use builder::{Compile, ContainerCompiler, Limits};
+use runtime::{Docker, Labels, Runtime};
+
+use super::common::user::{Over, User, WorkTree};
+use super::common::{Platform, eventually};
+
+struct Real {
+    platform: Platform,
+    docker: Arc<dyn Runtime>,
+    instance: String,
+}
+
+impl Real {
+    async fn start(limits: Limits) -> Self {
+        let docker = Docker::connect("/var/run/docker.sock".as_ref(), Default::default()).await.expect("Docker runs here");
+        let docker: Arc<dyn Runtime> = Arc::new(docker);
+        let image = "paas/stack:24-build";
+        assert!(docker.image_exists(image).await.unwrap(), "there is no image {image}: buildpacks/stacks/build-stack makes it");
+        let mut platform = Platform::with_limits(limits).await;
+        platform.stop_builder().await;
+        let mut real = Self { instance: format!("builder-it-{}", uuid::Uuid::new_v4()), platform, docker };
+        real.start_builder().await;
+        real
+    }
+
+    async fn start_builder(&mut self) {
+        let mut config = self.platform.config(self.platform.http);
+        config.container.instance.clone_from(&self.instance);
+        let compiler: Arc<dyn Compile> = Arc::new(ContainerCompiler::new(&config, self.docker.clone()));
+        self.platform.start_builder_with(compiler).await;
+    }
+
+    async fn containers(&self) -> usize {
+        let labels = Labels::from([("paas.instance".to_owned(), self.instance.clone())]);
+        self.docker.list(&labels).await.unwrap().len()
+    }
+
+    /// An app whose build runs `script`.
+    async fn tree<'a>(&self, user: &'a User, script: &str) -> WorkTree<'a> {
+        let files = [
+            ("package.json", r#"{"name":"x","version":"1.0.0","private":true,"scripts":{"build":"bash ./build.sh","start":"true"}}"#),
+            ("package-lock.json", r#"{"name":"x","version":"1.0.0","lockfileVersion":3,"requires":true,"packages":{"":{"name":"x","version":"1.0.0"}}}"#),
+            ("build.sh", script),
+        ];
+        user.work_tree(&self.platform, Over::Http, "ticks", &files).await
+    }
+}
+
+/// Small enough to be met soon.
+fn limits() -> Limits {
+    Limits {
+        memory_bytes: 512 << 20,
+        cpus: 1.0,
+        pids: 200,
+        build_time: Duration::from_secs(60),
+        output_bytes: 8 << 20,
+        shown_bytes: 1 << 20,
+        ..Limits::heroku()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_procfile_app_is_built_in_a_container() {
+    let real = Real::start(limits()).await;
+    let user = real.platform.user("user@example.com").await;
+    let app = real.platform.app("ticks", &user).await;
+    let files = [("Procfile", "web: ./serve.sh\n"), ("serve.sh", "#!/bin/sh\n"), ("junk.psd", "x"), (".slugignore", "*.psd\n")];
+    let tree = user.work_tree(&real.platform, Over::Ssh, "ticks", &files).await;
+    let began = Instant::now();
+    let push = tree.push(&["main"]).await.ok();
+    println!("push to release: {:.1?}", began.elapsed());
+    for words in [
+        "-----> Building on the Heroku-24 stack",
+        "-----> Deleting 1 files matching .slugignore patterns.",
+        "-----> Discovering process types",
+        "       Procfile declares types -> web",
+        "-----> Compressing...",
+        "       Released v2",
+        "Verifying deploy... done.",
+    ] {
+        assert!(push.remote().contains(words), "no {words:?} in\n{}", push.remote());
+    }
+    let release = real.platform.releases(app).await.pop().unwrap();
+    let slug = real.platform.slug_of(&release).await;
+    let path = real.platform.blobs.local_path(&slug.checksum).unwrap();
+    let listing = tokio::process::Command::new("tar").args(["--zstd", "-tf"]).arg(path).output().await.unwrap();
+    let listing = String::from_utf8(listing.stdout).unwrap();
+    assert!(listing.lines().any(|name| name == "serve.sh") && !listing.contains("junk.psd"), "{listing}");
+    assert_eq!(real.platform.app_record(app).await.buildpacks.len(), 1);
+    assert_eq!(real.containers().await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn builds_that_misbehave_end_with_a_clear_message_and_leave_nothing_behind() {
+    let real = Real::start(limits()).await;
+    let user = real.platform.user("user@example.com").await;
+    real.platform.app("ticks", &user).await;
+    let tree = real.tree(&user, "echo fine").await;
+    for (name, script, words) in [
+        ("fork bomb", "bomb() { bomb | bomb & }; bomb; sleep 20; exit 1", &["more processes than a build may", "Push rejected"][..]),
+        ("memory hog", "exec node -e 'const a = []; for (;;) a.push(Buffer.alloc(1 << 20, 1))'", &["more memory than a build may"]),
+        ("chatterbox", "exec yes 0123456789012345678901234567890123456789012345678901234567890123456789", &[
+            "Output truncated: 1 MB were shown",
+            "Build printed more than 8 MB, and was ended.",
+        ]),
+        ("sleeper", "echo sleeping; sleep 1000", &["Build timed out: it may take 1 minute, and was ended."]),
+    ] {
+        tree.commit(&[("build.sh", script)]).await;
+        let began = Instant::now();
+        let push = tree.push(&["main"]).await.refused();
+        println!("{name}: {:.1?}", began.elapsed());
+        for words in words {
+            let end: String = push.stderr.chars().rev().take(3000).collect::<Vec<_>>().into_iter().rev().collect();
+            assert!(push.stderr.contains(words), "{name}: no {words:?} in ...{end}");
+        }
+        assert!(push.stderr.contains("Push rejected to ticks."));
+        assert_eq!(real.containers().await, 0, "{name}");
+    }
+    tree.commit(&[("build.sh", "echo fine")]).await;
+    tree.push(&["main"]).await.ok().says("Released v2");
+    assert!(real.platform.files("builds").is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_build_sees_nothing_of_the_host_and_config_vars_only_as_files() {
+    let real = Real::start(limits()).await;
+    let user = real.platform.user("user@example.com").await;
+    let app = real.platform.app("ticks", &user).await;
+    let secret = "'; touch /tmp/pwned; $(touch /tmp/pwned) \"\\\nsecond line";
+    let place = store::key::release_config(app, model::ReleaseVersion::FIRST);
+    let config = model::ConfigVars([("SECRET".parse().unwrap(), secret.into())].into());
+    let sealed = real.platform.keyring.seal(&place, &config).unwrap();
+    real.platform.commit(store::Txn::new().put(&store::key::RELEASE_CONFIG, place, &sealed)).await;
+    let script = r#"
+        id -u; test ! -e /var/run/docker.sock && echo no-socket; test ! -e /tmp/pwned && echo inert
+        grep -q ^NoNewPrivs:.1 /proc/self/status && echo confined
+        grep -q '^CapEff:.0*$' /proc/self/status && echo no-capabilities
+        touch /usr/x 2>/dev/null || echo read-only
+        sha256sum /build/env/SECRET
+    "#;
+    let tree = real.tree(&user, script).await;
+    let push = tree.push(&["main"]).await.ok();
+    let hash = hex::encode(<sha2::Sha256 as sha2::Digest>::digest(secret));
+    for words in ["2000", "no-socket", "inert", "confined", "no-capabilities", "read-only", &hash] {
+        assert!(push.remote().contains(words), "no {words:?} in\n{}", push.remote());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ctrl_c_removes_the_container_within_five_seconds() {
+    let real = Real::start(limits()).await;
+    let user = real.platform.user("user@example.com").await;
+    let app = real.platform.app("ticks", &user).await;
+    let tree = real.tree(&user, "trap '' TERM INT HUP; echo hanging; sleep 1000 & wait; sleep 1000").await;
+    let push = tree.start_push(&["main"]);
+    eventually("the build runs", async || real.containers().await == 1).await;
+    push.interrupt();
+    let interrupted = Instant::now();
+    push.end().await.refused();
+    eventually("the container is gone", async || real.containers().await == 0).await;
+    eventually("the lock is free", async || !real.platform.is_locked(app).await).await;
+    println!("gone after {:.1?}", interrupted.elapsed());
+    assert!(interrupted.elapsed() < Duration::from_secs(5), "{:?}", interrupted.elapsed());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_builder_removes_the_containers_of_a_killed_one() {
+    let mut real = Real::start(limits()).await;
+    let spec = runtime::ContainerSpec {
+        labels: Labels::from([
+            ("paas.kind".to_owned(), "build".to_owned()),
+            ("paas.instance".to_owned(), real.instance.clone()),
+        ]),
+        ..runtime::ContainerSpec::new(format!("left-{}", real.instance), "paas/stack:24-build", vec!["sleep".to_owned(), "1000".to_owned()])
+    };
+    let id = real.docker.create(&spec).await.unwrap();
+    real.docker.start(&id).await.unwrap();
+    real.platform.kill_builder().await;
+    real.start_builder().await;
+    assert_eq!(real.containers().await, 0);
+}
