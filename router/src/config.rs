@@ -1,0 +1,85 @@
+//! What a router is told before it starts. Complete: nothing below reads the environment.
+
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use model::{Hostname, RouterId, Secret};
+
+#[derive(Debug, Clone)]
+pub struct Config {
+    pub id: RouterId,
+    /// Apps are `<app>.<domain>`; the platform itself is `api.<domain>` and `git.<domain>`.
+    pub domain: Hostname,
+    /// Threads, each with a runtime, listeners and backend connections of its own. See [`default_workers`].
+    pub workers: NonZeroUsize,
+    /// Where the last table is kept, so that a restarted router serves while the store is away.
+    pub data_dir: PathBuf,
+    /// `None`: no HTTPS listeners may be given.
+    pub tls: Option<TlsConfig>,
+    pub public_ports: PublicPorts,
+    /// Whether plain listeners also speak HTTP/2 to clients that begin with its preface.
+    pub http2_cleartext: bool,
+    pub timeouts: Timeouts,
+}
+
+/// The platform's certificate, for the domain and one label below it.
+#[derive(Debug, Clone)]
+pub enum TlsConfig {
+    Files { cert: PathBuf, key: PathBuf },
+    Pem { cert: String, key: Secret<String> },
+}
+
+/// The ports that clients use, as `X-Forwarded-Port` tells the app; behind a load balancer not the ones listened on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PublicPorts {
+    pub http: u16,
+    pub https: u16,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Timeouts {
+    /// One try to connect to a dyno.
+    pub connect: Duration,
+    /// From the end of the request to the first byte of the response (H12).
+    pub first_byte: Duration,
+    /// Without a byte either way, once the response has begun or while the client still sends (H15, H28).
+    pub idle: Duration,
+    /// How long a request is held while no dyno is up yet (H20), or all are in quarantine (H99).
+    pub boot: Duration,
+    /// How long a dyno that could not be connected to is left alone.
+    pub quarantine: Duration,
+    /// How long an idle connection to a dyno is kept.
+    pub backend_keep_alive: Duration,
+    /// How long a client may take for a request's head; also how long its idle connection is kept.
+    pub client_head: Duration,
+    pub tls_handshake: Duration,
+    /// First byte and idle for `api.` and `git.`: pushes, log tails and terminals may be silent for long.
+    pub platform: Duration,
+    /// How long a request to `api.` or `git.` is held while no controller or builder is alive.
+    pub platform_wait: Duration,
+    /// How long requests in flight may take to end at shutdown.
+    pub drain: Duration,
+}
+
+impl Timeouts {
+    /// Heroku's, where it has one.
+    pub const HEROKU: Self = Self {
+        connect: Duration::from_secs(5),
+        first_byte: Duration::from_secs(30),
+        idle: Duration::from_secs(55),
+        boot: Duration::from_secs(75),
+        quarantine: Duration::from_secs(5),
+        backend_keep_alive: Duration::from_secs(90),
+        client_head: Duration::from_secs(60),
+        tls_handshake: Duration::from_secs(10),
+        platform: Duration::from_secs(3600),
+        platform_wait: Duration::from_secs(10),
+        drain: Duration::from_secs(30),
+    };
+}
+
+/// One worker per core.
+pub fn default_workers() -> NonZeroUsize {
+    std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)
+}

@@ -1,0 +1,105 @@
+//! Everything that can keep a request from its answer, with Heroku's codes.
+
+use http::StatusCode;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// No app has this host name.
+    NoSuchApp,
+    /// The client named no host, or something that is none.
+    BadHost,
+    /// `CONNECT`: a tunnel to elsewhere is not offered.
+    BadMethod,
+    Crashed,
+    Timeout,
+    NoResponse,
+    NoWebProcesses,
+    BackendIdle,
+    PoorResponse,
+    BackendInterrupted,
+    ConnectTimeout,
+    BootTimeout,
+    Refused,
+    ForcedClose,
+    OversizedResponse,
+    BadHeader,
+    BadChunk,
+    BadExpect,
+    ClientInterrupted,
+    ClientIdle,
+    Maintenance,
+    Blank,
+    /// Ours, in the way of an app.
+    Platform,
+    /// No controller or builder is alive.
+    PlatformAway,
+}
+
+/// One row of the table of codes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Code {
+    pub(crate) code: &'static str,
+    pub(crate) desc: &'static str,
+    pub(crate) at: &'static str,
+    /// Whose connection broke, where it was one.
+    pub(crate) sock: Option<&'static str>,
+    pub(crate) cause: Option<&'static str>,
+}
+
+impl Fault {
+    /// `None`: no code, and so no line in an app's log.
+    pub(crate) const fn code(self) -> Option<Code> {
+        let (code, desc) = match self {
+            Self::NoSuchApp | Self::BadHost | Self::BadMethod | Self::PlatformAway => return None,
+            Self::Crashed => ("H10", "App crashed"),
+            Self::Timeout => ("H12", "Request timeout"),
+            Self::NoResponse => ("H13", "Connection closed without response"),
+            Self::NoWebProcesses => ("H14", "No web processes running"),
+            Self::BackendIdle => ("H15", "Idle connection"),
+            Self::PoorResponse => ("H17", "Poorly formatted HTTP response"),
+            Self::BackendInterrupted => ("H18", "Server Request Interrupted"),
+            Self::ConnectTimeout => ("H19", "Backend connection timeout"),
+            Self::BootTimeout => ("H20", "App boot timeout"),
+            Self::Refused => ("H21", "Backend connection refused"),
+            Self::ForcedClose => ("H24", "Forced close"),
+            Self::OversizedResponse => ("H25", "HTTP restriction: oversized header"),
+            Self::BadHeader | Self::BadChunk | Self::BadExpect => ("H26", "Request Error"),
+            Self::ClientInterrupted => ("H27", "Client Request Interrupted"),
+            Self::ClientIdle => ("H28", "Client Connection Idle"),
+            Self::Maintenance => ("H80", "Maintenance mode"),
+            Self::Blank => ("H81", "Blank app"),
+            Self::Platform => ("H99", "Platform error"),
+        };
+        let at = match self {
+            Self::Maintenance | Self::Blank => "info",
+            Self::ClientInterrupted | Self::ClientIdle => "warning",
+            _ => "error",
+        };
+        let sock = match self {
+            Self::ClientInterrupted | Self::ClientIdle => Some("client"),
+            Self::BackendInterrupted => Some("backend"),
+            _ => None,
+        };
+        let cause = match self {
+            Self::BadHeader => Some("bad header"),
+            Self::BadChunk => Some("bad chunk"),
+            Self::BadExpect => Some("unsupported expect header value"),
+            _ => None,
+        };
+        Some(Code { code, desc, at, sock, cause })
+    }
+
+    pub(crate) fn status(self) -> StatusCode {
+        match self {
+            Self::NoSuchApp => StatusCode::NOT_FOUND,
+            Self::BadHost | Self::BadHeader | Self::BadChunk => StatusCode::BAD_REQUEST,
+            Self::BadMethod => StatusCode::METHOD_NOT_ALLOWED,
+            Self::BadExpect => StatusCode::EXPECTATION_FAILED,
+            Self::OversizedResponse => StatusCode::BAD_GATEWAY,
+            Self::ClientInterrupted | Self::ClientIdle => {
+                StatusCode::from_u16(499).unwrap_or(StatusCode::REQUEST_TIMEOUT)
+            }
+            _ => StatusCode::SERVICE_UNAVAILABLE,
+        }
+    }
+}

@@ -1,0 +1,261 @@
+//! From the store to the workers and back: follows routes and services, publishes tables, acknowledges them.
+//!
+//! **What an acknowledgement means.** A worker is one thread, and it picks a backend in one step: read its table, pick,
+//! count the request in flight. So once a worker has taken a new table into use, no pick from an older one can still
+//! be under way on it. `applied` moves to a revision when *every* worker has taken a table of that revision or a later
+//! one; from then on a removed dyno gets nothing new, and whatever it still got before is counted in `draining`.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use futures::FutureExt as _;
+use model::{DynoId, Revision, RouterId, RouterReport, Timestamp};
+use store::{Entry, Follower, Key, Presence, Store, Update, key};
+use tokio::sync::{Notify, watch};
+use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use crate::disk::{Change, Mirror, SYNC_AFTER};
+use crate::records::Records;
+use crate::table::Table;
+
+/// How long a starting router waits for the store before it serves by what it kept on disk. Connections wait meanwhile.
+const WAIT_FOR_STORE: Duration = Duration::from_secs(2);
+const MAX_MERGED: usize = 256;
+
+/// A table on its way to the workers.
+#[derive(Debug, Clone)]
+pub(crate) struct Published {
+    pub(crate) generation: u64,
+    pub(crate) table: Arc<Table>,
+}
+
+/// Which generation each worker has taken into use.
+#[derive(Debug)]
+pub(crate) struct Acks {
+    workers: Box<[AtomicU64]>,
+    changed: Notify,
+}
+
+impl Acks {
+    pub(crate) fn new(workers: usize) -> Self {
+        Self { workers: (0..workers).map(|_| AtomicU64::new(0)).collect(), changed: Notify::new() }
+    }
+
+    pub(crate) fn adopted(&self, worker: usize, generation: u64) {
+        self.workers[worker].store(generation, Ordering::SeqCst);
+        self.changed.notify_one();
+    }
+
+    /// The worker takes no requests any more: it holds nothing up.
+    pub(crate) fn gone(&self, worker: usize) {
+        self.adopted(worker, u64::MAX);
+    }
+
+    fn in_force(&self) -> u64 {
+        self.workers.iter().map(|worker| worker.load(Ordering::SeqCst)).min().unwrap_or(0)
+    }
+}
+
+pub(crate) struct Follow {
+    pub(crate) id: RouterId,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) records: Records,
+    pub(crate) mirror: Mirror,
+    pub(crate) publish: watch::Sender<Option<Published>>,
+    pub(crate) acks: Arc<Acks>,
+}
+
+impl Follow {
+    /// Until `stop`, which comes when the workers have ended.
+    pub(crate) async fn run(self, stop: CancellationToken) {
+        let Self { id, store, records, mirror, publish, acks } = self;
+        let drained = records.drained();
+        let begun = Instant::now();
+        let started_at = Timestamp::now();
+        let report = RouterReport { id, applied: 0, draining: Default::default(), started_at };
+        // First known, then serving: a scheduler that does not yet know of this router would not wait for it.
+        let presence = Presence::start(store.clone(), &key::ALIVE_ROUTERS, key::alive_router(id), report);
+        let known = is_known(&*store, id, started_at);
+        let give_up = begun + WAIT_FOR_STORE;
+        tokio::select! {
+            () = stop.cancelled() => {}
+            known = timeout_at(give_up, known) => if known.is_err() { warn!("The store does not answer yet") },
+        }
+
+        let [routes_key, services_key] = [key::ROUTES.prefix(), key::ALIVE_SERVICES.prefix()];
+        let mut routes = Follower::new(store.clone(), vec![routes_key.clone()]);
+        let mut services = Follower::new(store, vec![services_key.clone()]);
+        let mut state = State {
+            records,
+            mirror: Some(mirror),
+            publish,
+            acks: acks.clone(),
+            presence,
+            generation: 0,
+            seen: None,
+            has_services: false,
+            history: VecDeque::new(),
+            applied: 0,
+            draining: BTreeSet::new(),
+        };
+        let mut sync_at: Option<Instant> = None;
+        loop {
+            let waiting = state.generation == 0;
+            tokio::select! {
+                () = stop.cancelled() => break,
+                update = routes.next() => state.take(&mut routes, &routes_key, update).await,
+                update = services.next() => state.take(&mut services, &services_key, update).await,
+                () = acks.changed.notified() => {}
+                () = drained.notified() => {}
+                () = sleep_until(give_up), if waiting => state.fall_back(&routes_key, &services_key).await,
+                () = sleep_until(sync_at.unwrap_or(begun)), if sync_at.is_some() => {
+                    sync_at = None;
+                    state.with_mirror(Mirror::sync).await;
+                }
+            }
+            state.settle();
+            if sync_at.is_none() && state.mirror.as_ref().is_some_and(Mirror::needs_sync) {
+                sync_at = Some(Instant::now() + SYNC_AFTER);
+            }
+        }
+        state.with_mirror(Mirror::sync).await;
+        state.presence.stop().await;
+    }
+}
+
+/// Returns when the router's own record is in the store.
+async fn is_known(store: &dyn Store, id: RouterId, started_at: Timestamp) {
+    loop {
+        let record = key::ALIVE_ROUTERS.get(store, &key::alive_router(id)).await;
+        if record.is_ok_and(|record| record.is_some_and(|record| record.value.started_at == started_at)) {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+struct State {
+    records: Records,
+    /// Elsewhere while it is written to.
+    mirror: Option<Mirror>,
+    publish: watch::Sender<Option<Published>>,
+    acks: Arc<Acks>,
+    presence: Presence<RouterReport>,
+    generation: u64,
+    /// The newest revision whose routes the records hold.
+    seen: Option<Revision>,
+    has_services: bool,
+    /// Published but not yet in force everywhere, oldest first. Keeps old tables alive, so that no worker has to free one.
+    history: VecDeque<(Option<Revision>, Published)>,
+    applied: Revision,
+    draining: BTreeSet<DynoId>,
+}
+
+impl State {
+    /// `update` and whatever else is there already, so that a burst of changes makes one table.
+    async fn take(&mut self, follower: &mut Follower, prefix: &Key, update: Update) {
+        let is_routes = *prefix == key::ROUTES.prefix();
+        let (mut changes, mut is_new) = (Vec::new(), false);
+        let mut next = Some(update);
+        while let Some(update) = next {
+            match update {
+                Update::Snapshot { revision, entries } => {
+                    self.records.replace(prefix, &entries);
+                    if is_routes {
+                        self.seen = Some(revision);
+                    } else {
+                        self.has_services = true;
+                    }
+                    changes.push(Change::Replace { prefix: prefix.clone(), entries });
+                    is_new = true;
+                }
+                Update::Changes { revision, events } => {
+                    if is_routes && !events.is_empty() {
+                        self.seen = Some(revision);
+                    }
+                    is_new |= !events.is_empty();
+                    for event in events {
+                        self.records.apply(&event);
+                        changes.push(Change::Apply(event));
+                    }
+                }
+            }
+            next = if changes.len() < MAX_MERGED { follower.next().now_or_never() } else { None };
+        }
+        if is_new && (self.generation > 0 || (self.seen.is_some() && self.has_services)) {
+            self.publish();
+        }
+        if !changes.is_empty() {
+            self.with_mirror(move |mirror| mirror.keep(changes)).await;
+        }
+    }
+
+    /// The store is away: what it has not told is taken from the disk.
+    async fn fall_back(&mut self, routes: &Key, services: &Key) {
+        for (prefix, is_told) in [(routes, self.seen.is_some()), (services, self.has_services)] {
+            if !is_told {
+                let entries = self.load(prefix.clone()).await;
+                info!(%prefix, records = entries.len(), "Serving by the records kept on disk until the store answers");
+                self.records.replace(prefix, &entries);
+            }
+        }
+        self.publish();
+    }
+
+    fn publish(&mut self) {
+        self.generation += 1;
+        let published = Published { generation: self.generation, table: self.records.build() };
+        self.history.push_back((self.seen, published.clone()));
+        self.publish.send_replace(Some(published));
+    }
+
+    /// Reports what has come into force, and what has drained, if that is news.
+    fn settle(&mut self) {
+        let in_force = self.acks.in_force();
+        let mut applied = self.applied;
+        // The newest stays: its table is in use.
+        while self.history.len() > 1 && self.history[1].1.generation <= in_force {
+            self.history.pop_front();
+        }
+        if let Some((Some(revision), published)) = self.history.front()
+            && published.generation <= in_force
+        {
+            applied = applied.max(*revision);
+        }
+        let draining = self.records.draining();
+        if applied != self.applied || !draining.keys().eq(self.draining.iter()) {
+            self.applied = applied;
+            self.draining = draining.keys().copied().collect();
+            self.presence.update(|report| {
+                report.applied = applied;
+                report.draining = draining;
+            });
+        }
+    }
+
+    async fn load(&mut self, prefix: Key) -> Vec<Entry> {
+        let mut entries = Vec::new();
+        let Some(mirror) = self.mirror.take() else { return entries };
+        if let Ok((mirror, loaded)) = tokio::task::spawn_blocking(move || { let loaded = mirror.load(&prefix); (mirror, loaded) }).await {
+            self.mirror = Some(mirror);
+            entries = loaded;
+        }
+        entries
+    }
+
+    async fn with_mirror(&mut self, act: impl FnOnce(&mut Mirror) + Send + 'static) {
+        let Some(mut mirror) = self.mirror.take() else { return };
+        let acted = tokio::task::spawn_blocking(move || {
+            act(&mut mirror);
+            mirror
+        });
+        match acted.await {
+            Ok(mirror) => self.mirror = Some(mirror),
+            Err(error) => warn!(error = &error as &dyn std::error::Error, "Records are not kept on disk any more"),
+        }
+    }
+}

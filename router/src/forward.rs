@@ -1,0 +1,196 @@
+//! A request to a dyno and the head of its response back: tries, retries and their limits.
+//!
+//! A second try never risks that an app sees a request twice: it is made only if no byte of the request can have been
+//! acted on, or if the connection was an old one that ended without a byte of answer and the request may be repeated by
+//! HTTP's own rule (idempotent, and nothing of its body gone).
+
+use std::pin::pin;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use http::Response;
+use hyper::body::Incoming;
+use hyper::client::conn::TrySendError;
+use tokio::time::{sleep, timeout_at};
+use tracing::{debug, error};
+
+use crate::body::Upload;
+use crate::exchange::{Exchange, Sent};
+use crate::fault::Fault;
+use crate::head::Head;
+use crate::pool::{ConnectError, Connection};
+use crate::route::{self, Step, Tries};
+
+/// How a request fared.
+#[derive(Debug)]
+pub(crate) enum Forwarded {
+    Answered { response: Response<Incoming>, connection: Connection },
+    Landing,
+}
+
+/// While all backends are in quarantine or none is up, the table is asked again this often at first, then less.
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+pub(crate) async fn forward(exchange: &Rc<Exchange>, mut head: Head) -> Result<Forwarded, Fault> {
+    let worker = &exchange.worker;
+    let began = Instant::now();
+    let (mut tries, mut pause, mut only_fresh) = (Tries::default(), FIRST_PAUSE, false);
+    loop {
+        let mut table_changed = pin!(worker.table_changed());
+        table_changed.as_mut().enable();
+        let target = match route::next(exchange, &tries) {
+            Step::To(target) => target,
+            Step::Landing => return Ok(Forwarded::Landing),
+            Step::Answer(fault) => return Err(fault),
+            Step::Wait { at_most, then } => {
+                let left = at_most.saturating_sub(began.elapsed());
+                if left.is_zero() {
+                    return Err(then);
+                }
+                tokio::select! {
+                    () = table_changed => pause = FIRST_PAUSE,
+                    () = sleep(pause.min(left)) => pause = (pause * 2).min(LONGEST_PAUSE),
+                }
+                continue;
+            }
+        };
+        let connection = match connect(exchange, only_fresh, &mut tries).await? {
+            Some(connection) => connection,
+            None => continue,
+        };
+        match send(exchange, connection, head, target.first_byte(exchange)).await? {
+            Outcome::Answered { response, connection } => return Ok(Forwarded::Answered { response, connection }),
+            Outcome::Again(unsent) => {
+                head = unsent;
+                only_fresh = true;
+                exchange.release();
+            }
+        }
+    }
+}
+
+/// A connection to the claimed backend; `None` if there is none to be had and another backend must be tried.
+async fn connect(
+    exchange: &Rc<Exchange>,
+    only_fresh: bool,
+    tries: &mut Tries,
+) -> Result<Option<Connection>, Fault> {
+    let worker = &exchange.worker;
+    let Some(backend) = exchange.backend() else { return Err(Fault::Platform) };
+    if !only_fresh && let Some(connection) = worker.pool.take(&backend, !exchange.is_repeatable()) {
+        exchange.dispatch(Duration::ZERO);
+        return Ok(Some(connection));
+    }
+    let timeouts = &worker.shared.config.timeouts;
+    let began = Instant::now();
+    let fault = match worker.pool.connect(backend.addr, timeouts.connect).await {
+        Ok(connection) => {
+            exchange.dispatch(began.elapsed());
+            return Ok(Some(connection));
+        }
+        Err(ConnectError::Ours(error)) => {
+            error!(error = &error as &dyn std::error::Error, "Could not open a connection to any dyno");
+            exchange.release();
+            return Err(Fault::Platform);
+        }
+        Err(ConnectError::Timeout) => Fault::ConnectTimeout,
+        Err(ConnectError::Refused(error)) => {
+            debug!(error = &error as &dyn std::error::Error, dyno = %backend.label, addr = %backend.addr, "Connection refused");
+            Fault::Refused
+        }
+    };
+    exchange.failed_to_connect(began.elapsed());
+    backend.quarantine(timeouts.quarantine);
+    tries.failed(&backend, fault);
+    Ok(None)
+}
+
+enum Outcome {
+    Answered { response: Response<Incoming>, connection: Connection },
+    /// Nothing happened; the head, to be sent once more.
+    Again(Head),
+}
+
+async fn send(
+    exchange: &Rc<Exchange>,
+    mut connection: Connection,
+    head: Head,
+    first_byte: Duration,
+) -> Result<Outcome, Fault> {
+    let may_repeat = || exchange.is_repeatable() || exchange.sent.get() == Sent::Untouched;
+    let spare = (connection.is_reused && may_repeat()).then(|| head.clone());
+    connection.expect_answer();
+    let sending = connection.sender.try_send_request(head.with(Upload(exchange.clone())));
+    let failure = match patiently(exchange, first_byte, sending).await? {
+        Ok(response) => return Ok(Outcome::Answered { response, connection }),
+        Err(failure) => failure,
+    };
+    if let Sent::Broken(fault) = exchange.sent.get() {
+        return Err(fault);
+    }
+    Err(match classify(failure, &connection) {
+        Failure::Unsent(request) if connection.is_reused => return Ok(Outcome::Again(request)),
+        Failure::Silent => match spare {
+            Some(head) if may_repeat() => return Ok(Outcome::Again(head)),
+            _ => Fault::NoResponse,
+        },
+        Failure::Unsent(_) => Fault::NoResponse,
+        Failure::Interrupted => Fault::BackendInterrupted,
+        Failure::Malformed => Fault::PoorResponse,
+        Failure::Oversized => Fault::OversizedResponse,
+    })
+}
+
+enum Failure {
+    /// The connection was closed before a byte of it was written.
+    Unsent(Head),
+    /// The dyno closed without a byte of answer.
+    Silent,
+    /// It closed in the middle of the answer's head.
+    Interrupted,
+    Malformed,
+    Oversized,
+}
+
+fn classify(mut failure: TrySendError<http::Request<Upload>>, connection: &Connection) -> Failure {
+    if let Some(unsent) = failure.take_message() {
+        return Failure::Unsent(Head::of(unsent));
+    }
+    let error = failure.into_error();
+    debug!(error = &error as &dyn std::error::Error, "A dyno's answer failed");
+    if error.is_parse_too_large() {
+        Failure::Oversized
+    } else if error.is_parse() {
+        Failure::Malformed
+    } else if connection.has_answered() {
+        Failure::Interrupted
+    } else {
+        Failure::Silent
+    }
+}
+
+/// Waits for the response's head: while the client still sends, as long as anything moves; then for `first_byte`.
+async fn patiently<T>(
+    exchange: &Exchange,
+    first_byte: Duration,
+    response: impl Future<Output = T>,
+) -> Result<T, Fault> {
+    let mut response = pin!(response);
+    let dispatched = Instant::now();
+    loop {
+        let now = Instant::now();
+        let (deadline, fault) = match exchange.sent.get() {
+            Sent::All(at) => (at.max(dispatched) + first_byte, Fault::Timeout),
+            _ => (exchange.activity.get() + exchange.idle(), Fault::ClientIdle),
+        };
+        if now >= deadline {
+            return Err(fault);
+        }
+        // The request may end meanwhile, and its deadline with it: look again no later than that could be.
+        let look_again = deadline.min(now + first_byte);
+        if let Ok(done) = timeout_at(look_again.into(), &mut response).await {
+            return Ok(done);
+        }
+    }
+}

@@ -1,0 +1,52 @@
+//! The sockets a router listens on: one per worker and port, so that the kernel spreads connections over the workers.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::num::NonZeroUsize;
+
+use socket2::{Domain, Protocol, Socket, Type};
+
+/// Already bound. Worker *n* takes listener *n*; when there are fewer listeners than workers, workers share them.
+#[derive(Debug, Default)]
+pub struct Listeners {
+    pub http: Vec<TcpListener>,
+    pub https: Vec<TcpListener>,
+}
+
+/// Enough that a burst waits in the kernel rather than being refused.
+const BACKLOG: i32 = 4096;
+
+/// Binds `count` listeners to one address with `SO_REUSEPORT`. With port 0 all get the same free port.
+pub fn bind(addr: SocketAddr, count: NonZeroUsize) -> io::Result<Vec<TcpListener>> {
+    let first = bind_one(addr)?;
+    let addr = first.local_addr()?;
+    let rest = (1..count.get()).map(|_| bind_one(addr));
+    std::iter::once(Ok(first)).chain(rest).collect()
+}
+
+fn bind_one(addr: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    socket.set_reuse_port(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&addr.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+/// Deals the listeners out to `workers`.
+pub(crate) fn deal(listeners: Vec<TcpListener>, workers: NonZeroUsize) -> io::Result<Vec<Vec<TcpListener>>> {
+    let workers = workers.get();
+    let mut hands: Vec<Vec<TcpListener>> = (0..workers).map(|_| Vec::new()).collect();
+    let count = listeners.len();
+    for (index, listener) in listeners.into_iter().enumerate() {
+        listener.set_nonblocking(true)?;
+        let mut sharer = index + count;
+        while sharer < workers {
+            hands[sharer].push(listener.try_clone()?);
+            sharer += count;
+        }
+        hands[index % workers].push(listener);
+    }
+    Ok(hands)
+}

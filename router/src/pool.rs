@@ -1,0 +1,218 @@
+//! Connections to dynos: opened, kept alive and taken again, by one worker for itself.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::io::{self, IoSlice};
+use std::net::{Shutdown, SocketAddr};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
+
+use hyper::client::conn::http1::{self, SendRequest};
+use hyper_util::rt::TokioIo;
+use socket2::SockRef;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+
+use crate::backend::Backend;
+use crate::body::Upload;
+
+/// Idle connections kept per backend and worker; more than that only wait to be closed.
+const MAX_IDLE: usize = 128;
+
+#[derive(Debug)]
+pub(crate) struct Connection {
+    pub(crate) sender: SendRequest<Upload>,
+    socket: Arc<Socket>,
+    /// Whether it has carried a request before: then its silent end may just be the dyno's keep-alive running out.
+    pub(crate) is_reused: bool,
+    idle_since: Instant,
+}
+
+#[derive(Debug)]
+pub(crate) struct Pool {
+    idle: RefCell<HashMap<u64, (Arc<Backend>, Vec<Connection>)>>,
+    keep_alive: Duration,
+    client: http1::Builder,
+}
+
+#[derive(Debug)]
+pub(crate) enum ConnectError {
+    Timeout,
+    Refused(io::Error),
+    /// The fault is on our side of the wire: no more file descriptors, ports or memory.
+    Ours(io::Error),
+}
+
+impl Pool {
+    pub(crate) fn new(keep_alive: Duration) -> Self {
+        let mut client = http1::Builder::new();
+        client.writev(true);
+        Self { idle: RefCell::default(), keep_alive, client }
+    }
+
+    /// The idle connection used last. `must_live`: the request could not be sent a second time, so the socket itself is
+    /// asked whether the other end is still there.
+    pub(crate) fn take(&self, backend: &Backend, must_live: bool) -> Option<Connection> {
+        let mut idle = self.idle.borrow_mut();
+        let (_, connections) = idle.get_mut(&backend.serial)?;
+        let mut index = connections.len();
+        while index > 0 {
+            index -= 1;
+            let connection = &connections[index];
+            if connection.is_spent(self.keep_alive) || (must_live && !connection.socket.is_quiet()) {
+                connections.remove(index);
+            } else if connection.sender.is_ready() {
+                return Some(connections.remove(index));
+            }
+        }
+        None
+    }
+
+    /// Back from a request whose bodies are both complete.
+    pub(crate) fn put(&self, backend: &Arc<Backend>, mut connection: Connection) {
+        if backend.is_removed() || connection.sender.is_closed() {
+            return;
+        }
+        connection.idle_since = Instant::now();
+        connection.is_reused = true;
+        let mut idle = self.idle.borrow_mut();
+        let (_, connections) = idle.entry(backend.serial).or_insert_with(|| (backend.clone(), Vec::new()));
+        if connections.len() < MAX_IDLE {
+            connections.push(connection);
+        }
+    }
+
+    /// Closes what idles towards backends that are not routed any more.
+    pub(crate) fn forget_removed(&self) {
+        self.idle.borrow_mut().retain(|_, (backend, _)| !backend.is_removed());
+    }
+
+    /// Closes what has idled for too long.
+    pub(crate) fn sweep(&self) {
+        self.idle.borrow_mut().retain(|_, (_, connections)| {
+            connections.retain(|connection| !connection.is_spent(self.keep_alive));
+            !connections.is_empty()
+        });
+    }
+
+    pub(crate) async fn connect(&self, addr: SocketAddr, patience: Duration) -> Result<Connection, ConnectError> {
+        let stream = match tokio::time::timeout(patience, TcpStream::connect(addr)).await {
+            Ok(Ok(stream)) => stream,
+            Ok(Err(error)) if is_ours(&error) => return Err(ConnectError::Ours(error)),
+            Ok(Err(error)) => return Err(ConnectError::Refused(error)),
+            Err(_) => return Err(ConnectError::Timeout),
+        };
+        // Small answers must not wait for each other; without it they are only slower.
+        let _ = stream.set_nodelay(true);
+        let socket = Arc::new(Socket { stream, has_answered: AtomicBool::new(false) });
+        let io = TokioIo::new(SocketIo(socket.clone()));
+        let (sender, connection) =
+            self.client.handshake(io).await.map_err(|error| ConnectError::Ours(io::Error::other(error)))?;
+        // Owned by the worker's runtime; it ends when the sender is dropped or the dyno closes.
+        tokio::task::spawn_local(async move {
+            // Whoever sent a request over it is told of the error; an idle one's end is no news.
+            let _ = connection.with_upgrades().await;
+        });
+        Ok(Connection { sender, socket, is_reused: false, idle_since: Instant::now() })
+    }
+}
+
+/// `EMFILE`, `ENFILE`, `ENOBUFS`, `ENOMEM`, `EADDRNOTAVAIL`.
+fn is_ours(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(24 | 23 | 105 | 12 | 99))
+}
+
+impl Connection {
+    fn is_spent(&self, keep_alive: Duration) -> bool {
+        self.sender.is_closed() || self.idle_since.elapsed() > keep_alive
+    }
+
+    /// Call before a request is sent.
+    pub(crate) fn expect_answer(&self) {
+        self.socket.has_answered.store(false, Ordering::Relaxed);
+    }
+
+    /// Whether so much as one byte came since [`Connection::expect_answer`].
+    pub(crate) fn has_answered(&self) -> bool {
+        self.socket.has_answered.load(Ordering::Relaxed)
+    }
+}
+
+/// The socket, shared between whoever reads and writes it and the pool, which looks at it.
+#[derive(Debug)]
+struct Socket {
+    stream: TcpStream,
+    has_answered: AtomicBool,
+}
+
+impl Socket {
+    /// Neither closed by the other end nor with anything to read.
+    fn is_quiet(&self) -> bool {
+        let peeked = SockRef::from(&self.stream).peek(&mut [std::mem::MaybeUninit::uninit(); 1]);
+        peeked.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
+    }
+}
+
+struct SocketIo(Arc<Socket>);
+
+impl AsyncRead for SocketIo {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        loop {
+            ready!(self.0.stream.poll_read_ready(cx))?;
+            match self.0.stream.try_read_buf(buf) {
+                Ok(count) => {
+                    if count > 0 {
+                        self.0.has_answered.store(true, Ordering::Relaxed);
+                    }
+                    return Poll::Ready(Ok(()));
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Poll::Ready(Err(error)),
+            }
+        }
+    }
+}
+
+impl SocketIo {
+    fn poll_with(&self, cx: &mut Context<'_>, write: impl Fn(&TcpStream) -> io::Result<usize>) -> Poll<io::Result<usize>> {
+        loop {
+            ready!(self.0.stream.poll_write_ready(cx))?;
+            match write(&self.0.stream) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                done => return Poll::Ready(done),
+            }
+        }
+    }
+}
+
+impl AsyncWrite for SocketIo {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        self.poll_with(cx, |stream| stream.try_write(buf))
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.poll_with(cx, |stream| stream.try_write_vectored(bufs))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match SockRef::from(&self.0.stream).shutdown(Shutdown::Write) {
+            Err(error) if error.kind() != io::ErrorKind::NotConnected => Poll::Ready(Err(error)),
+            _ => Poll::Ready(Ok(())),
+        }
+    }
+}

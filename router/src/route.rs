@@ -1,0 +1,122 @@
+//! Where a request goes next: host, app, and one of its dynos; or why nowhere.
+//!
+//! This is the one place where a backend is picked. It does not wait: table, pick and claim are one step of the worker's
+//! thread, which is what makes an acknowledged table final (see [`crate::follow`]).
+
+use std::time::{Duration, Instant};
+
+use model::{NoBackend, ServiceRole};
+
+use crate::backend::{Backend, InFlight};
+use crate::exchange::Exchange;
+use crate::fault::Fault;
+use crate::pick::{Pick, pick};
+use crate::table::{App, Platform, Target};
+
+#[derive(Debug)]
+pub(crate) enum Step {
+    /// There: what was picked is claimed already.
+    To(Target),
+    Answer(Fault),
+    Landing,
+    /// Ask again when the table has changed or a moment has passed; after `at_most`, answer with the fault.
+    Wait { at_most: Duration, then: Fault },
+}
+
+/// The tries of one request so far.
+#[derive(Debug, Default)]
+pub(crate) struct Tries {
+    /// Serials of the backends that could not be connected to.
+    tried: Vec<u64>,
+    last: Option<Fault>,
+}
+
+/// Backends tried before a request is given up.
+const MAX_TRIES: usize = 10;
+
+impl Tries {
+    pub(crate) fn failed(&mut self, backend: &Backend, fault: Fault) {
+        self.tried.push(backend.serial);
+        self.last = Some(fault);
+    }
+}
+
+pub(crate) fn next(exchange: &Exchange, tries: &Tries) -> Step {
+    let table = exchange.worker.table();
+    match table.lookup(&exchange.asked.host) {
+        Some(Target::App(app)) => {
+            exchange.set_app(app);
+            to_app(exchange, app, tries)
+        }
+        Some(Target::Platform(platform)) => to_platform(exchange, platform, tries),
+        Some(Target::Landing) => Step::Landing,
+        None if table.is_known() => Step::Answer(Fault::NoSuchApp),
+        None => Step::Answer(Fault::Platform),
+    }
+}
+
+fn to_app(exchange: &Exchange, app: &std::sync::Arc<App>, tries: &Tries) -> Step {
+    let timeouts = &exchange.worker.shared.config.timeouts;
+    exchange.set_idle(timeouts.idle);
+    if app.maintenance {
+        return Step::Answer(Fault::Maintenance);
+    }
+    if app.backends.is_empty() {
+        return match app.no_backend {
+            Some(NoBackend::Booting) => Step::Wait { at_most: timeouts.boot, then: Fault::BootTimeout },
+            Some(NoBackend::Blank) => Step::Answer(Fault::Blank),
+            Some(NoBackend::NoWebProcesses) => Step::Answer(Fault::NoWebProcesses),
+            Some(NoBackend::Crashed) => Step::Answer(Fault::Crashed),
+            None => Step::Answer(Fault::Platform),
+        };
+    }
+    claim(exchange, &app.backends, tries, timeouts.boot, || Target::App(app.clone()))
+}
+
+fn to_platform(exchange: &Exchange, platform: &std::sync::Arc<Platform>, tries: &Tries) -> Step {
+    let timeouts = &exchange.worker.shared.config.timeouts;
+    exchange.set_idle(timeouts.platform);
+    if platform.backends.is_empty() {
+        return Step::Wait { at_most: timeouts.platform_wait, then: Fault::PlatformAway };
+    }
+    claim(exchange, &platform.backends, tries, timeouts.platform_wait, || Target::Platform(platform.clone()))
+}
+
+fn claim(
+    exchange: &Exchange,
+    backends: &[std::sync::Arc<Backend>],
+    tries: &Tries,
+    at_most: Duration,
+    target: impl FnOnce() -> Target,
+) -> Step {
+    let given_up = Step::Answer(tries.last.unwrap_or(Fault::Platform));
+    if tries.tried.len() >= MAX_TRIES {
+        return given_up;
+    }
+    match pick(backends, &tries.tried, Instant::now(), &mut rand::rng()) {
+        Pick::Backend(backend) => {
+            exchange.claim(InFlight::begin(backend.clone()));
+            Step::To(target())
+        }
+        Pick::Tried => given_up,
+        Pick::Quarantined => Step::Wait { at_most, then: Fault::Platform },
+    }
+}
+
+impl Target {
+    /// From the end of the request to the first byte of the answer.
+    pub(crate) fn first_byte(&self, exchange: &Exchange) -> Duration {
+        let timeouts = &exchange.worker.shared.config.timeouts;
+        match self {
+            Self::Platform(_) => timeouts.platform,
+            Self::App(_) | Self::Landing => timeouts.first_byte,
+        }
+    }
+}
+
+impl Platform {
+    /// Whether its clients are programs that read JSON.
+    pub(crate) fn is_api(&self) -> bool {
+        self.role == ServiceRole::Controller
+    }
+}

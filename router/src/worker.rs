@@ -1,0 +1,200 @@
+//! A worker: one thread, one runtime, its own listeners, connections, table and pool. Workers hand nothing to each other.
+
+use std::cell::{Cell, RefCell};
+use std::fmt;
+use std::io;
+use std::net::TcpListener as StdListener;
+use std::rc::{Rc, Weak};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use controller_api::LogSink;
+use futures::future::join_all;
+use hyper::server::conn::{http1, http2};
+use hyper_util::rt::TokioTimer;
+use slab::Slab;
+use tokio::net::TcpListener;
+use tokio::runtime::{Builder, LocalOptions};
+use tokio::sync::{Notify, futures::Notified, watch};
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{info, warn};
+
+use crate::Config;
+use crate::accept::{self, LocalExecutor};
+use crate::exchange::Exchange;
+use crate::follow::{Acks, Published};
+use crate::pool::Pool;
+use crate::table::Table;
+
+/// What all workers have in common.
+pub(crate) struct Shared {
+    pub(crate) config: Config,
+    pub(crate) log: LogSink,
+    pub(crate) tls: Option<TlsAcceptor>,
+    pub(crate) shutdown: CancellationToken,
+}
+
+/// One worker's own.
+pub(crate) struct Worker {
+    pub(crate) shared: Arc<Shared>,
+    table: RefCell<Arc<Table>>,
+    table_changed: Notify,
+    pub(crate) pool: Pool,
+    pub(crate) http1: http1::Builder,
+    pub(crate) http2: http2::Builder<LocalExecutor>,
+    /// Exchanges whose bodies are under way, for the idle rule.
+    exchanges: RefCell<Slab<Weak<Exchange>>>,
+    pub(crate) connections: TaskTracker,
+    pub(crate) tunnels: TaskTracker,
+    is_closing: Cell<bool>,
+}
+
+impl fmt::Debug for Worker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Worker").finish_non_exhaustive()
+    }
+}
+
+/// What a worker's thread is started with.
+pub(crate) struct Seat {
+    pub(crate) index: usize,
+    pub(crate) http: Vec<StdListener>,
+    pub(crate) https: Vec<StdListener>,
+    pub(crate) published: watch::Receiver<Option<Published>>,
+    pub(crate) acks: Arc<Acks>,
+}
+
+/// Streams one HTTP/2 connection may have open.
+const MAX_STREAMS: u32 = 250;
+const HTTP2_STREAM_WINDOW: u32 = 256 * 1024;
+const HTTP2_CONNECTION_WINDOW: u32 = 1024 * 1024;
+const HTTP2_MAX_HEADERS: u32 = 64 * 1024;
+
+impl Worker {
+    fn new(shared: Arc<Shared>) -> Rc<Self> {
+        let timeouts = shared.config.timeouts;
+        let mut http1 = http1::Builder::new();
+        http1.timer(TokioTimer::new()).header_read_timeout(timeouts.client_head).pipeline_flush(true);
+        let mut http2 = http2::Builder::new(LocalExecutor);
+        http2
+            .timer(TokioTimer::new())
+            .max_concurrent_streams(MAX_STREAMS)
+            .initial_stream_window_size(HTTP2_STREAM_WINDOW)
+            .initial_connection_window_size(HTTP2_CONNECTION_WINDOW)
+            .max_header_list_size(HTTP2_MAX_HEADERS)
+            .keep_alive_interval(timeouts.client_head)
+            .keep_alive_timeout(Duration::from_secs(20));
+        Rc::new(Self {
+            pool: Pool::new(timeouts.backend_keep_alive),
+            shared,
+            table: RefCell::default(),
+            table_changed: Notify::new(),
+            http1,
+            http2,
+            exchanges: RefCell::default(),
+            connections: TaskTracker::new(),
+            tunnels: TaskTracker::new(),
+            is_closing: Cell::new(false),
+        })
+    }
+
+    /// The table in use. It must not be held across an await.
+    pub(crate) fn table(&self) -> std::cell::Ref<'_, Table> {
+        std::cell::Ref::map(self.table.borrow(), |table| &**table)
+    }
+
+    pub(crate) fn table_changed(&self) -> Notified<'_> {
+        self.table_changed.notified()
+    }
+
+    pub(crate) fn is_closing(&self) -> bool {
+        self.is_closing.get()
+    }
+
+    /// Has the exchange looked at by the idle rule. Returns where it is kept.
+    pub(crate) fn watch(&self, exchange: &Rc<Exchange>) -> usize {
+        self.exchanges.borrow_mut().insert(Rc::downgrade(exchange))
+    }
+
+    pub(crate) fn unwatch(&self, slot: usize) {
+        self.exchanges.borrow_mut().try_remove(slot);
+    }
+
+    /// Takes every new table into use, and says so.
+    async fn adopt(self: Rc<Self>, index: usize, mut published: watch::Receiver<Option<Published>>, acks: Arc<Acks>) {
+        loop {
+            let newest = published.borrow_and_update().clone();
+            if let Some(Published { generation, table }) = newest {
+                // From this line on no request of this worker is routed by an older table.
+                self.table.replace(table);
+                self.pool.forget_removed();
+                self.table_changed.notify_waiters();
+                acks.adopted(index, generation);
+            }
+            if published.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Ends what is idle: bodies that do not move, connections that nobody needs.
+    async fn tidy(self: Rc<Self>) {
+        let every = (self.shared.config.timeouts.idle / 4).clamp(Duration::from_millis(20), Duration::from_secs(1));
+        let mut every = tokio::time::interval(every);
+        every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            every.tick().await;
+            let now = Instant::now();
+            let watched: Vec<_> = self.exchanges.borrow().iter().filter_map(|(_, weak)| weak.upgrade()).collect();
+            for exchange in watched {
+                exchange.check_idle(now);
+            }
+            self.pool.sweep();
+        }
+    }
+
+    async fn run(self: Rc<Self>, seat: Seat) -> io::Result<()> {
+        let Seat { index, http, https, mut published, acks } = seat;
+        let shutdown = self.shared.shutdown.clone();
+        // Who connects meanwhile waits in the kernel: without a table every answer would be wrong.
+        tokio::select! {
+            () = shutdown.cancelled() => return Ok(()),
+            known = published.wait_for(Option::is_some) => if known.is_err() { return Ok(()) },
+        }
+        let tasks = TaskTracker::new();
+        tasks.spawn_local(self.clone().adopt(index, published, acks));
+        tasks.spawn_local(self.clone().tidy());
+        let mut accepting = Vec::new();
+        for (listeners, is_https) in [(http, false), (https, true)] {
+            for listener in listeners {
+                accepting.push(accept::accept(self.clone(), TcpListener::from_std(listener)?, is_https));
+            }
+        }
+        // Each ends at shutdown.
+        join_all(accepting).await;
+        shutdown.cancelled().await;
+        self.connections.close();
+        if tokio::time::timeout(self.shared.config.timeouts.drain, self.connections.wait()).await.is_err() {
+            warn!(connections = self.connections.len(), "Cut connections that did not end in time");
+        }
+        if !self.tunnels.is_empty() {
+            info!(tunnels = self.tunnels.len(), "Closing upgraded connections");
+        }
+        self.is_closing.set(true);
+        Ok(())
+    }
+}
+
+/// A worker's thread, from beginning to end.
+pub(crate) fn run(shared: Arc<Shared>, seat: Seat) -> io::Result<()> {
+    let (index, acks) = (seat.index, seat.acks.clone());
+    let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
+    let worker = Worker::new(shared);
+    let ended = runtime.block_on(worker.clone().run(seat));
+    // Whatever still runs is dropped with the runtime, and says its last words through the worker.
+    drop(runtime);
+    acks.gone(index);
+    ended
+}

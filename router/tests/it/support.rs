@@ -1,0 +1,324 @@
+//! A router to test, dynos to route to, and clients to ask.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use controller_api::LogSink;
+use http::{Request, Response};
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use model::log::LogLine;
+use model::{AppId, Backend, DynoId, NoBackend, Revision, Route, RouterId, RouterReport, Secret};
+use router::{Config, Listeners, PublicPorts, RouterHandle, Timeouts, TlsConfig};
+use rustls::pki_types::{CertificateDer, ServerName, pem::PemObject as _};
+use store::embedded::Embedded;
+use store::{Committed, Store, Txn, key};
+use tempfile::TempDir;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc::UnboundedReceiver;
+use tokio_rustls::TlsConnector;
+use tokio_util::sync::CancellationToken;
+
+pub const DOMAIN: &str = "paas.test";
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+pub async fn eventually<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
+    let until = Instant::now() + PATIENCE;
+    loop {
+        if let Some(found) = look().await {
+            return found;
+        }
+        assert!(Instant::now() < until, "gave up waiting: {what}");
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+}
+
+pub struct Platform {
+    pub store: Arc<dyn Store>,
+    pub http: SocketAddr,
+    pub https: SocketAddr,
+    pub id: RouterId,
+    pub logs: UnboundedReceiver<LogLine>,
+    pub shutdown: CancellationToken,
+    pub dir: Arc<TempDir>,
+    pub roots: Arc<rustls::RootCertStore>,
+    pub handle: RouterHandle,
+}
+
+impl Platform {
+    pub async fn start() -> Self {
+        Self::start_with(|_| {}).await
+    }
+
+    pub async fn start_with(change: impl FnOnce(&mut Config)) -> Self {
+        let store = Embedded::open_in_memory().unwrap();
+        Self::start_on(store, Arc::new(TempDir::new().unwrap()), change).await
+    }
+
+    pub async fn start_on(store: Arc<dyn Store>, dir: Arc<TempDir>, change: impl FnOnce(&mut Config)) -> Self {
+        let names = vec![DOMAIN.to_owned(), format!("*.{DOMAIN}")];
+        let rcgen::CertifiedKey { cert, signing_key } = rcgen::generate_simple_self_signed(names).unwrap();
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_slice(cert.pem().as_bytes()).unwrap()).unwrap();
+        let mut config = Config {
+            id: RouterId::new(),
+            domain: DOMAIN.parse().unwrap(),
+            workers: NonZeroUsize::new(2).unwrap(),
+            data_dir: dir.path().to_owned(),
+            tls: Some(TlsConfig::Pem { cert: cert.pem(), key: Secret::new(signing_key.serialize_pem()) }),
+            public_ports: PublicPorts { http: 80, https: 443 },
+            http2_cleartext: true,
+            timeouts: Timeouts::HEROKU,
+        };
+        change(&mut config);
+        let local = SocketAddr::from(([127, 0, 0, 1], 0));
+        let listeners = Listeners {
+            http: router::bind(local, config.workers).unwrap(),
+            https: router::bind(local, config.workers).unwrap(),
+        };
+        let (http, https) = (listeners.http[0].local_addr().unwrap(), listeners.https[0].local_addr().unwrap());
+        let (sink, logs) = LogSink::collect();
+        let (shutdown, id) = (CancellationToken::new(), config.id);
+        let handle = router::start(config, listeners, store.clone(), sink, shutdown.clone()).unwrap();
+        Self { store, http, https, id, logs, shutdown, dir, roots: Arc::new(roots), handle }
+    }
+
+    /// Writes the route, and waits until every worker routes by it.
+    pub async fn route(&self, route: &Route) -> Revision {
+        let revision = self.commit(route).await;
+        self.acknowledged(revision).await;
+        revision
+    }
+
+    pub async fn commit(&self, route: &Route) -> Revision {
+        let txn = Txn::new().put(&key::ROUTES, key::route(route.app), route);
+        let Committed::Done(revision) = txn.commit(&*self.store).await.unwrap() else { panic!("no condition was set") };
+        revision
+    }
+
+    pub async fn report(&self) -> Option<RouterReport> {
+        key::ALIVE_ROUTERS.get(&*self.store, &key::alive_router(self.id)).await.unwrap().map(|report| report.value)
+    }
+
+    pub async fn acknowledged(&self, revision: Revision) -> RouterReport {
+        eventually("the acknowledgement", async || self.report().await.filter(|report| report.applied >= revision)).await
+    }
+
+    pub async fn drained(&self, dyno: DynoId) {
+        eventually("the dyno to drain", async || {
+            self.report().await.filter(|report| !report.draining.contains_key(&dyno))
+        })
+        .await;
+    }
+
+    pub async fn log(&mut self) -> String {
+        let line = tokio::time::timeout(PATIENCE, self.logs.recv()).await.expect("no log line came").unwrap();
+        assert_eq!((line.source.as_str(), line.process.as_str()), ("heroku", "router"));
+        line.text
+    }
+
+    pub async fn get(&self, host: &str, path: &str) -> Response<Bytes> {
+        self.ask(Request::get(path).header("host", host).body(Full::default()).unwrap()).await
+    }
+
+    /// Over a connection of its own.
+    pub async fn ask(&self, request: Request<Full<Bytes>>) -> Response<Bytes> {
+        collect(http1(self.http).await.send_request(request).await.unwrap()).await
+    }
+
+    /// Writes the bytes as they are, and reads to the end.
+    pub async fn raw(&self, bytes: &str) -> String {
+        let mut stream = TcpStream::connect(self.http).await.unwrap();
+        stream.write_all(bytes.as_bytes()).await.unwrap();
+        let mut answer = Vec::new();
+        tokio::time::timeout(PATIENCE, stream.read_to_end(&mut answer)).await.expect("no end").unwrap();
+        String::from_utf8_lossy(&answer).into_owned()
+    }
+
+    pub async fn tls(&self, host: &str, protocol: &str) -> tokio_rustls::client::TlsStream<TcpStream> {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let mut config = rustls::ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(self.roots.clone())
+            .with_no_client_auth();
+        config.alpn_protocols = vec![protocol.as_bytes().to_vec()];
+        let stream = TcpStream::connect(self.https).await.unwrap();
+        let name = ServerName::try_from(host.to_owned()).unwrap();
+        TlsConnector::from(Arc::new(config)).connect(name, stream).await.unwrap()
+    }
+
+    pub async fn http2(&self, host: &str) -> hyper::client::conn::http2::SendRequest<Full<Bytes>> {
+        let stream = self.tls(host, "h2").await;
+        assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"h2"[..]));
+        let (sender, connection) =
+            hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
+        tokio::spawn(connection);
+        sender
+    }
+}
+
+pub async fn http1(addr: SocketAddr) -> hyper::client::conn::http1::SendRequest<Full<Bytes>> {
+    let stream = TcpStream::connect(addr).await.unwrap();
+    let (sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
+    tokio::spawn(connection);
+    sender
+}
+
+pub async fn collect(response: Response<Incoming>) -> Response<Bytes> {
+    let (parts, body) = response.into_parts();
+    let bytes = tokio::time::timeout(PATIENCE, body.collect()).await.expect("the body did not end").unwrap().to_bytes();
+    Response::from_parts(parts, bytes)
+}
+
+pub fn text(response: &Response<Bytes>) -> &str {
+    std::str::from_utf8(response.body()).unwrap()
+}
+
+pub type Answer = Response<Full<Bytes>>;
+
+pub fn say(text: impl Into<Bytes>) -> Answer {
+    Response::new(Full::new(text.into()))
+}
+
+/// A web dyno.
+pub struct Dyno {
+    pub id: DynoId,
+    pub addr: SocketAddr,
+    pub connections: Arc<AtomicUsize>,
+    pub requests: Arc<AtomicUsize>,
+    stop: CancellationToken,
+}
+
+impl Drop for Dyno {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+impl Dyno {
+    pub async fn http<F, Fut>(answer: F) -> Self
+    where
+        F: Fn(Request<Incoming>) -> Fut + Clone + Send + Sync + 'static,
+        Fut: Future<Output = Answer> + Send + 'static,
+    {
+        let requests = Arc::new(AtomicUsize::new(0));
+        let counted = requests.clone();
+        let mut dyno = Self::raw(move |stream| {
+            let (answer, counted) = (answer.clone(), counted.clone());
+            async move {
+                let service = service_fn(move |request| {
+                    counted.fetch_add(1, Ordering::SeqCst);
+                    let answering = answer(request);
+                    async move { Ok::<_, std::convert::Infallible>(answering.await) }
+                });
+                let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+            }
+        })
+        .await;
+        dyno.requests = requests;
+        dyno
+    }
+
+    /// Says the same to everybody.
+    pub async fn saying(text: &'static str) -> Self {
+        Self::http(move |_| async move { say(text) }).await
+    }
+
+    /// `serve` gets every connection.
+    pub async fn raw<F, Fut>(serve: F) -> Self
+    where
+        F: Fn(TcpStream) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = ()> + Send + 'static,
+    {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let dyno = Self::nowhere(listener.local_addr().unwrap());
+        let (stop, connections) = (dyno.stop.clone(), dyno.connections.clone());
+        tokio::spawn(async move {
+            loop {
+                let stream = tokio::select! {
+                    () = stop.cancelled() => return,
+                    accepted = listener.accept() => accepted.unwrap().0,
+                };
+                connections.fetch_add(1, Ordering::SeqCst);
+                let (serving, stop) = (serve(stream), stop.clone());
+                tokio::spawn(async move {
+                    tokio::select! {
+                        () = stop.cancelled() => {}
+                        () = serving => {}
+                    }
+                });
+            }
+        });
+        dyno
+    }
+
+    /// Reads a request's head and says the bytes, then closes.
+    pub async fn blurting(answer: &'static str) -> Self {
+        Self::raw(move |mut stream| async move {
+            read_head(&mut stream).await;
+            let _ = stream.write_all(answer.as_bytes()).await;
+        })
+        .await
+    }
+
+    /// Only an address.
+    pub fn nowhere(addr: SocketAddr) -> Self {
+        Self { id: DynoId::new(), addr, connections: Arc::default(), requests: Arc::default(), stop: CancellationToken::new() }
+    }
+
+    pub fn connections(&self) -> usize {
+        self.connections.load(Ordering::SeqCst)
+    }
+
+    pub fn requests(&self) -> usize {
+        self.requests.load(Ordering::SeqCst)
+    }
+
+    /// As the kernel does when the process is killed.
+    pub fn kill(&self) {
+        self.stop.cancel();
+    }
+}
+
+pub async fn read_head(stream: &mut TcpStream) -> String {
+    let (mut head, mut byte) = (Vec::new(), [0]);
+    while !head.ends_with(b"\r\n\r\n") {
+        match stream.read(&mut byte).await {
+            Ok(1) => head.push(byte[0]),
+            _ => break,
+        }
+    }
+    String::from_utf8_lossy(&head).into_owned()
+}
+
+/// An address that refuses.
+pub async fn refusing() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap()
+}
+
+pub fn route(app: AppId, name: &str, dynos: &[&Dyno]) -> Route {
+    let backends = dynos.iter().zip(1..).map(|(dyno, index)| Backend {
+        dyno: dyno.id,
+        name: format!("web.{index}").parse().unwrap(),
+        addr: dyno.addr,
+    });
+    Route {
+        app,
+        app_name: name.parse().unwrap(),
+        hosts: vec![format!("{name}.{DOMAIN}").parse().unwrap()],
+        backends: backends.collect(),
+        maintenance: false,
+        no_backend: NoBackend::Booting,
+        error_page_url: None,
+        maintenance_page_url: None,
+    }
+}

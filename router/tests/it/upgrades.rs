@@ -1,0 +1,105 @@
+//! WebSockets and whatever else a connection may be switched to.
+
+use std::time::Duration;
+
+use futures::{SinkExt as _, StreamExt as _};
+use model::AppId;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::{WebSocketStream, accept_async, client_async};
+
+use super::support::*;
+
+async fn echo() -> Dyno {
+    Dyno::raw(|stream| async move {
+        let Ok(mut socket) = accept_async(stream).await else { return };
+        while let Some(Ok(message)) = socket.next().await {
+            if message.is_text() || message.is_binary() {
+                socket.send(message).await.unwrap();
+            }
+        }
+    })
+    .await
+}
+
+async fn connect(platform: &Platform) -> WebSocketStream<TcpStream> {
+    let stream = TcpStream::connect(platform.http).await.unwrap();
+    client_async("ws://app.paas.test/socket", stream).await.unwrap().0
+}
+
+async fn say_and_hear(socket: &mut WebSocketStream<TcpStream>, message: Message) {
+    socket.send(message.clone()).await.unwrap();
+    let heard = tokio::time::timeout(PATIENCE, socket.next()).await.expect("no echo").unwrap().unwrap();
+    assert_eq!(heard, message);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_websocket_passes_and_outlives_its_dynos_removal_without_holding_it_up() {
+    let mut platform = Platform::start().await;
+    let (old, new, app) = (echo().await, echo().await, AppId::new());
+    platform.route(&route(app, "app", &[&old])).await;
+    let mut socket = connect(&platform).await;
+    say_and_hear(&mut socket, Message::text("hello")).await;
+    say_and_hear(&mut socket, Message::binary(vec![7; 1 << 20])).await;
+
+    let revision = platform.route(&route(app, "app", &[&new])).await;
+    assert!(platform.acknowledged(revision).await.draining.is_empty(), "a tunnel is not waited for");
+    say_and_hear(&mut socket, Message::text("still here")).await;
+    socket.close(None).await.unwrap();
+    while socket.next().await.is_some() {}
+    let log = platform.log().await;
+    assert!(log.contains("path=\"/socket\"") && log.contains(" dyno=web.1 ") && log.contains(" status=101 bytes=10"), "{log}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_silent_tunnel_is_closed() {
+    let platform = Platform::start_with(|config| config.timeouts.idle = Duration::from_millis(300)).await;
+    let dyno = echo().await;
+    platform.route(&route(AppId::new(), "app", &[&dyno])).await;
+    let mut socket = connect(&platform).await;
+    for _ in 0..4 {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        say_and_hear(&mut socket, Message::text("busy")).await;
+    }
+    let ended = tokio::time::timeout(PATIENCE, socket.next()).await.expect("it stayed open");
+    assert!(!matches!(ended, Some(Ok(Message::Text(_)))));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn any_protocol_may_be_switched_to_and_a_half_closed_side_may_still_hear() {
+    let platform = Platform::start().await;
+    let dyno = Dyno::raw(|mut stream| async move {
+        let head = read_head(&mut stream).await;
+        assert!(head.contains("upgrade: raw\r\n") && head.contains("connection: upgrade\r\n"), "{head}");
+        stream.write_all(b"HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: raw\r\n\r\nfirst ").await.unwrap();
+        let mut all = String::new();
+        stream.read_to_string(&mut all).await.unwrap();
+        stream.write_all(format!("you said {all}").as_bytes()).await.unwrap();
+    })
+    .await;
+    platform.route(&route(AppId::new(), "app", &[&dyno])).await;
+    let mut stream = TcpStream::connect(platform.http).await.unwrap();
+    stream
+        .write_all(b"GET / HTTP/1.1\r\nhost: app.paas.test\r\nconnection: Upgrade\r\nupgrade: raw\r\n\r\nearly ")
+        .await
+        .unwrap();
+    let head = read_head(&mut stream).await;
+    assert!(head.starts_with("HTTP/1.1 101 ") && head.contains("upgrade: raw\r\n"), "{head}");
+    stream.write_all(b"and late").await.unwrap();
+    stream.shutdown().await.unwrap();
+    let mut heard = String::new();
+    stream.read_to_string(&mut heard).await.unwrap();
+    assert_eq!(heard, "first you said early and late");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_app_that_declines_an_upgrade_just_answers() {
+    let platform = Platform::start().await;
+    let dyno = Dyno::saying("no, thanks").await;
+    platform.route(&route(AppId::new(), "app", &[&dyno])).await;
+    let answer = platform
+        .raw("GET / HTTP/1.1\r\nhost: app.paas.test\r\nconnection: upgrade, close\r\nupgrade: websocket\r\n\r\n")
+        .await;
+    assert!(answer.starts_with("HTTP/1.1 200 ") && answer.ends_with("no, thanks"), "{answer}");
+}
