@@ -40,8 +40,35 @@ pub(crate) enum End {
     Signalled(i32),
 }
 
-/// Carries bytes both ways until the command ends.
-pub(crate) async fn pump(socket: Socket, kind: Kind) -> Result<End> {
+/// Waits for the dyno's first word, or for someone else to know that it is up. The platform takes our connection long
+/// before there is a dyno at the other end of it.
+pub(crate) async fn first_word(
+    socket: &mut Socket,
+    up: impl Future<Output = ()>,
+) -> Result<Option<Message>> {
+    let word = async {
+        loop {
+            match socket.next().await {
+                Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
+                Some(Ok(message)) => return Ok(message),
+                Some(Err(error)) => return Err(anyhow::Error::new(error).context(lost())),
+                None => return Err(lost().into()),
+            }
+        }
+    };
+    let first = tokio::select! {
+        word = word => word?,
+        () = up => return Ok(None),
+    };
+    // A dyno that was never up is told as an error at once.
+    match Word::of(&first) {
+        Word::Last(Err(error)) => Err(error),
+        _ => Ok(Some(first)),
+    }
+}
+
+/// Carries bytes both ways until the command ends; `first` is a word that was heard already.
+pub(crate) async fn pump(socket: Socket, first: Option<Message>, kind: Kind) -> Result<End> {
     // Restored when this function returns, whichever way.
     let _mode = match kind {
         Kind::Terminal => Some(Mode::raw().context("could not put the terminal in raw mode")?),
@@ -67,7 +94,7 @@ pub(crate) async fn pump(socket: Socket, kind: Kind) -> Result<End> {
         }
     };
     let end = tokio::select! {
-        end = receive(stream) => end,
+        end = receive(first, stream) => end,
         () = send => unreachable_end(),
         signal = follow_signals(&outbox, kind) => signal.map(End::Signalled),
         Ok(()) = gave_up => Ok(End::Signalled(2)),
@@ -87,25 +114,50 @@ fn lost() -> Failure {
         .advise("The dyno is ended when nobody is attached. For long work use `paas run:detached`.")
 }
 
-/// What the dyno says goes to our standard output and error, until it says how it ended.
-async fn receive(mut stream: SplitStream<Socket>) -> Result<End> {
-    let (mut stdout, mut stderr) = (tokio::io::stdout(), tokio::io::stderr());
-    loop {
-        match stream.next().await {
-            Some(Ok(Message::Binary(frame))) => {
-                if let Some((stream, data)) = read_frame(&frame) {
-                    write(stream, data, &mut stdout, &mut stderr).await?;
-                }
+/// What the far end says.
+#[derive(Debug)]
+enum Word<'a> {
+    Data(Stream, &'a [u8]),
+    /// How it ended.
+    Last(Result<End>),
+    /// Nothing that concerns us.
+    Other,
+}
+
+impl<'a> Word<'a> {
+    fn of(message: &'a Message) -> Self {
+        match message {
+            Message::Binary(frame) => {
+                read_frame(frame).map_or(Self::Other, |(stream, data)| Self::Data(stream, data))
             }
-            Some(Ok(Message::Text(text))) => match Control::from_text(text.as_str()) {
-                Some(Control::Exit { status }) => return Ok(End::Exited(status)),
-                Some(Control::Error(reason)) => return Err(Failure::new(reason).into()),
-                _ => {}
+            Message::Text(text) => match Control::from_text(text.as_str()) {
+                Some(Control::Exit { status }) => Self::Last(Ok(End::Exited(status))),
+                Some(Control::Error(reason)) => Self::Last(Err(Failure::new(reason).into())),
+                _ => Self::Other,
             },
-            Some(Ok(Message::Close(_))) | None => return Err(lost().into()),
-            Some(Ok(_)) => {}
-            Some(Err(error)) => return Err(anyhow::Error::new(error).context(lost())),
+            Message::Close(_) => Self::Last(Err(lost().into())),
+            _ => Self::Other,
         }
+    }
+}
+
+/// What the dyno says goes to our standard output and error, until it says how it ended.
+async fn receive(first: Option<Message>, mut stream: SplitStream<Socket>) -> Result<End> {
+    let (mut stdout, mut stderr) = (tokio::io::stdout(), tokio::io::stderr());
+    let mut heard = first;
+    loop {
+        if let Some(message) = heard {
+            match Word::of(&message) {
+                Word::Data(stream, data) => write(stream, data, &mut stdout, &mut stderr).await?,
+                Word::Last(end) => return end,
+                Word::Other => {}
+            }
+        }
+        heard = match stream.next().await {
+            Some(Ok(message)) => Some(message),
+            Some(Err(error)) => return Err(anyhow::Error::new(error).context(lost())),
+            None => return Err(lost().into()),
+        };
     }
 }
 

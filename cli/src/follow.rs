@@ -64,7 +64,7 @@ pub(crate) async fn release(
 fn starting(dynos: &[Dyno], version: u64) -> String {
     let of_release = dynos
         .iter()
-        .filter(|dyno| dyno.release.version == version && dyno.process_type != "run");
+        .filter(|dyno| dyno.release.version == version && !is_one_off(dyno));
     of_release
         .map(|dyno| format!(", {} {}", dyno.name, dyno.state))
         .take(3)
@@ -95,6 +95,15 @@ pub(crate) fn indented(lines: &[String]) -> String {
     lines.iter().map(|line| format!("  {line}\n")).collect()
 }
 
+/// One-off dynos may carry the name of a process type; the platform numbers them from 1000 on.
+pub(crate) fn is_one_off(dyno: &Dyno) -> bool {
+    let index = dyno
+        .name
+        .rsplit_once('.')
+        .and_then(|(_, index)| index.parse::<u32>().ok());
+    dyno.process_type == "run" || index.is_some_and(|index| index >= 1000)
+}
+
 /// Until each process type that was scaled has as many dynos up as was asked for, and no more.
 pub(crate) async fn formation(
     client: &Client,
@@ -111,7 +120,7 @@ pub(crate) async fn formation(
         let types = wanted.iter().map(|formation| {
             let of_type: Vec<&Dyno> = dynos
                 .iter()
-                .filter(|dyno| dyno.process_type == formation.process_type)
+                .filter(|dyno| dyno.process_type == formation.process_type && !is_one_off(dyno))
                 .collect();
             let of_size = of_type
                 .iter()
@@ -151,7 +160,11 @@ pub(crate) async fn replaced(
             .count();
         let unready = dynos
             .iter()
-            .filter(|dyno| types.contains(dyno.process_type.as_str()) && dyno.state != "up")
+            .filter(|dyno| {
+                types.contains(dyno.process_type.as_str())
+                    && !is_one_off(dyno)
+                    && dyno.state != "up"
+            })
             .count();
         let done = before.len() - left;
         (

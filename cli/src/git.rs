@@ -65,7 +65,7 @@ impl GitHosts {
         };
         let (host, path) = rest.split_once('/')?;
         let ours = match scheme {
-            "https" => without_user(host).eq_ignore_ascii_case(&self.https),
+            "https" | "http" => without_user(host).eq_ignore_ascii_case(&self.https),
             "ssh" => self.is_ssh_host(host),
             _ => false,
         };
@@ -155,19 +155,19 @@ pub(crate) fn remove_remote(name: &str) -> Result<()> {
     git(&["remote", "remove", name])
 }
 
-/// Lets git ask us for the token at this host, and trust the platform's certificate there.
-pub(crate) fn trust_host(scope: Scope, https_host: &str, ca_file: Option<&Path>) -> Result<()> {
+/// Lets git ask us for the token at this origin (`https://git.example.com`), and trust the platform's certificate there.
+pub(crate) fn trust(scope: Scope, origin: &str, ca_file: Option<&Path>) -> Result<()> {
     let scope = match scope {
         Scope::Repository => "--local",
         Scope::User => "--global",
     };
     let us = std::env::current_exe().context("could not find the path of this program")?;
     let helper = format!("!{} git:credentials", shell_quoted(&us.to_string_lossy()));
-    let key = format!("credential.https://{https_host}.helper");
+    let key = format!("credential.{origin}.helper");
     // The empty entry keeps other helpers, which may hold an old token, out of this host.
     git(&["config", scope, "--replace-all", &key, ""])?;
     git(&["config", scope, "--add", &key, &helper])?;
-    let key = format!("http.https://{https_host}/.sslCAInfo");
+    let key = format!("http.{origin}/.sslCAInfo");
     match ca_file {
         Some(ca_file) => git(&[
             "config",
@@ -180,15 +180,24 @@ pub(crate) fn trust_host(scope: Scope, https_host: &str, ca_file: Option<&Path>)
     }
 }
 
-/// Takes back what [`trust_host`] wrote for the user.
-pub(crate) fn forget_host(https_host: &str) {
+/// Takes back what [`trust`] wrote for the user.
+pub(crate) fn forget(host: &str) {
     for key in [
-        format!("credential.https://{https_host}.helper"),
-        format!("http.https://{https_host}/.sslCAInfo"),
+        format!("credential.https://{host}.helper"),
+        format!("credential.http://{host}.helper"),
+        format!("http.https://{host}/.sslCAInfo"),
     ] {
         // Fails where nothing was set, which is what is wanted.
         let _ = git(&["config", "--global", "--unset-all", &key]);
     }
+}
+
+/// Whether a token may be sent there: over TLS, or without leaving this machine.
+pub(crate) fn is_private(protocol: &str, host: &str) -> bool {
+    let name = without_port(host);
+    protocol == "https"
+        || (protocol == "http"
+            && (name == "localhost" || name.ends_with(".localhost") || name == "127.0.0.1"))
 }
 
 fn git(arguments: &[&str]) -> Result<()> {
@@ -272,6 +281,7 @@ mod tests {
             "git@github.com:me/myapp.git",
             "https://git.example.com:8443/",
             "https://git.example.com:8443/a/b.git",
+            "ftp://git.example.com:8443/myapp.git",
             "/srv/git/myapp.git",
             "",
         ] {

@@ -8,6 +8,7 @@ mod it {
     mod git;
     mod harness;
     mod login;
+    mod platform;
     mod releases;
     mod run_pipes;
     mod run_terminal;

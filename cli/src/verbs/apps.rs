@@ -15,16 +15,19 @@ use crate::terminal;
 
 pub(crate) async fn list(context: &Context, args: &AppsArgs) -> Result<()> {
     let (client, output) = (context.client()?, &context.output);
-    let mut apps = if args.all {
-        client.all_apps().await?
-    } else {
-        client.apps().await?
+    let list = async {
+        if args.all {
+            client.all_apps().await
+        } else {
+            client.apps().await
+        }
     };
+    let (mut apps, account) = futures::try_join!(list, client.account())?;
     apps.sort_by(|a, b| a.name.cmp(&b.name));
     if args.json.json {
         return Ok(output.json(&apps)?);
     }
-    let email = client.account().await?.email;
+    let email = account.email;
     let (own, others): (Vec<App>, Vec<App>) =
         apps.into_iter().partition(|app| app.owner.email == email);
     if own.is_empty() && others.is_empty() {

@@ -62,7 +62,11 @@ pub(crate) async fn login(context: &Context, args: &LoginArgs) -> Result<()> {
     file.save(&saved)?;
     if !args.no_git {
         let host = saved.git_host.as_ref().unwrap_or(&beside.https);
-        if let Err(error) = git::trust_host(Scope::User, host, saved.ca_file.as_deref()) {
+        if let Err(error) = git::trust(
+            Scope::User,
+            &format!("https://{host}"),
+            saved.ca_file.as_deref(),
+        ) {
             context
                 .output
                 .hint(format!("Warning: git was not set up for {host}: {error:#}"))?;
@@ -205,7 +209,7 @@ pub(crate) async fn logout(context: &Context) -> Result<()> {
     let git_host = saved
         .git_host
         .unwrap_or_else(|| GitHosts::beside(&saved.api).https);
-    git::forget_host(&git_host);
+    git::forget(&git_host);
     file.forget()?;
     action.done();
     if let Err(error) = revoked {
@@ -235,7 +239,7 @@ pub(crate) fn token(context: &Context, args: &TokenArgs) -> Result<()> {
     Ok(context.output.line(token)?)
 }
 
-/// Git's helper protocol: lines of `key=value` in and out. Only ours is answered, and only over TLS.
+/// Git's helper protocol: lines of `key=value` in and out. Only ours is answered, and not over the open net.
 pub(crate) fn git_credentials(context: &Context, args: &GitCredentialsArgs) -> Result<()> {
     if args.operation != "get" {
         return Ok(());
@@ -274,6 +278,8 @@ impl Asked {
     }
 
     fn is_for(&self, session: &Session) -> bool {
-        self.protocol == "https" && self.host.eq_ignore_ascii_case(&session.git.https)
+        self.protocol == session.api.scheme()
+            && git::is_private(&self.protocol, &self.host)
+            && self.host.eq_ignore_ascii_case(&session.git.https)
     }
 }

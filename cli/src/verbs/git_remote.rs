@@ -62,23 +62,24 @@ fn set(context: &Context, app: &App, remote: &str, ssh: bool) -> Result<String> 
         app.git_url.clone()
     };
     git::set_remote(remote, &url)?;
-    if !ssh && let Some(host) = https_host(&app.git_url) {
+    if !ssh && let Some((scheme, host)) = origin(&app.git_url) {
         learn_host(session, &host)?;
-        git::trust_host(Scope::Repository, &host, session.ca_file.as_deref())?;
+        if git::is_private(&scheme, &host) {
+            let origin = format!("{scheme}://{host}");
+            git::trust(Scope::Repository, &origin, session.ca_file.as_deref())?;
+        }
     }
     Ok(url)
 }
 
-/// `git.example.com:8443`, as git names it.
-fn https_host(git_url: &str) -> Option<String> {
-    let url = Url::parse(git_url)
-        .ok()
-        .filter(|url| url.scheme() == "https")?;
+/// `https` and `git.example.com:8443`, as git names them.
+fn origin(git_url: &str) -> Option<(String, String)> {
+    let url = Url::parse(git_url).ok()?;
     let host = url.host_str()?;
-    Some(
-        url.port()
-            .map_or_else(|| host.to_owned(), |port| format!("{host}:{port}")),
-    )
+    let host = url
+        .port()
+        .map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
+    Some((url.scheme().to_owned(), host))
 }
 
 /// The platform knows its git host best: what we had guessed from the API's address gives way to it.

@@ -30,7 +30,7 @@ pub(crate) async fn list(context: &Context, args: &PsArgs) -> Result<()> {
     let mut one_off = Vec::new();
     let mut formation: BTreeMap<(&str, &str, &str), Vec<&Dyno>> = BTreeMap::new();
     for dyno in &dynos {
-        if dyno.process_type == "run" {
+        if follow::is_one_off(dyno) {
             one_off.push(dyno);
         } else {
             let key = (
@@ -108,8 +108,10 @@ impl<'a> Target<'a> {
     /// Whether a dyno of a formation is meant.
     fn includes(&self, dyno: &Dyno) -> bool {
         match self {
-            Self::All => dyno.process_type != "run" && dyno.process_type != "release",
-            Self::Type(process_type) => dyno.process_type == *process_type,
+            Self::All => !follow::is_one_off(dyno) && dyno.process_type != "release",
+            Self::Type(process_type) => {
+                dyno.process_type == *process_type && !follow::is_one_off(dyno)
+            }
             Self::Dyno(name) => dyno.name == *name,
         }
     }

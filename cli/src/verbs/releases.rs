@@ -1,7 +1,6 @@
 //! releases, releases:info, rollback.
 
 use anyhow::Result;
-use controller_api::Client;
 use controller_api::client::ReleaseRange;
 use controller_api::wire::{Release, ReleaseStatus};
 use serde_json::json;
@@ -124,10 +123,16 @@ pub(crate) async fn info(context: &Context, args: &ReleaseArgs) -> Result<()> {
 pub(crate) async fn rollback(context: &Context, args: &RollbackArgs) -> Result<()> {
     let app = context.app(&args.app)?;
     let (client, output) = (context.client()?, &context.output);
-    let newest = follow::newest_release(&client, &app).await?;
+    let releases = client
+        .releases(&app, ReleaseRange::Newest(ROLLBACK_REACH))
+        .await?;
+    let current = releases.iter().find(|release| release.current);
     let target = match &args.release {
         Some(wanted) => client.release(&app, wanted).await?,
-        None => release_before_current(&client, &app).await?,
+        None => before(&releases, current).cloned().ok_or_else(|| {
+            Failure::new(format!("{app} has no earlier release to roll back to"))
+                .advise("See its releases with `paas releases`.")
+        })?,
     };
     let action = output.action(format!(
         "Rolling back {} to v{}",
@@ -141,32 +146,17 @@ pub(crate) async fn rollback(context: &Context, args: &RollbackArgs) -> Result<(
         follow::release(output, &client, &app, release.version, action).await?;
     }
     output.hint("Rollback affects code and config vars; it does not add or remove add-ons.")?;
-    if let Some(newest) = newest {
-        output.hint(format!(
-            "To undo, run: {}",
-            output
-                .err_paint
-                .command(&format!("paas rollback v{}", newest.version))
-        ))?;
+    if let Some(current) = current {
+        let undo = format!("paas rollback v{}", current.version);
+        output.hint(format!("To undo, run: {}", output.err_paint.command(&undo)))?;
     }
     Ok(())
 }
 
-/// The release to which one would go back: the newest but the current that once served.
-async fn release_before_current(client: &Client, app: &str) -> Result<Release> {
-    let releases = client
-        .releases(app, ReleaseRange::Newest(ROLLBACK_REACH))
-        .await?;
-    let current = releases
-        .iter()
-        .find(|release| release.current)
-        .map_or(u64::MAX, |current| current.version);
+/// The release to which one would go back: the newest before the current that once served.
+fn before<'a>(releases: &'a [Release], current: Option<&Release>) -> Option<&'a Release> {
+    let current = current.map_or(u64::MAX, |current| current.version);
     releases
-        .into_iter()
+        .iter()
         .find(|release| release.version < current && release.eligible_for_rollback)
-        .ok_or_else(|| {
-            Failure::new(format!("{app} has no earlier release to roll back to"))
-                .advise("See its releases with `paas releases`.")
-                .into()
-        })
 }

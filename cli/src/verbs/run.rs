@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::Result;
+use controller_api::Client;
 use controller_api::wire::{DynoCreate, LogSessionCreate};
 
 use super::{config, logs};
@@ -13,6 +15,8 @@ use crate::context::Context;
 use crate::failure::{FAILED, Failure};
 use crate::git::shell_quoted;
 use crate::terminal;
+
+const LOOK_EVERY: Duration = Duration::from_millis(200);
 
 pub(crate) async fn attached(context: &Context, args: RunArgs) -> Result<ExitCode> {
     let kind = if args.no_tty || !terminal::is_interactive() {
@@ -39,13 +43,24 @@ pub(crate) async fn attached(context: &Context, args: RunArgs) -> Result<ExitCod
         .attach_url
         .ok_or_else(|| Failure::new("The platform gave no way to attach to the dyno"))?;
     let ca_pem = context.session()?.ca_pem()?;
-    let socket = attach::connect(&client, ca_pem.as_deref(), &attach_url).await?;
+    let mut socket = attach::connect(&client, ca_pem.as_deref(), &attach_url).await?;
+    let first = attach::first_word(&mut socket, is_up(&client, &app, &dyno.name)).await?;
     action.end(&format!("up, {}", dyno.name));
 
-    Ok(match attach::pump(socket, kind).await? {
+    Ok(match attach::pump(socket, first, kind).await? {
         End::Exited(status) => ExitCode::from(u8::try_from(status).unwrap_or(FAILED)),
         End::Signalled(number) => ExitCode::from(u8::try_from(128 + number).unwrap_or(FAILED)),
     })
+}
+
+/// Returns once the dyno has started. One that is no longer there has had its say on the socket.
+async fn is_up(client: &Client, app: &str, dyno: &str) {
+    loop {
+        match client.dyno(app, dyno).await {
+            Ok(dyno) if dyno.state != "starting" => return,
+            _ => tokio::time::sleep(LOOK_EVERY).await,
+        }
+    }
 }
 
 pub(crate) async fn detached(context: &Context, args: RunDetachedArgs) -> Result<()> {

@@ -112,7 +112,7 @@ fn restarting_waits_until_every_dyno_is_another() {
             json!([
                 dyno("web.1", 1, "up"),
                 dyno("worker.1", 2, "crashed"),
-                dyno("run.7", 7, "up")
+                dyno("run.7777", 7, "up")
             ]),
         )
         .on(
@@ -128,7 +128,7 @@ fn restarting_waits_until_every_dyno_is_another() {
             json!([
                 dyno("web.1", 3, "up"),
                 dyno("worker.1", 4, "up"),
-                dyno("run.7", 7, "up")
+                dyno("run.7777", 7, "up")
             ]),
         );
     cli.paas(&["restart", "-a", "myapp"])
@@ -143,13 +143,13 @@ fn one_dyno_or_one_type_is_restarted_or_stopped() {
         .on(DYNOS, json!([dyno("web.1", 1, "up")]))
         .on("DELETE /apps/myapp/dynos/web.1", json!({}))
         .on("DELETE /apps/myapp/formations/web", json!({}))
-        .on("POST /apps/myapp/dynos/run.7/actions/stop", json!({}))
+        .on("POST /apps/myapp/dynos/run.7777/actions/stop", json!({}))
         .on("POST /apps/myapp/formations/worker/actions/stop", json!({}));
     let paas = |args: &[&str]| cli.paas(&[args, &["-a", "myapp"]].concat());
     paas(&["restart", "web.1", "--no-wait"]).says("Restarting dyno web.1 on ⬢ myapp... done\n");
     paas(&["ps:restart", "-p", "web", "--no-wait"])
         .says("Restarting all web dynos on ⬢ myapp... done\n");
-    paas(&["ps:stop", "run.7"]).says("Stopping dyno run.7 on ⬢ myapp... done\n");
+    paas(&["ps:stop", "run.7777"]).says("Stopping dyno run.7777 on ⬢ myapp... done\n");
     paas(&["ps:stop", "worker"]).says("Stopping all worker dynos on ⬢ myapp... done\n");
     paas(&["restart", "web.9"]).fails(
         1,
@@ -180,7 +180,7 @@ fn log_lines_are_printed_as_they_come_and_filters_are_passed_on() {
 fn a_detached_dyno_is_named_and_how_to_see_its_output() {
     let cli = Cli::new();
     cli.stub
-        .on("POST /apps/myapp/dynos", dyno("run.7", 7, "starting"));
+        .on("POST /apps/myapp/dynos", dyno("run.7777", 7, "starting"));
     cli.paas(&[
         "run:detached",
         "-e",
@@ -194,8 +194,8 @@ fn a_detached_dyno_is_named_and_how_to_see_its_output() {
         "two words",
     ])
     .says(
-        "Running rake db:seed two words on ⬢ myapp... done, run.7\n \
-         ▸    See what it prints with: paas logs --app myapp --dyno run.7\n",
+        "Running rake db:seed two words on ⬢ myapp... done, run.7777\n \
+         ▸    See what it prints with: paas logs --app myapp --dyno run.7777\n",
     );
     assert_eq!(
         cli.stub.seen("POST /apps/myapp/dynos")[0].body,

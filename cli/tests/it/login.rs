@@ -4,8 +4,8 @@ use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair}
 use serde_json::json;
 
 use super::harness::Cli;
-use super::run_pipes::{Kind, Script};
-use super::shapes::{account, app, attachable, authorization};
+use super::run_pipes::{Kind, Script, answer_run};
+use super::shapes::{account, app, authorization};
 use super::stub::{Stub, TOKEN};
 
 fn ready(stub: Stub) -> Cli {
@@ -195,7 +195,7 @@ fn a_private_ca_is_trusted_for_the_api_for_git_and_for_attaching() {
     let ca_file = cli.git(&["config", "--global", &format!("http.{git_host}/.sslCAInfo")]);
     assert_eq!(std::fs::read_to_string(ca_file.trim()).unwrap(), ca.pem);
 
-    cli.stub.on("POST /apps/myapp/dynos", attachable("run.42"));
+    answer_run(&cli);
     cli.stub.script(Script::new(Kind::Cat));
     let outcome = cli.paas_with_stdin(&["run", "-a", "myapp", "cat"], b"over tls");
     assert_eq!(

@@ -7,7 +7,7 @@ use axum::extract::ws::{Message, WebSocket};
 use serde_json::{Value, json};
 
 use super::harness::{Cli, program};
-use super::shapes::attachable;
+use super::shapes::{attachable, dyno};
 
 const STDIN: u8 = 0;
 pub(crate) const STDOUT: u8 = 1;
@@ -112,10 +112,21 @@ async fn exit(socket: &mut WebSocket, status: i64) {
     tell(socket, &json!({ "exit": { "status": status } })).await;
 }
 
+/// A dyno that can be attached to, and is up when one looks again.
+pub(crate) fn answer_run(cli: &Cli) {
+    cli.stub
+        .on("POST /apps/myapp/dynos", attachable("run.4242"))
+        .on(
+            "GET /apps/myapp/dynos/run.4242",
+            dyno("run.4242", 1, "starting"),
+        )
+        .on("GET /apps/myapp/dynos/run.4242", dyno("run.4242", 1, "up"));
+}
+
 fn cli(kind: Kind) -> (Cli, Script) {
     let cli = Cli::new();
     let script = Script::new(kind);
-    cli.stub.on("POST /apps/myapp/dynos", attachable("run.42"));
+    answer_run(&cli);
     cli.stub.script(script.clone());
     (cli, script)
 }
@@ -164,7 +175,7 @@ fn outputs_stay_apart_and_the_exit_status_is_the_commands() {
     assert_eq!((outcome.stdout.as_str(), outcome.code), ("to out\n", 3));
     assert_eq!(
         outcome.stderr,
-        "Running sh -c 'exit 3' on ⬢ myapp... up, run.42\nto err\n"
+        "Running sh -c 'exit 3' on ⬢ myapp... up, run.4242\nto err\n"
     );
 }
 
@@ -253,7 +264,7 @@ fn a_dyno_that_cannot_be_started_or_is_lost_is_an_error_in_words() {
 #[test]
 fn an_attach_that_is_refused_says_why() {
     let cli = Cli::new();
-    cli.stub.on("POST /apps/myapp/dynos", attachable("run.42"));
+    answer_run(&cli);
     let outcome = cli.paas(&["run", "x", "-a", "myapp"]);
     assert_eq!(outcome.code, 1);
     assert!(

@@ -5,8 +5,8 @@ use portable_pty::{Child, CommandBuilder, MasterPty, PtySize, native_pty_system}
 use serde_json::json;
 
 use super::harness::{Cli, program};
-use super::run_pipes::{Kind, Script, eventually};
-use super::shapes::{attachable, current, release};
+use super::run_pipes::{Kind, Script, answer_run, eventually};
+use super::shapes::{current, release};
 
 /// `paas` in a terminal of its own.
 struct Terminal {
@@ -81,7 +81,7 @@ impl Terminal {
 fn shell() -> (Cli, Script) {
     let cli = Cli::new();
     let script = Script::new(Kind::Shell);
-    cli.stub.on("POST /apps/myapp/dynos", attachable("run.42"));
+    answer_run(&cli);
     cli.stub.script(script.clone());
     (cli, script)
 }
@@ -91,7 +91,7 @@ fn a_shell_gets_every_key_and_the_window_and_the_terminal_is_given_back() {
     let (cli, script) = shell();
     let mut terminal = Terminal::start(&cli, &["run", "-a", "myapp", "bash"]);
     terminal.shows("$ ");
-    terminal.shows("up, run.42");
+    terminal.shows("up, run.4242");
     assert!(!terminal.echoes(), "raw mode");
     let asked = cli.stub.seen("POST /apps/myapp/dynos")[0].body.clone();
     assert_eq!(

@@ -60,7 +60,7 @@ fn help_lists_everything_and_explains_each() {
     assert_eq!(all, cli.paas(&[]).stdout);
     assert_eq!(all, cli.paas(&["--help"]).stdout);
     assert!(
-        all.contains("  ps:scale    Show or set how many dynos"),
+        all.contains("  ps:scale      Show or set how many dynos"),
         "{all}"
     );
     let topic = cli.paas(&["help", "config"]).stdout;
