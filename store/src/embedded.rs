@@ -2,8 +2,7 @@
 //!
 //! One writer task takes commits off a queue and puts as many as wait there into one transaction with one fsync (group
 //! commit); each still gets a revision of its own. Readers go straight to the engine's snapshots. Watchers read the
-//! in-memory [`history`](self) of recent changes at their own pace, so a slow one costs no memory: once what it needs
-//! has left the history it is told to resync.
+//! in-memory history of recent changes.
 //!
 //! **Leases.** The file is open in one process only, and so every holder of a lease lived in that process. When the
 //! file is opened, all of them are dead: the keys they left behind are deleted, in one revision, before anything is served.
@@ -11,7 +10,6 @@
 //! Not done here: the history is not kept across restarts. Watchers do not survive them either.
 
 mod engine;
-mod history;
 mod leases;
 mod writer;
 
@@ -27,9 +25,9 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
 use self::engine::Engine;
-use self::history::History;
 use self::leases::Leases;
 use self::writer::{Request, Writer};
+use crate::history::History;
 use crate::{Commit, Committed, Entry, Key, Lease, LeaseId, Listing, Store, StoreError, Watch};
 
 /// The file below the directory that [`Embedded::open`] is given.
@@ -170,7 +168,7 @@ impl Lease for EmbeddedLease {
 
     async fn keep_alive(&self) -> Result<(), StoreError> {
         if self.queue.is_closed() {
-            return Err(closed("keeping a lease alive"));
+            return Err(StoreError::closed("keeping a lease alive"));
         }
         self.leases.keep_alive(self.id)
     }
@@ -194,8 +192,8 @@ async fn ask<T>(
         queue
             .send(request(reply))
             .await
-            .map_err(|_| closed(doing))?;
-        answer.await.map_err(|_| closed(doing))?
+            .map_err(|_| StoreError::closed(doing))?;
+        answer.await.map_err(|_| StoreError::closed(doing))?
     })
     .await
 }
@@ -207,8 +205,4 @@ async fn within_deadline<T>(
     tokio::time::timeout(CALL_DEADLINE, work)
         .await
         .map_err(|elapsed| StoreError::unavailable(doing, elapsed))?
-}
-
-fn closed(doing: &'static str) -> StoreError {
-    StoreError::unavailable(doing, "the store was closed")
 }

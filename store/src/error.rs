@@ -54,6 +54,11 @@ impl StoreError {
         }
     }
 
+    /// For calls after the store was closed.
+    pub(crate) fn closed(doing: &'static str) -> Self {
+        Self::unavailable(doing, "the store was closed")
+    }
+
     /// Whether trying again later may help.
     pub const fn is_retryable(&self) -> bool {
         matches!(self, Self::Unavailable { .. } | Self::Contended { .. })

@@ -106,20 +106,23 @@ fn derive(hkdf: &Hkdf<Sha256>, info: &[u8]) -> [u8; 32] {
     key
 }
 
-/// Temp file, fsync, rename: a crash leaves either no key or a whole one.
+/// Temp file, fsync, link: a crash leaves either no key or a whole one, and of two who make it at once one wins.
 fn write_private(path: &Path, text: &str) -> std::io::Result<()> {
+    use fs_err::os::unix::fs::OpenOptionsExt as _;
     use std::io::Write as _;
-    use std::os::unix::fs::OpenOptionsExt as _;
-    let temporary = path.with_extension("new");
-    let mut file = std::fs::OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(&temporary)?;
-    file.write_all(text.as_bytes())?;
-    file.sync_all()?;
-    fs_err::rename(&temporary, path)
+    let temporary = path.with_extension(format!("new.{}", uuid::Uuid::new_v4().simple()));
+    let mut file = fs_err::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
+    let written = file.write_all(text.as_bytes()).and_then(|()| file.sync_all());
+    let linked = written.and_then(|()| match fs_err::hard_link(&temporary, path) {
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
+        linked => linked,
+    });
+    fs_err::remove_file(&temporary)?;
+    linked?;
+    match path.parent() {
+        Some(dir) if !dir.as_os_str().is_empty() => fs_err::File::open(dir)?.sync_all(),
+        _ => fs_err::File::open(".")?.sync_all(),
+    }
 }
 
 #[cfg(test)]
@@ -146,6 +149,31 @@ mod tests {
                 .open::<String>(&here, &Sealed::from_bytes(vec![1, 2, 3]))
                 .is_err()
         );
+    }
+
+    #[test]
+    fn of_many_who_make_the_key_file_at_once_all_get_the_same_key() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("master.key");
+        let makers: Vec<_> = (0..8)
+            .map(|_| {
+                let path = path.clone();
+                std::thread::spawn(move || Keyring::load_or_create(&path).unwrap())
+            })
+            .collect();
+        let mut tokens: Vec<_> =
+            makers.into_iter().map(|maker| maker.join().unwrap().internal_token().clone()).collect();
+        tokens.dedup();
+        assert_eq!(tokens.len(), 1);
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1, "no temporary file is left");
+    }
+
+    #[test]
+    fn a_key_file_with_something_else_in_it_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("master.key");
+        std::fs::write(&path, "too short").unwrap();
+        assert!(matches!(Keyring::load_or_create(&path), Err(StoreError::Files { .. })));
     }
 
     #[test]

@@ -68,6 +68,8 @@ async fn attempt(
     candidate: &str,
 ) -> Result<Option<Leadership>, StoreError> {
     let key = key::leader(election);
+    // From before it was asked for: the lease begins no earlier than that.
+    let granted = tokio::time::Instant::now();
     let lease = store.lease(TTL).await?;
     let txn = Txn::new().absent(key.clone()).put_leased(
         &key::LEADERS,
@@ -75,8 +77,15 @@ async fn attempt(
         &candidate.to_owned(),
         lease.id(),
     );
-    let granted = tokio::time::Instant::now();
-    if let Committed::Done(revision) = txn.commit(&**store).await? {
+    let committed = match txn.commit(&**store).await {
+        Ok(committed) => committed,
+        Err(error) => {
+            // It may have been written: then nobody leads until the lease ends, which is now rather than later.
+            let _ = lease.revoke().await;
+            return Err(error);
+        }
+    };
+    if let Committed::Done(revision) = committed {
         let lost = CancellationToken::new();
         let keeper = CancellationToken::new();
         tokio::spawn(keep(lease.clone(), granted, lost.clone(), keeper.clone()));
@@ -103,35 +112,31 @@ async fn keep(
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
-            () = tokio::time::sleep(TTL / 4) => {}
+            () = tokio::time::sleep_until((tokio::time::Instant::now() + TTL / 4).min(alive_until)) => {}
         }
         let sent = tokio::time::Instant::now();
-        match lease.keep_alive().await {
+        // An answer that comes after the lease may have lapsed is too late to be believed.
+        let Ok(answer) = tokio::time::timeout_at(alive_until, lease.keep_alive()).await else { break };
+        match answer {
             Ok(()) => alive_until = sent + TTL,
             Err(StoreError::LeaseLapsed { .. }) => break,
-            Err(_) if tokio::time::Instant::now() >= alive_until => break,
             Err(_) => {}
         }
     }
     lost.cancel();
 }
 
+/// Looks at this very key: another election's name may begin with it.
 async fn wait_for_vacancy(store: &dyn Store, key: &Key) -> Result<(), StoreError> {
     let listing = store.list(key).await?;
-    if listing.entries.is_empty() {
+    if listing.entries.iter().all(|entry| entry.key != *key) {
         return Ok(());
     }
+    let is_vacancy = |event: &Event| matches!(event, Event::Delete { key: gone, .. } if gone == key);
     let mut watch = store.watch(key, listing.revision).await?;
     while let Some(item) = watch.next().await {
         match item? {
-            WatchItem::Batch(batch)
-                if batch
-                    .events
-                    .iter()
-                    .any(|e| matches!(e, Event::Delete { .. })) =>
-            {
-                break;
-            }
+            WatchItem::Batch(batch) if batch.events.iter().any(is_vacancy) => break,
             WatchItem::Batch(_) | WatchItem::Progress(_) => {}
             WatchItem::Resync => break,
         }

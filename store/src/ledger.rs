@@ -1,7 +1,10 @@
 //! Appending to an app's release ledger, in one commit: the release, its config, and the app that points to it.
 
+use std::time::Duration;
+
 use model::release::{Pages, ReleaseDraft, append, merge_base};
 use model::{App, AppId, ConfigVars, Release, ReleaseStatus, ReleaseVersion, Timestamp};
+use rand::Rng as _;
 
 use crate::{Committed, Key, Keyring, Store, StoreError, Txn, Versioned, key};
 
@@ -48,7 +51,7 @@ pub async fn append_release<E>(
     now: Timestamp,
     mut change: impl FnMut(&Base) -> Result<NewRelease, E> + Send,
 ) -> Result<(App, Release), AppendError<E>> {
-    for _ in 0..MAX_ATTEMPTS {
+    for attempt in 0..MAX_ATTEMPTS {
         let base = read_base(store, keyring, app)
             .await?
             .ok_or(AppendError::NoSuchApp)?;
@@ -57,6 +60,9 @@ pub async fn append_release<E>(
         if commit(store, keyring, &base, &app, &release, &new.config, new.also).await? {
             return Ok((app, release));
         }
+        // By chance, so that those who collided do not do so again, and more the fuller it is.
+        let pause = rand::rng().random_range(0..=5 * (u64::from(attempt) + 1));
+        tokio::time::sleep(Duration::from_millis(pause)).await;
     }
     Err(StoreError::Contended {
         attempts: MAX_ATTEMPTS,

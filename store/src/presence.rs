@@ -73,6 +73,8 @@ async fn keep<T>(
     T: Serialize + DeserializeOwned + Clone + Send + Sync + 'static,
 {
     loop {
+        // From before it was asked for: the lease begins no earlier than that.
+        let alive_until = tokio::time::Instant::now() + TTL;
         let lease = match store.lease(TTL).await {
             Ok(lease) => lease,
             Err(error) => {
@@ -83,7 +85,7 @@ async fn keep<T>(
                 }
             }
         };
-        match hold(&*store, table, &key, &*lease, &mut value, &stop).await {
+        match hold(&*store, table, &key, (&*lease, alive_until), &mut value, &stop).await {
             Ok(()) => {
                 if let Err(error) = lease.revoke().await {
                     info!(error = &error as &dyn std::error::Error, %key, "Left; the record goes when its lease lapses");
@@ -106,15 +108,15 @@ async fn hold<T>(
     store: &dyn Store,
     table: &Table<T>,
     key: &Key,
-    lease: &dyn Lease,
+    (lease, mut alive_until): (&dyn Lease, tokio::time::Instant),
     value: &mut watch::Receiver<T>,
     stop: &CancellationToken,
 ) -> Result<(), StoreError>
 where
     T: Serialize + DeserializeOwned + Clone,
 {
-    let mut alive_until = tokio::time::Instant::now() + TTL;
     let mut every = tokio::time::interval(KEEP_ALIVE_EVERY);
+    every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     value.mark_changed();
     loop {
         tokio::select! {

@@ -3,6 +3,19 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod it {
+    mod backend;
     mod blob;
+    mod contract;
+    mod crash;
     mod embedded;
+    mod etcd;
+    mod etcd_server;
+    mod follow;
+    mod leader;
+    mod ledger;
+    mod model;
+    mod outage;
+    mod presence;
+    mod proxy;
+    mod s3;
 }

@@ -15,9 +15,8 @@ use redb::{
     Builder, Database, DatabaseError, ReadableDatabase as _, ReadableTable, Table, TableDefinition,
 };
 
-use super::closed;
-use super::history::{FIRST_REVISION, History};
 use super::leases::Leases;
+use crate::history::{FIRST_REVISION, History};
 use crate::{
     Commit, Committed, Compare, Entry, Event, Key, LeaseId, Listing, Op, StoreError, WatchBatch,
 };
@@ -171,13 +170,15 @@ impl Engine {
         let mut slot = self.lock();
         match &*slot {
             Slot::Open(database) => Ok(database.clone()),
-            Slot::Closed => Err(closed(doing)),
+            Slot::Closed => Err(StoreError::closed(doing)),
             Slot::Broken => {
                 let unavailable = |error| StoreError::unavailable(doing, error);
                 let database = Arc::new((self.opener)().map_err(unavailable)?);
                 let revision = stored_revision(&database)
                     .map_err(|error| StoreError::unavailable(doing, error))?;
-                self.history.skip_to(revision);
+                if revision != self.history.newest() {
+                    self.history.restart_after(revision);
+                }
                 *slot = Slot::Open(database.clone());
                 tracing::info!(path = %self.path.display(), revision, "Opened the store's file again");
                 Ok(database)

@@ -10,8 +10,8 @@ use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use super::engine::{Applied, Engine, Work};
-use super::history::History;
 use super::leases::Leases;
+use crate::history::History;
 use crate::{Commit, Committed, LeaseId, StoreError};
 
 /// The most writes in one transaction.

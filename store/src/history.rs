@@ -1,4 +1,5 @@
-//! The recent changes, and the watches that read them.
+//! The recent changes, and the watches that read them. Both backends feed one: the embedded one from its writer, etcd's
+//! from a single watch of its own.
 //!
 //! A watch is a cursor into the history, not a buffer of its own: memory is bounded whoever is slow.
 
@@ -12,7 +13,6 @@ use model::Revision;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::closed;
 use crate::{Event, Key, StoreError, Watch, WatchBatch, WatchItem};
 
 /// What is kept: the newest changes within both limits.
@@ -25,9 +25,9 @@ const EVENT_BYTES: usize = 100;
 const PROGRESS_EVERY: Duration = Duration::from_millis(50);
 
 /// A new store is at this revision, as etcd is.
-pub(super) const FIRST_REVISION: Revision = 1;
+pub(crate) const FIRST_REVISION: Revision = 1;
 
-pub(super) struct History {
+pub(crate) struct History {
     /// Held for a push, or for one watch's look at what is new to it; never across an await.
     ring: Mutex<Ring>,
     news: watch::Sender<News>,
@@ -47,11 +47,14 @@ struct News {
     closed: bool,
 }
 
-/// Every revision above `floor` up to `floor + batches.len()`, each as one batch.
+/// Every change above `floor` up to `newest`, a batch for each revision that has any.
 struct Ring {
     batches: VecDeque<WatchBatch>,
     bytes: usize,
     floor: Revision,
+    newest: Revision,
+    /// Counts how often changes were lost: a watch of an earlier generation cannot go on.
+    generation: u64,
 }
 
 enum Look {
@@ -64,13 +67,9 @@ enum Look {
 
 impl History {
     /// A history that begins after `revision`.
-    pub(super) fn after(revision: Revision) -> Arc<Self> {
+    pub(crate) fn after(revision: Revision) -> Arc<Self> {
         Arc::new(Self {
-            ring: Mutex::new(Ring {
-                batches: VecDeque::new(),
-                bytes: 0,
-                floor: revision,
-            }),
+            ring: Mutex::new(Ring::after(revision, 0)),
             news: watch::Sender::new(News {
                 newest: revision,
                 closed: false,
@@ -78,42 +77,38 @@ impl History {
         })
     }
 
-    /// Appends batches of consecutive revisions and wakes every watch. What is known already is left out.
-    pub(super) fn publish(&self, batches: Vec<WatchBatch>) {
+    pub(crate) fn newest(&self) -> Revision {
+        self.news.borrow().newest
+    }
+
+    /// Appends batches of growing revisions and wakes every watch. What is known already is left out.
+    pub(crate) fn publish(&self, batches: Vec<WatchBatch>) {
         let newest = self.with_ring(|ring| {
             for batch in batches {
-                if batch.revision > ring.newest() {
+                if batch.revision > ring.newest {
                     ring.push(batch);
                 }
             }
-            ring.newest()
+            ring.newest
         });
         self.news.send_modify(|news| news.newest = newest);
     }
 
-    /// Begins anew after `revision`: changes up to it cannot be told. Does nothing if it is known already.
-    pub(super) fn skip_to(&self, revision: Revision) {
-        let newest = self.with_ring(|ring| {
-            if revision > ring.newest() {
-                *ring = Ring {
-                    batches: VecDeque::new(),
-                    bytes: 0,
-                    floor: revision,
-                };
-            }
-            ring.newest()
-        });
-        self.news.send_modify(|news| news.newest = newest);
+    /// Begins anew after `revision`, because changes were lost: every watch resyncs.
+    pub(crate) fn restart_after(&self, revision: Revision) {
+        self.with_ring(|ring| *ring = Ring::after(revision, ring.generation + 1));
+        self.news.send_modify(|news| news.newest = revision);
     }
 
     /// Ends every watch with an error.
-    pub(super) fn close(&self) {
+    pub(crate) fn close(&self) {
         self.news.send_modify(|news| news.closed = true);
     }
 
-    pub(super) fn watch(self: Arc<Self>, prefix: Key, after: Revision) -> Watch {
+    pub(crate) fn watch(self: Arc<Self>, prefix: Key, after: Revision) -> Watch {
         let watcher = Watcher {
             news: self.news.subscribe(),
+            generation: self.with_ring(|ring| ring.generation),
             history: self,
             prefix,
             cursor: after.max(FIRST_REVISION),
@@ -126,14 +121,12 @@ impl History {
         }))
     }
 
-    fn look(&self, prefix: &Key, cursor: Revision) -> Look {
+    fn look(&self, prefix: &Key, generation: u64, cursor: Revision) -> Look {
         self.with_ring(|ring| {
-            let Some(known) = cursor.checked_sub(ring.floor) else {
+            if cursor < ring.floor || generation != ring.generation {
                 return Look::Missed;
-            };
-            let known = usize::try_from(known)
-                .unwrap_or(usize::MAX)
-                .min(ring.batches.len());
+            }
+            let known = ring.batches.partition_point(|batch| batch.revision <= cursor);
             for batch in ring.batches.range(known..) {
                 let events: Vec<Event> = batch
                     .events
@@ -148,7 +141,7 @@ impl History {
                     });
                 }
             }
-            Look::Nothing(ring.newest())
+            Look::Nothing(ring.newest)
         })
     }
 
@@ -158,16 +151,18 @@ impl History {
 }
 
 impl Ring {
-    fn newest(&self) -> Revision {
-        self.floor + self.batches.len() as u64
+    fn after(revision: Revision, generation: u64) -> Self {
+        Self {
+            batches: VecDeque::new(),
+            bytes: 0,
+            floor: revision,
+            newest: revision,
+            generation,
+        }
     }
 
     fn push(&mut self, batch: WatchBatch) {
-        debug_assert_eq!(
-            batch.revision,
-            self.newest() + 1,
-            "revisions are consecutive"
-        );
+        self.newest = batch.revision;
         self.bytes += size(&batch);
         self.batches.push_back(batch);
         while self.batches.len() > MAX_REVISIONS || self.bytes > MAX_BYTES {
@@ -197,6 +192,7 @@ struct Watcher {
     history: Arc<History>,
     news: watch::Receiver<News>,
     prefix: Key,
+    generation: u64,
     /// Everything up to here was looked at.
     cursor: Revision,
     /// The revision that the reader knows of, and when it was told by a progress item.
@@ -212,9 +208,9 @@ impl Watcher {
         loop {
             if self.news.borrow_and_update().closed {
                 self.ended = true;
-                return Some(Err(closed("watching")));
+                return Some(Err(StoreError::closed("watching")));
             }
-            match self.history.look(&self.prefix, self.cursor) {
+            match self.history.look(&self.prefix, self.generation, self.cursor) {
                 Look::Missed => {
                     self.ended = true;
                     return Some(Ok(WatchItem::Resync));
