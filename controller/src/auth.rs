@@ -125,7 +125,7 @@ pub(crate) struct Passwords {
 
 #[derive(Debug, thiserror::Error)]
 #[error("the password could not be hashed")]
-pub struct PasswordError;
+pub(crate) struct PasswordError;
 
 /// Checked against when there is no such account, so that the answer takes as long.
 const NOBODYS_HASH: &str =

@@ -39,7 +39,7 @@ pub struct LogLimits {
 }
 
 #[derive(Debug, thiserror::Error)]
-pub enum LogError {
+pub(crate) enum LogError {
     #[error("the log file at {path} could not be used")]
     File {
         path: PathBuf,

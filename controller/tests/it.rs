@@ -1,5 +1,7 @@
 //! The controller over an in-memory store, through real HTTP. Every answer is checked against the published schema.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 #[path = "it/harness.rs"]
 mod harness;
 #[path = "it/schema.rs"]

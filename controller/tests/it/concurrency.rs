@@ -138,7 +138,7 @@ async fn one_of_many_gets_a_name_a_domain_or_a_key() {
     assert_eq!(made.iter().filter(|answer| answer.status == 201).count(), 1);
     ann.app("tocks").await;
     let add = |n: usize| {
-        let path = if n % 2 == 0 {
+        let path = if n.is_multiple_of(2) {
             "/apps/ticks/domains"
         } else {
             "/apps/tocks/domains"

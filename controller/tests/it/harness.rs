@@ -34,8 +34,8 @@ pub(crate) struct User {
     pub(crate) email: String,
     pub(crate) password: String,
     pub(crate) token: String,
-    addr: SocketAddr,
-    http: reqwest::Client,
+    pub(crate) addr: SocketAddr,
+    pub(crate) http: reqwest::Client,
 }
 
 /// What came back.

@@ -178,15 +178,8 @@ async fn mistakes_are_told_in_the_form_clients_know() {
             .1
             .contains("endpoint")
     );
-    assert_eq!(
-        platform
-            .nobody()
-            .get("/account")
-            .await
-            .header("www-authenticate")
-            .is_some(),
-        true
-    );
+    let unauthorized = platform.nobody().get("/account").await;
+    assert!(unauthorized.header("www-authenticate").is_some());
     assert_eq!(
         ann.post("/apps", json!({"name": "x".repeat(2 << 20)}))
             .await
