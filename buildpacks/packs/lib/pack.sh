@@ -1,5 +1,8 @@
 # What our buildpacks share: Heroku's way of talking, config vars, and a cache that links instead of copying.
 
+# A step that fails without a word of its own would leave the user with nothing to go by.
+trap 'warning "The buildpack stopped at line $LINENO of ${BASH_SOURCE[0]##*/}."' ERR
+
 topic() { printf -- '-----> %s\n' "$*"; }
 detail() { printf '       %s\n' "$*"; }
 # sed's own -u would read byte by byte.

@@ -1,0 +1,12 @@
+//! The driver, the shipped packs and the stack, in real containers: each test builds a fixture app of `tests/apps` exactly as
+//! the builder does and, where the build succeeds, serves it from the run image.
+
+mod it {
+    mod buildpacks;
+    mod failures;
+    mod harness;
+    mod http;
+    mod languages;
+    mod limits;
+    mod repository;
+}
