@@ -48,5 +48,16 @@ pub async fn run(
     logs: LogSink,
     shutdown: CancellationToken,
 ) -> Result<(), AgentError> {
-    supervise::run(supervise::Means { config, store, keyring, blobs, runtime, logs }, shutdown).await
+    supervise::run(
+        supervise::Means {
+            config,
+            store,
+            keyring,
+            blobs,
+            runtime,
+            logs,
+        },
+        shutdown,
+    )
+    .await
 }

@@ -18,13 +18,16 @@ use bollard::query_parameters as query;
 use futures::StreamExt as _;
 
 use crate::{
-    Attached, ContainerEvent, ContainerExit, ContainerId, ContainerInfo, ContainerSpec, ContainerState,
-    ContainerSummary, EventStream, Labels, LogQuery, LogStream, NetworkInfo, NetworkSpec, Runtime, RuntimeError,
-    Signal, TtySize,
+    Attached, ContainerEvent, ContainerExit, ContainerId, ContainerInfo, ContainerSpec,
+    ContainerState, ContainerSummary, EventStream, Labels, LogQuery, LogStream, NetworkInfo,
+    NetworkSpec, Runtime, RuntimeError, Signal, TtySize,
 };
 
 /// The newest API we know how to speak; an older engine's is taken instead.
-const NEWEST: ClientVersion = ClientVersion { major_version: 1, minor_version: 47 };
+const NEWEST: ClientVersion = ClientVersion {
+    major_version: 1,
+    minor_version: 47,
+};
 
 /// How long calls may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,7 +40,10 @@ pub struct Deadlines {
 
 impl Default for Deadlines {
     fn default() -> Self {
-        Self { quick: Duration::from_secs(15), slow: Duration::from_secs(60) }
+        Self {
+            quick: Duration::from_secs(15),
+            slow: Duration::from_secs(60),
+        }
     }
 }
 
@@ -53,10 +59,18 @@ impl Docker {
     /// `socket` is usually `/var/run/docker.sock`.
     pub async fn connect(socket: &Path, deadlines: Deadlines) -> Result<Self, RuntimeError> {
         const DOING: &str = "connecting to Docker";
-        let client = bollard::Docker::connect_with_unix(&socket.to_string_lossy(), deadlines.slow.as_secs(), &NEWEST)
-            .map_err(|error| convert(DOING, error))?;
+        let client = bollard::Docker::connect_with_unix(
+            &socket.to_string_lossy(),
+            deadlines.slow.as_secs() + 1,
+            &NEWEST,
+        )
+        .map_err(|error| convert(DOING, error))?;
         let client = within(deadlines.quick, DOING, client.negotiate_version()).await?;
-        Ok(Self { client, socket: socket.to_owned(), deadlines })
+        Ok(Self {
+            client,
+            socket: socket.to_owned(),
+            deadlines,
+        })
     }
 
     async fn quick<T>(
@@ -79,13 +93,23 @@ impl Docker {
 #[async_trait]
 impl Runtime for Docker {
     async fn create(&self, spec: &ContainerSpec) -> Result<ContainerId, RuntimeError> {
-        let options = query::CreateContainerOptionsBuilder::new().name(&spec.name).build();
-        let call = self.client.create_container(Some(options), body::create(spec)?);
-        Ok(ContainerId::new(self.slow("creating a container", call).await?.id))
+        let options = query::CreateContainerOptionsBuilder::new()
+            .name(&spec.name)
+            .build();
+        let call = self
+            .client
+            .create_container(Some(options), body::create(spec)?);
+        Ok(ContainerId::new(
+            self.slow("creating a container", call).await?.id,
+        ))
     }
 
     async fn start(&self, id: &ContainerId) -> Result<(), RuntimeError> {
-        self.slow("starting a container", self.client.start_container(id.as_str(), None)).await
+        self.slow(
+            "starting a container",
+            self.client.start_container(id.as_str(), None),
+        )
+        .await
     }
 
     async fn inspect(&self, id: &ContainerId) -> Result<Option<ContainerInfo>, RuntimeError> {
@@ -98,8 +122,16 @@ impl Runtime for Docker {
     }
 
     async fn list(&self, labels: &Labels) -> Result<Vec<ContainerSummary>, RuntimeError> {
-        let options = query::ListContainersOptionsBuilder::new().all(true).filters(&label_filter(labels)).build();
-        let found = self.quick("listing containers", self.client.list_containers(Some(options))).await?;
+        let options = query::ListContainersOptionsBuilder::new()
+            .all(true)
+            .filters(&label_filter(labels))
+            .build();
+        let found = self
+            .quick(
+                "listing containers",
+                self.client.list_containers(Some(options)),
+            )
+            .await?;
         Ok(found.into_iter().filter_map(view::summary).collect())
     }
 
@@ -112,31 +144,56 @@ impl Runtime for Docker {
     }
 
     async fn remove(&self, id: &ContainerId) -> Result<(), RuntimeError> {
-        let options = query::RemoveContainerOptionsBuilder::new().force(true).v(true).build();
-        match self.slow("removing a container", self.client.remove_container(id.as_str(), Some(options))).await {
+        let options = query::RemoveContainerOptionsBuilder::new()
+            .force(true)
+            .v(true)
+            .build();
+        match self
+            .slow(
+                "removing a container",
+                self.client.remove_container(id.as_str(), Some(options)),
+            )
+            .await
+        {
             Err(RuntimeError::NotFound { .. }) => Ok(()),
             // Somebody else (or we, before a restart) is already at it.
-            Err(RuntimeError::Refused { status: 409, message, .. }) if message.contains("already in progress") => {
-                Ok(())
-            }
+            Err(RuntimeError::Refused {
+                status: 409,
+                message,
+                ..
+            }) if message.contains("already in progress") => Ok(()),
             other => other,
         }
     }
 
     async fn wait(&self, id: &ContainerId) -> Result<ContainerExit, RuntimeError> {
         const DOING: &str = "waiting for a container";
-        let options = query::WaitContainerOptionsBuilder::new().condition("not-running").build();
+        let options = query::WaitContainerOptionsBuilder::new()
+            .condition("not-running")
+            .build();
         loop {
-            let ended = self.client.wait_container(id.as_str(), Some(options.clone())).next().await;
+            let ended = self
+                .client
+                .wait_container(id.as_str(), Some(options.clone()))
+                .next()
+                .await;
             match ended {
                 // The client calls a status above 0 an error; how it really ended is asked below.
                 Some(Ok(_) | Err(BollardError::DockerContainerWaitError { .. })) | None => {}
                 Some(Err(error)) => return Err(convert(DOING, error)),
             }
             match self.inspect(id).await? {
-                Some(ContainerInfo { state: ContainerState::Exited { exit, .. }, .. }) => return Ok(exit),
+                Some(ContainerInfo {
+                    state: ContainerState::Exited { exit, .. },
+                    ..
+                }) => return Ok(exit),
                 Some(_) => {}
-                None => return Err(RuntimeError::NotFound { doing: DOING, message: id.to_string() }),
+                None => {
+                    return Err(RuntimeError::NotFound {
+                        doing: DOING,
+                        message: id.to_string(),
+                    });
+                }
             }
         }
     }
@@ -144,16 +201,31 @@ impl Runtime for Docker {
     async fn logs(&self, id: &ContainerId, wanted: LogQuery) -> Result<LogStream, RuntimeError> {
         // Asked for first, because the stream itself would tell of a missing container only when it is read.
         if self.inspect(id).await?.is_none() {
-            return Err(RuntimeError::NotFound { doing: "reading a container's log", message: id.to_string() });
+            return Err(RuntimeError::NotFound {
+                doing: "reading a container's log",
+                message: id.to_string(),
+            });
         }
-        Ok(logs::lines(self.client.logs(id.as_str(), Some(logs::options(wanted)))))
+        let (client, id) = (self.client.clone(), id.clone());
+        let open = move |query| -> logs::Entries {
+            Box::pin(client.logs(id.as_str(), Some(logs::options(query))))
+        };
+        Ok(logs::lines(open, wanted))
     }
 
     async fn attach(&self, id: &ContainerId) -> Result<Attached, RuntimeError> {
-        let Some(found) =
-            self.quick("inspecting a container", self.client.inspect_container(id.as_str(), None)).await?.config
+        let Some(found) = self
+            .quick(
+                "inspecting a container",
+                self.client.inspect_container(id.as_str(), None),
+            )
+            .await?
+            .config
         else {
-            return Err(RuntimeError::NotFound { doing: attach::DOING, message: id.to_string() });
+            return Err(RuntimeError::NotFound {
+                doing: attach::DOING,
+                message: id.to_string(),
+            });
         };
         let call = attach::open(attach::Target {
             socket: &self.socket,
@@ -163,7 +235,10 @@ impl Runtime for Docker {
         });
         tokio::time::timeout(self.deadlines.quick, call)
             .await
-            .map_err(|_| RuntimeError::TimedOut { doing: attach::DOING, after: self.deadlines.quick })?
+            .map_err(|_| RuntimeError::TimedOut {
+                doing: attach::DOING,
+                after: self.deadlines.quick,
+            })?
     }
 
     async fn resize(&self, id: &ContainerId, size: TtySize) -> Result<(), RuntimeError> {
@@ -171,12 +246,19 @@ impl Runtime for Docker {
             .w(i32::from(size.columns))
             .h(i32::from(size.lines))
             .build();
-        self.quick("resizing a terminal", self.client.resize_container_tty(id.as_str(), options)).await
+        self.quick(
+            "resizing a terminal",
+            self.client.resize_container_tty(id.as_str(), options),
+        )
+        .await
     }
 
     async fn memory_used(&self, id: &ContainerId) -> Result<u64, RuntimeError> {
         const DOING: &str = "measuring a container's memory";
-        let options = query::StatsOptionsBuilder::new().stream(false).one_shot(true).build();
+        let options = query::StatsOptionsBuilder::new()
+            .stream(false)
+            .one_shot(true)
+            .build();
         let call = async {
             let mut stats = std::pin::pin!(self.client.stats(id.as_str(), Some(options)));
             stats.next().await.transpose()
@@ -187,21 +269,36 @@ impl Runtime for Docker {
 
     async fn ensure_network(&self, network: &NetworkSpec) -> Result<NetworkInfo, RuntimeError> {
         const LOOKING: &str = "inspecting a network";
-        match self.quick(LOOKING, self.client.inspect_network(&network.name, None)).await {
+        match self
+            .quick(LOOKING, self.client.inspect_network(&network.name, None))
+            .await
+        {
             Ok(found) => return Ok(view::network(found)),
             Err(error) if error.is_not_found() => {}
             Err(error) => return Err(error),
         }
-        match self.slow("creating a network", self.client.create_network(body::network(network))).await {
+        match self
+            .slow(
+                "creating a network",
+                self.client.create_network(body::network(network)),
+            )
+            .await
+        {
             // 409: somebody was quicker; theirs is as good as ours.
             Ok(_) | Err(RuntimeError::Refused { status: 409, .. }) => {}
             Err(error) => return Err(error),
         }
-        Ok(view::network(self.quick(LOOKING, self.client.inspect_network(&network.name, None)).await?))
+        Ok(view::network(
+            self.quick(LOOKING, self.client.inspect_network(&network.name, None))
+                .await?,
+        ))
     }
 
     async fn image_exists(&self, image: &str) -> Result<bool, RuntimeError> {
-        match self.quick("inspecting an image", self.client.inspect_image(image)).await {
+        match self
+            .quick("inspecting an image", self.client.inspect_image(image))
+            .await
+        {
             Ok(_) => Ok(true),
             Err(error) if error.is_not_found() => Ok(false),
             Err(error) => Err(error),
@@ -213,20 +310,32 @@ impl Runtime for Docker {
         filters.insert("type", vec!["container".to_owned()]);
         filters.insert("event", vec!["die".to_owned()]);
         let options = query::EventsOptionsBuilder::new().filters(&filters).build();
-        let events = self.client.events(Some(options)).filter_map(async |event| match event {
-            Ok(event) => {
-                let actor = event.actor?;
-                let labels = actor.attributes.unwrap_or_default().into_iter().collect();
-                Some(Ok(ContainerEvent { id: ContainerId::new(actor.id?), labels }))
-            }
-            Err(error) => Some(Err(convert("watching containers", error))),
-        });
+        let events = self
+            .client
+            .events(Some(options))
+            .filter_map(async |event| match event {
+                Ok(event) => {
+                    let actor = event.actor?;
+                    let labels = actor.attributes.unwrap_or_default().into_iter().collect();
+                    Some(Ok(ContainerEvent {
+                        id: ContainerId::new(actor.id?),
+                        labels,
+                    }))
+                }
+                Err(error) => Some(Err(convert("watching containers", error))),
+            });
         Ok(Box::pin(events))
     }
 }
 
 fn label_filter(labels: &Labels) -> HashMap<&'static str, Vec<String>> {
-    HashMap::from([("label", labels.iter().map(|(name, value)| format!("{name}={value}")).collect())])
+    HashMap::from([(
+        "label",
+        labels
+            .iter()
+            .map(|(name, value)| format!("{name}={value}"))
+            .collect(),
+    )])
 }
 
 async fn within<T>(
@@ -236,19 +345,28 @@ async fn within<T>(
 ) -> Result<T, RuntimeError> {
     match tokio::time::timeout(deadline, call).await {
         Ok(Ok(value)) => Ok(value),
+        Ok(Err(BollardError::RequestTimeoutError)) | Err(_) => Err(RuntimeError::TimedOut {
+            doing,
+            after: deadline,
+        }),
         Ok(Err(error)) => Err(convert(doing, error)),
-        Err(_) => Err(RuntimeError::TimedOut { doing, after: deadline }),
     }
 }
 
 fn convert(doing: &'static str, error: BollardError) -> RuntimeError {
     match error {
-        BollardError::DockerResponseServerError { status_code: 404, message } => {
-            RuntimeError::NotFound { doing, message }
-        }
-        BollardError::DockerResponseServerError { status_code, message } => {
-            RuntimeError::Refused { doing, status: status_code, message }
-        }
+        BollardError::DockerResponseServerError {
+            status_code: 404,
+            message,
+        } => RuntimeError::NotFound { doing, message },
+        BollardError::DockerResponseServerError {
+            status_code,
+            message,
+        } => RuntimeError::Refused {
+            doing,
+            status: status_code,
+            message,
+        },
         other => RuntimeError::unreachable(doing, other),
     }
 }

@@ -5,11 +5,21 @@ use std::time::Duration;
 #[derive(Debug, thiserror::Error)]
 pub enum RuntimeError {
     #[error("the container engine did not answer within {} s: {doing}", after.as_secs())]
-    TimedOut { doing: &'static str, after: Duration },
+    TimedOut {
+        doing: &'static str,
+        after: Duration,
+    },
     #[error("there is no such container, image or network: {doing}: {message}")]
-    NotFound { doing: &'static str, message: String },
+    NotFound {
+        doing: &'static str,
+        message: String,
+    },
     #[error("the container engine refused: {doing}: {message}")]
-    Refused { doing: &'static str, status: u16, message: String },
+    Refused {
+        doing: &'static str,
+        status: u16,
+        message: String,
+    },
     #[error("the container engine could not be reached: {doing}")]
     Unreachable {
         doing: &'static str,
@@ -25,7 +35,10 @@ impl RuntimeError {
         doing: &'static str,
         source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
     ) -> Self {
-        Self::Unreachable { doing, source: source.into() }
+        Self::Unreachable {
+            doing,
+            source: source.into(),
+        }
     }
 
     /// Whether the thing asked about is not there.

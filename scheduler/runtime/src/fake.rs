@@ -19,8 +19,8 @@ use model::Timestamp;
 use tokio::sync::{broadcast, watch};
 
 use crate::{
-    ContainerEvent, ContainerExit, ContainerId, ContainerSpec, ContainerState, NetworkInfo, RuntimeLogLine, Signal,
-    StdStream,
+    ContainerEvent, ContainerExit, ContainerId, ContainerSpec, ContainerState, NetworkInfo,
+    RuntimeLogLine, Signal, StdStream,
 };
 use container::Container;
 
@@ -46,11 +46,17 @@ pub struct Behaviour {
 impl Behaviour {
     /// A web process that binds its port at once.
     pub fn web(port: u16) -> Self {
-        Self { listens: Some((port, Duration::ZERO)), ..Self::default() }
+        Self {
+            listens: Some((port, Duration::ZERO)),
+            ..Self::default()
+        }
     }
 
     pub fn crash(status: i64) -> Self {
-        Self { exits: Some((Duration::ZERO, status)), ..Self::default() }
+        Self {
+            exits: Some((Duration::ZERO, status)),
+            ..Self::default()
+        }
     }
 }
 
@@ -128,7 +134,9 @@ impl Fake {
             version: watch::Sender::new(0),
             deaths: broadcast::Sender::new(1024),
         };
-        Self { shared: Arc::new(shared) }
+        Self {
+            shared: Arc::new(shared),
+        }
     }
 
     /// Decides what containers started from now on do.
@@ -166,7 +174,10 @@ impl Fake {
     }
 
     pub fn running(&self) -> Vec<FakeContainer> {
-        self.containers().into_iter().filter(|container| container.state.is_running()).collect()
+        self.containers()
+            .into_iter()
+            .filter(|container| container.state.is_running())
+            .collect()
     }
 
     /// Every call made, with the name or id it was about.
@@ -181,7 +192,12 @@ impl Fake {
 
     /// Makes a running container write a line.
     pub fn print(&self, id: &ContainerId, stream: StdStream, text: &str) {
-        let line = RuntimeLogLine { at: self.tick(), stream, bytes: Bytes::from(text.to_owned()), cut: false };
+        let line = RuntimeLogLine {
+            at: self.tick(),
+            stream,
+            bytes: Bytes::from(text.to_owned()),
+            cut: false,
+        };
         if let Some(container) = self.lock().containers.get_mut(id) {
             container.lines.push(line);
         }
@@ -203,7 +219,12 @@ impl Fake {
     /// Now, but never the same twice: log lines are told apart by their time.
     fn tick(&self) -> Timestamp {
         let mut state = self.lock();
-        let newest = state.containers.values().filter_map(|c| c.lines.last()).map(|line| line.at).max();
+        let newest = state
+            .containers
+            .values()
+            .filter_map(|c| c.lines.last())
+            .map(|line| line.at)
+            .max();
         state.made += 1;
         let now = Timestamp::now();
         match newest {

@@ -7,6 +7,7 @@ pub mod docker;
 pub mod error;
 pub mod fake;
 pub mod observed;
+pub mod position;
 pub mod slug;
 pub mod spec;
 
@@ -18,10 +19,15 @@ pub use docker::Docker;
 pub use error::RuntimeError;
 pub use fake::Fake;
 pub use observed::{
-    Attached, ContainerEvent, ContainerExit, ContainerId, ContainerInfo, ContainerState, ContainerSummary, EventStream,
-    LogQuery, LogStream, NetworkInfo, OutputChunk, OutputStream, RuntimeLogLine, StdStream,
+    Attached, ContainerEvent, ContainerExit, ContainerId, ContainerInfo, ContainerState,
+    ContainerSummary, EventStream, LogQuery, LogStream, NetworkInfo, OutputChunk, OutputStream,
+    RuntimeLogLine, StdStream,
 };
-pub use spec::{ContainerSpec, Labels, Limits, LogKeeping, Mount, NetworkSpec, Signal, Terminal, TtySize, Ulimit};
+pub use position::{LogPosition, LogResume};
+pub use spec::{
+    ContainerSpec, Labels, Limits, LogKeeping, Mount, NetworkSpec, Signal, Terminal, TtySize,
+    Ulimit,
+};
 
 /// A container engine on this host.
 #[async_trait]

@@ -49,8 +49,13 @@ pub struct ContainerInfo {
 pub enum ContainerState {
     /// Made, never started.
     Created,
-    Running { started_at: Timestamp },
-    Exited { exit: ContainerExit, finished_at: Timestamp },
+    Running {
+        started_at: Timestamp,
+    },
+    Exited {
+        exit: ContainerExit,
+        finished_at: Timestamp,
+    },
 }
 
 impl ContainerState {
@@ -95,11 +100,19 @@ pub struct LogQuery {
 
 impl LogQuery {
     pub const fn last(lines: usize) -> Self {
-        Self { since: None, tail: Some(lines), follow: false }
+        Self {
+            since: None,
+            tail: Some(lines),
+            follow: false,
+        }
     }
 
     pub const fn follow_since(since: Option<Timestamp>) -> Self {
-        Self { since, tail: None, follow: true }
+        Self {
+            since,
+            tail: None,
+            follow: true,
+        }
     }
 }
 

@@ -52,8 +52,14 @@ pub fn unpack(
     dir: &Path,
     options: &UnpackOptions,
 ) -> Result<Unpacked, SlugError> {
-    let io = |source| SlugError::Io { dir: dir.to_owned(), source };
-    let mut hashed = Hashed { inner: slug, hash: Sha256::new() };
+    let io = |source| SlugError::Io {
+        dir: dir.to_owned(),
+        source,
+    };
+    let mut hashed = Hashed {
+        inner: slug,
+        hash: Sha256::new(),
+    };
     let unpacked = {
         let mut archive = Archive::new(zstd::Decoder::new(&mut hashed).map_err(io)?);
         archive.set_preserve_permissions(false);
@@ -64,7 +70,10 @@ pub fn unpack(
     io::copy(&mut hashed, &mut io::sink()).map_err(io)?;
     let found = hex::encode(hashed.hash.finalize());
     if found != checksum.as_str() {
-        return Err(SlugError::Damaged { wanted: checksum.clone(), found });
+        return Err(SlugError::Damaged {
+            wanted: checksum.clone(),
+            found,
+        });
     }
     if let Some((uid, gid)) = options.owner {
         chown_all(dir, uid, gid).map_err(io)?;
@@ -77,10 +86,20 @@ fn unpack_entries(
     dir: &Path,
     options: &UnpackOptions,
 ) -> Result<Unpacked, SlugError> {
-    let io = |source| SlugError::Io { dir: dir.to_owned(), source };
-    let mut total = Unpacked { bytes: 0, entries: 0 };
+    let io = |source| SlugError::Io {
+        dir: dir.to_owned(),
+        source,
+    };
+    let mut total = Unpacked {
+        bytes: 0,
+        entries: 0,
+    };
     for entry in archive.entries().map_err(io)? {
         let mut entry = entry.map_err(io)?;
+        if entry.header().entry_type().is_pax_global_extensions() {
+            // A comment on the whole archive; no file.
+            continue;
+        }
         let path = entry.path().map_err(io)?.into_owned();
         check(&path, entry.header().entry_type())?;
         if let Some(link) = entry.link_name().map_err(io)?
@@ -91,11 +110,17 @@ fn unpack_entries(
         total.bytes = total.bytes.saturating_add(entry.size());
         total.entries += 1;
         if total.bytes > options.max_bytes || total.entries > options.max_entries {
-            return Err(SlugError::TooLarge { max_bytes: options.max_bytes, max_entries: options.max_entries });
+            return Err(SlugError::TooLarge {
+                max_bytes: options.max_bytes,
+                max_entries: options.max_entries,
+            });
         }
         // Refuses to write through a symbolic link that leads out of `dir`, and masks setuid, setgid and sticky bits.
         if !entry.unpack_in(dir).map_err(io)? {
-            return Err(SlugError::Unsafe { path: shown(&path), problem: "leads out of the slug" });
+            return Err(SlugError::Unsafe {
+                path: shown(&path),
+                problem: "leads out of the slug",
+            });
         }
     }
     Ok(total)
@@ -104,18 +129,30 @@ fn unpack_entries(
 fn check(path: &Path, kind: EntryType) -> Result<(), SlugError> {
     let problem = if !matches!(
         kind,
-        EntryType::Regular | EntryType::Continuous | EntryType::Directory | EntryType::Symlink | EntryType::Link
+        EntryType::Regular
+            | EntryType::Continuous
+            | EntryType::Directory
+            | EntryType::Symlink
+            | EntryType::Link
             | EntryType::GNUSparse
     ) {
         Some("is neither a file, a directory nor a link")
-    } else if path.components().any(|part| matches!(part, Component::RootDir | Component::Prefix(_))) {
+    } else if path
+        .components()
+        .any(|part| matches!(part, Component::RootDir | Component::Prefix(_)))
+    {
         Some("is absolute")
     } else if path.components().any(|part| part == Component::ParentDir) {
         Some("contains `..`")
     } else {
         None
     };
-    problem.map_or(Ok(()), |problem| Err(SlugError::Unsafe { path: shown(path), problem }))
+    problem.map_or(Ok(()), |problem| {
+        Err(SlugError::Unsafe {
+            path: shown(path),
+            problem,
+        })
+    })
 }
 
 fn shown(path: &Path) -> String {
@@ -154,7 +191,11 @@ mod tests {
 
     use super::*;
 
-    const OPTIONS: UnpackOptions = UnpackOptions { owner: None, max_bytes: 1 << 20, max_entries: 100 };
+    const OPTIONS: UnpackOptions = UnpackOptions {
+        owner: None,
+        max_bytes: 1 << 20,
+        max_entries: 100,
+    };
 
     struct Item {
         path: &'static str,
@@ -164,7 +205,13 @@ mod tests {
         body: &'static str,
     }
 
-    const FILE: Item = Item { path: "file", kind: EntryType::Regular, mode: 0o644, link: "", body: "x" };
+    const FILE: Item = Item {
+        path: "file",
+        kind: EntryType::Regular,
+        mode: 0o644,
+        link: "",
+        body: "x",
+    };
 
     /// Written by hand, because the library refuses to write the archives an attacker would.
     fn pack(items: &[Item]) -> (Vec<u8>, Checksum) {
@@ -198,33 +245,110 @@ mod tests {
     #[test]
     fn files_and_links_come_out_and_setuid_does_not() {
         let (dir, result) = unpacked(&[
-            Item { path: "bin/run", mode: 0o4755, body: "#!/bin/sh", ..FILE },
-            Item { path: "link", kind: EntryType::Symlink, link: "/app/bin/run", body: "", ..FILE },
+            Item {
+                path: "bin/run",
+                mode: 0o4755,
+                body: "#!/bin/sh",
+                ..FILE
+            },
+            Item {
+                path: "link",
+                kind: EntryType::Symlink,
+                link: "/app/bin/run",
+                body: "",
+                ..FILE
+            },
         ]);
-        assert_eq!(result.unwrap(), Unpacked { bytes: 9, entries: 2 });
-        let mode = fs_err::metadata(dir.path().join("bin/run")).unwrap().permissions().mode();
+        assert_eq!(
+            result.unwrap(),
+            Unpacked {
+                bytes: 9,
+                entries: 2
+            }
+        );
+        let mode = fs_err::metadata(dir.path().join("bin/run"))
+            .unwrap()
+            .permissions()
+            .mode();
         assert_eq!(mode & 0o7777, 0o755);
-        assert_eq!(fs_err::read_link(dir.path().join("link")).unwrap(), Path::new("/app/bin/run"));
+        assert_eq!(
+            fs_err::read_link(dir.path().join("link")).unwrap(),
+            Path::new("/app/bin/run")
+        );
     }
 
     #[test]
     fn nothing_is_written_outside_and_no_device_is_made() {
         let evil = [
-            vec![Item { path: "/etc/evil", ..FILE }],
-            vec![Item { path: "../evil", ..FILE }],
-            vec![Item { path: "a/../../evil", ..FILE }],
-            vec![Item { path: "null", kind: EntryType::Char, body: "", ..FILE }],
-            vec![Item { path: "sda", kind: EntryType::Block, body: "", ..FILE }],
-            vec![Item { path: "pipe", kind: EntryType::Fifo, body: "", ..FILE }],
-            vec![Item { path: "hard", kind: EntryType::Link, link: "/etc/passwd", body: "", ..FILE }],
-            vec![Item { path: "hard", kind: EntryType::Link, link: "../../etc/passwd", body: "", ..FILE }],
+            vec![Item {
+                path: "/etc/evil",
+                ..FILE
+            }],
+            vec![Item {
+                path: "../evil",
+                ..FILE
+            }],
+            vec![Item {
+                path: "a/../../evil",
+                ..FILE
+            }],
+            vec![Item {
+                path: "null",
+                kind: EntryType::Char,
+                body: "",
+                ..FILE
+            }],
+            vec![Item {
+                path: "sda",
+                kind: EntryType::Block,
+                body: "",
+                ..FILE
+            }],
+            vec![Item {
+                path: "pipe",
+                kind: EntryType::Fifo,
+                body: "",
+                ..FILE
+            }],
+            vec![Item {
+                path: "hard",
+                kind: EntryType::Link,
+                link: "/etc/passwd",
+                body: "",
+                ..FILE
+            }],
+            vec![Item {
+                path: "hard",
+                kind: EntryType::Link,
+                link: "../../etc/passwd",
+                body: "",
+                ..FILE
+            }],
             vec![
-                Item { path: "out", kind: EntryType::Symlink, link: "/tmp", body: "", ..FILE },
-                Item { path: "out/evil-of-a-slug", ..FILE },
+                Item {
+                    path: "out",
+                    kind: EntryType::Symlink,
+                    link: "/tmp",
+                    body: "",
+                    ..FILE
+                },
+                Item {
+                    path: "out/evil-of-a-slug",
+                    ..FILE
+                },
             ],
             vec![
-                Item { path: "out", kind: EntryType::Symlink, link: "../..", body: "", ..FILE },
-                Item { path: "out/evil-of-a-slug", ..FILE },
+                Item {
+                    path: "out",
+                    kind: EntryType::Symlink,
+                    link: "../..",
+                    body: "",
+                    ..FILE
+                },
+                Item {
+                    path: "out/evil-of-a-slug",
+                    ..FILE
+                },
             ],
         ];
         for items in evil {
@@ -239,11 +363,26 @@ mod tests {
     fn a_bomb_and_a_damaged_slug_are_refused() {
         let dir = tempfile::tempdir().unwrap();
         let (packed, checksum) = pack(&[FILE]);
-        let small = UnpackOptions { max_bytes: 0, ..OPTIONS };
-        assert!(matches!(unpack(packed.as_slice(), &checksum, dir.path(), &small), Err(SlugError::TooLarge { .. })));
-        let few = UnpackOptions { max_entries: 0, ..OPTIONS };
-        assert!(matches!(unpack(packed.as_slice(), &checksum, dir.path(), &few), Err(SlugError::TooLarge { .. })));
+        let small = UnpackOptions {
+            max_bytes: 0,
+            ..OPTIONS
+        };
+        assert!(matches!(
+            unpack(packed.as_slice(), &checksum, dir.path(), &small),
+            Err(SlugError::TooLarge { .. })
+        ));
+        let few = UnpackOptions {
+            max_entries: 0,
+            ..OPTIONS
+        };
+        assert!(matches!(
+            unpack(packed.as_slice(), &checksum, dir.path(), &few),
+            Err(SlugError::TooLarge { .. })
+        ));
         let (_, other) = pack(&[Item { body: "y", ..FILE }]);
-        assert!(matches!(unpack(packed.as_slice(), &other, dir.path(), &OPTIONS), Err(SlugError::Damaged { .. })));
+        assert!(matches!(
+            unpack(packed.as_slice(), &other, dir.path(), &OPTIONS),
+            Err(SlugError::Damaged { .. })
+        ));
     }
 }

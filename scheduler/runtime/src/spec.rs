@@ -57,11 +57,23 @@ impl ContainerSpec {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Mount {
-    Bind { source: PathBuf, target: PathBuf, read_only: bool },
+    Bind {
+        source: PathBuf,
+        target: PathBuf,
+        read_only: bool,
+    },
     /// `lower` read-only below, writes into `upper`; the mount goes when the container is removed, the directories stay.
     /// None of the paths may hold `,` or `:`. `upper` and `work` must be on one file system that is not itself an overlay.
-    Overlay { lower: PathBuf, upper: PathBuf, work: PathBuf, target: PathBuf },
-    Tmpfs { target: PathBuf, max_bytes: u64 },
+    Overlay {
+        lower: PathBuf,
+        upper: PathBuf,
+        work: PathBuf,
+        target: PathBuf,
+    },
+    Tmpfs {
+        target: PathBuf,
+        max_bytes: u64,
+    },
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -130,7 +142,10 @@ pub enum LogKeeping {
 
 impl Default for LogKeeping {
     fn default() -> Self {
-        Self::Files { max_bytes_each: 20 << 20, count: 3 }
+        Self::Files {
+            max_bytes_each: 20 << 20,
+            count: 3,
+        }
     }
 }
 

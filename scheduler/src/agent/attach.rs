@@ -38,12 +38,18 @@ pub(crate) struct Met {
 /// Meets the user at whichever controller they went to. The caller sets the deadline.
 pub(crate) async fn meet(store: &Arc<dyn Store>, token: &Secret<String>, attach: &Attach) -> Met {
     loop {
-        let mut dials: FuturesUnordered<_> =
-            controllers(store).await.into_iter().map(|addr| wait_at(addr, token, attach)).collect();
+        let mut dials: FuturesUnordered<_> = controllers(store)
+            .await
+            .into_iter()
+            .map(|addr| wait_at(addr, token, attach))
+            .collect();
         while let Some(dialled) = dials.next().await {
             match dialled {
                 Ok(met) => return met,
-                Err(error) => debug!(error = &error as &dyn std::error::Error, "Nobody to attach to there"),
+                Err(error) => debug!(
+                    error = &error as &dyn std::error::Error,
+                    "Nobody to attach to there"
+                ),
             }
         }
         drop(dials);
@@ -52,11 +58,17 @@ pub(crate) async fn meet(store: &Arc<dyn Store>, token: &Secret<String>, attach:
 }
 
 /// A controller is silent until both ends are there, and pings both at once when they are.
-async fn wait_at(addr: SocketAddr, token: &Secret<String>, attach: &Attach) -> Result<Met, WsError> {
+async fn wait_at(
+    addr: SocketAddr,
+    token: &Secret<String>,
+    attach: &Attach,
+) -> Result<Met, WsError> {
     let mut socket = dial(addr, token, attach).await?;
     match socket.next().await {
         Some(Ok(Message::Close(_))) | None => Err(WsError::ConnectionClosed),
-        Some(Ok(Message::Text(text))) if matches!(Control::from_text(&text), Some(Control::Error(_))) => {
+        Some(Ok(Message::Text(text)))
+            if matches!(Control::from_text(&text), Some(Control::Error(_))) =>
+        {
             Err(WsError::ConnectionClosed)
         }
         Some(Ok(first)) => Ok(Met { socket, first }),
@@ -65,16 +77,29 @@ async fn wait_at(addr: SocketAddr, token: &Secret<String>, attach: &Attach) -> R
 }
 
 async fn controllers(store: &Arc<dyn Store>) -> Vec<SocketAddr> {
-    match key::ALIVE_SERVICES.list(&**store, &key::alive_services_of(ServiceRole::Controller)).await {
-        Ok(found) => found.into_iter().map(|service| service.value.addr).collect(),
+    match key::ALIVE_SERVICES
+        .list(&**store, &key::alive_services_of(ServiceRole::Controller))
+        .await
+    {
+        Ok(found) => found
+            .into_iter()
+            .map(|service| service.value.addr)
+            .collect(),
         Err(error) => {
-            info!(error = &error as &dyn std::error::Error, "Could not look for a controller; will retry");
+            info!(
+                error = &error as &dyn std::error::Error,
+                "Could not look for a controller; will retry"
+            );
             Vec::new()
         }
     }
 }
 
-async fn dial(addr: SocketAddr, token: &Secret<String>, attach: &Attach) -> Result<Socket, WsError> {
+async fn dial(
+    addr: SocketAddr,
+    token: &Secret<String>,
+    attach: &Attach,
+) -> Result<Socket, WsError> {
     let url = format!("ws://{addr}/internal/attach/{}", attach.secret.expose());
     let mut request = url.into_client_request()?;
     let bearer = HeaderValue::try_from(format!("Bearer {}", token.expose()))
@@ -86,7 +111,10 @@ async fn dial(addr: SocketAddr, token: &Secret<String>, attach: &Attach) -> Resu
 
 /// Tells the user why there will be nothing.
 pub(crate) async fn refuse(mut met: Met, message: String) {
-    let _ = met.socket.send(Message::text(Control::Error(message).to_text())).await;
+    let _ = met
+        .socket
+        .send(Message::text(Control::Error(message).to_text()))
+        .await;
     let _ = met.socket.close(None).await;
 }
 
@@ -111,7 +139,13 @@ pub(crate) struct Session {
 impl Session {
     /// Carries bytes both ways until one side ends.
     pub(crate) async fn pump(self) -> End {
-        let Self { runtime, container, met, streams, tty } = self;
+        let Self {
+            runtime,
+            container,
+            met,
+            streams,
+            tty,
+        } = self;
         let (mut sink, source) = met.socket.split();
         let mut source = futures::stream::iter([Ok(met.first)]).chain(source);
         let mut inward = Inward {
@@ -137,12 +171,18 @@ impl Session {
                 return End::Disconnected;
             }
             let last = match runtime.wait(&container).await {
-                Ok(exit) => Control::Exit { status: exit.status },
+                Ok(exit) => Control::Exit {
+                    status: exit.status,
+                },
                 Err(error) => Control::Error(error.to_string()),
             };
             let sent = sink.send(Message::text(last.to_text())).await;
             let _ = sink.close().await;
-            if sent.is_ok() { End::Exited } else { End::Disconnected }
+            if sent.is_ok() {
+                End::Exited
+            } else {
+                End::Disconnected
+            }
         };
         tokio::pin!(to_dyno, to_user);
         tokio::select! {
@@ -174,7 +214,11 @@ async fn send_output(
             StdStream::Stderr => Stream::Stderr,
         };
         for part in chunk.bytes.chunks(MAX_FRAME_BYTES - 1) {
-            if sink.send(Message::binary(stream.frame(part))).await.is_err() {
+            if sink
+                .send(Message::binary(stream.frame(part)))
+                .await
+                .is_err()
+            {
                 return false;
             }
         }
@@ -199,7 +243,9 @@ impl Inward {
     async fn control(&mut self, text: &str) {
         let done = match Control::from_text(text) {
             Some(Control::Resize { columns, lines }) if self.tty => {
-                self.runtime.resize(&self.container, terminal_size(columns, lines)).await
+                self.runtime
+                    .resize(&self.container, terminal_size(columns, lines))
+                    .await
             }
             Some(Control::Signal(name)) => match name.parse::<Signal>() {
                 Ok(signal) => self.runtime.signal_all(&self.container, signal).await,
@@ -212,7 +258,10 @@ impl Inward {
             _ => Ok(()),
         };
         if let Err(error) = done {
-            debug!(error = &error as &dyn std::error::Error, "Could not do what an attached user asked");
+            debug!(
+                error = &error as &dyn std::error::Error,
+                "Could not do what an attached user asked"
+            );
         }
     }
 

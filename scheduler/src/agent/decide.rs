@@ -37,23 +37,37 @@ pub(crate) enum Found {
     Missing,
     /// Made and never started: somebody died in between.
     Created,
-    Running { started_at: Timestamp },
-    Exited { exit: ContainerExit },
+    Running {
+        started_at: Timestamp,
+    },
+    Exited {
+        exit: ContainerExit,
+    },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Action {
     /// Make and start a container, in place of whatever is left of an earlier one.
-    Launch { restarts: u32 },
+    Launch {
+        restarts: u32,
+    },
     /// It runs, though it was said to have crashed or not to have been made: begin from "starting".
-    Adopt { since: Timestamp },
+    Adopt {
+        since: Timestamp,
+    },
     /// Try its port until it answers, or until then.
-    AwaitPort { until: Timestamp },
+    AwaitPort {
+        until: Timestamp,
+    },
     MarkUp,
     /// R10.
     FailBoot,
     /// It ended by itself and is to be started again at `retry_at`; `exit` is `None` when nobody knows how.
-    Crash { exit: Option<ContainerExit>, restarts: u32, retry_at: Timestamp },
+    Crash {
+        exit: Option<ContainerExit>,
+        restarts: u32,
+        retry_at: Timestamp,
+    },
     /// SIGTERM to all.
     Terminate,
     /// Its terminal is gone: SIGHUP to all.
@@ -61,13 +75,17 @@ pub(crate) enum Action {
     /// R12 the first time.
     Kill,
     /// It has ended for good.
-    Finish { exit: Option<ContainerExit> },
+    Finish {
+        exit: Option<ContainerExit>,
+    },
     /// Remove the container and what it wrote.
     Remove,
     /// Nothing is left of it and nothing is wanted: remove its status too.
     Forget,
     /// Look again when something changes, or then.
-    Wait { until: Option<Timestamp> },
+    Wait {
+        until: Option<Timestamp>,
+    },
 }
 
 pub(crate) fn decide(view: &View<'_>) -> Action {
@@ -85,21 +103,29 @@ fn run(view: &View<'_>, dyno: &Dyno) -> Action {
         (_, DynoState::Stopped { .. }) => Action::Remove,
         (_, DynoState::Stopping { .. }) => stop(view),
 
-        (Found::Missing | Found::Created, DynoState::Starting { .. }) => {
-            Action::Launch { restarts: view.restarts }
-        }
+        (Found::Missing | Found::Created, DynoState::Starting { .. }) => Action::Launch {
+            restarts: view.restarts,
+        },
         (Found::Missing, DynoState::Crashed { retry_at, .. }) if restarts_when_it_ends => {
             if *retry_at <= view.now {
-                Action::Launch { restarts: view.restarts.saturating_add(1) }
+                Action::Launch {
+                    restarts: view.restarts.saturating_add(1),
+                }
             } else {
-                Action::Wait { until: Some(*retry_at) }
+                Action::Wait {
+                    until: Some(*retry_at),
+                }
             }
         }
-        (Found::Created | Found::Exited { .. }, DynoState::Crashed { .. }) if restarts_when_it_ends => {
+        (Found::Created | Found::Exited { .. }, DynoState::Crashed { .. })
+            if restarts_when_it_ends =>
+        {
             Action::Remove
         }
 
-        (Found::Running { started_at }, DynoState::Crashed { .. }) => Action::Adopt { since: started_at },
+        (Found::Running { started_at }, DynoState::Crashed { .. }) => {
+            Action::Adopt { since: started_at }
+        }
         (Found::Running { started_at }, _) => run_on(view, dyno, started_at),
 
         (Found::Exited { exit }, _) => ended(view, restarts_when_it_ends, Some(exit)),
@@ -128,7 +154,11 @@ fn run_on(view: &View<'_>, dyno: &Dyno, started_at: Timestamp) -> Action {
         _ if !dyno.is_web() => Action::MarkUp,
         _ => {
             let until = later(started_at, view.times.boot_timeout);
-            if until <= view.now { Action::FailBoot } else { Action::AwaitPort { until } }
+            if until <= view.now {
+                Action::FailBoot
+            } else {
+                Action::AwaitPort { until }
+            }
         }
     }
 }
@@ -137,8 +167,16 @@ fn ended(view: &View<'_>, restarts_when_it_ends: bool, exit: Option<ContainerExi
     if !restarts_when_it_ends {
         return Action::Finish { exit };
     }
-    let restarts = if was_stable(view.state, view.now) { 0 } else { view.restarts };
-    Action::Crash { exit, restarts, retry_at: later(view.now, crash_backoff(restarts)) }
+    let restarts = if was_stable(view.state, view.now) {
+        0
+    } else {
+        view.restarts
+    };
+    Action::Crash {
+        exit,
+        restarts,
+        retry_at: later(view.now, crash_backoff(restarts)),
+    }
 }
 
 fn stop(view: &View<'_>) -> Action {
@@ -146,16 +184,22 @@ fn stop(view: &View<'_>) -> Action {
         (Found::Running { .. }, DynoState::Stopping { since }) => {
             let deadline = later(*since, view.times.stop_grace);
             if deadline > view.now {
-                Action::Wait { until: Some(deadline) }
+                Action::Wait {
+                    until: Some(deadline),
+                }
             } else if view.was_killed {
                 // The engine was told; it is told again should it not have listened.
-                Action::Wait { until: Some(later(view.now, Duration::from_secs(1))) }
+                Action::Wait {
+                    until: Some(later(view.now, Duration::from_secs(1))),
+                }
             } else {
                 Action::Kill
             }
         }
         (Found::Running { .. }, _) => Action::Terminate,
-        (Found::Missing, DynoState::Stopped { .. }) if view.wanted.is_some() => Action::Wait { until: None },
+        (Found::Missing, DynoState::Stopped { .. }) if view.wanted.is_some() => {
+            Action::Wait { until: None }
+        }
         (Found::Missing, _) if view.wanted.is_none() => Action::Forget,
         (Found::Missing, _) => Action::Finish { exit: None },
         (Found::Created, _) | (Found::Exited { .. }, DynoState::Stopped { .. }) => Action::Remove,

@@ -29,8 +29,17 @@ pub(crate) fn environment(parts: &Parts<'_>) -> Env {
     };
     put("PATH", "/usr/local/bin:/usr/bin:/bin".to_owned());
     put("LANG", "C.UTF-8".to_owned());
-    put("PS1", r"\[\033[01;34m\]\w\[\033[00m\] \[\033[01;32m\]$ \[\033[00m\]".to_owned());
-    for name in ["SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "NODE_EXTRA_CA_CERTS", "GIT_SSL_CAINFO"] {
+    put(
+        "PS1",
+        r"\[\033[01;34m\]\w\[\033[00m\] \[\033[01;32m\]$ \[\033[00m\]".to_owned(),
+    );
+    for name in [
+        "SSL_CERT_FILE",
+        "REQUESTS_CA_BUNDLE",
+        "CURL_CA_BUNDLE",
+        "NODE_EXTRA_CA_CERTS",
+        "GIT_SSL_CAINFO",
+    ] {
         put(name, CA_BUNDLE.to_owned());
     }
     for (name, value) in parts.config.0.iter().chain(&parts.extra.0) {
@@ -43,7 +52,12 @@ pub(crate) fn environment(parts: &Parts<'_>) -> Env {
 }
 
 fn ours(parts: &Parts<'_>) -> Vec<(&'static str, String)> {
-    let Parts { dyno, release, slug, .. } = parts;
+    let Parts {
+        dyno,
+        release,
+        slug,
+        ..
+    } = parts;
     let app_name = parts.app.map_or(&dyno.app_name, |app| &app.name);
     let mut ours = vec![
         ("HOME", "/app".to_owned()),
@@ -53,9 +67,21 @@ fn ours(parts: &Parts<'_>) -> Vec<(&'static str, String)> {
         ("HEROKU_APP_NAME", app_name.to_string()),
         ("HEROKU_DYNO_ID", dyno.id.to_string()),
         ("HEROKU_RELEASE_VERSION", release.version.to_string()),
-        ("HEROKU_RELEASE_CREATED_AT", release.created_at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()),
-        ("HEROKU_SLUG_COMMIT", slug.commit.clone().unwrap_or_default()),
-        ("HEROKU_SLUG_DESCRIPTION", slug.commit_description.clone().unwrap_or_default()),
+        (
+            "HEROKU_RELEASE_CREATED_AT",
+            release
+                .created_at
+                .strftime("%Y-%m-%dT%H:%M:%SZ")
+                .to_string(),
+        ),
+        (
+            "HEROKU_SLUG_COMMIT",
+            slug.commit.clone().unwrap_or_default(),
+        ),
+        (
+            "HEROKU_SLUG_DESCRIPTION",
+            slug.commit_description.clone().unwrap_or_default(),
+        ),
     ];
     if dyno.is_web() {
         ours.push(("PORT", parts.port.to_string()));
@@ -66,14 +92,19 @@ fn ours(parts: &Parts<'_>) -> Vec<(&'static str, String)> {
 #[cfg(test)]
 mod tests {
     use model::{
-        AccountId, Actor, AppId, DynoId, DynoKind, DynoSize, Intent, ReleaseId, ReleaseStatus, ReleaseVersion, SlugId,
-        Timestamp,
+        AccountId, Actor, AppId, DynoId, DynoKind, DynoSize, Intent, ReleaseId, ReleaseStatus,
+        ReleaseVersion, SlugId, Timestamp,
     };
 
     use super::*;
 
     fn vars(pairs: &[(&str, &str)]) -> ConfigVars {
-        ConfigVars(pairs.iter().map(|(name, value)| (name.parse().unwrap(), Secret::from(*value))).collect())
+        ConfigVars(
+            pairs
+                .iter()
+                .map(|(name, value)| (name.parse().unwrap(), Secret::from(*value)))
+                .collect(),
+        )
     }
 
     fn env_of(name: &str, config: &ConfigVars, extra: &ConfigVars) -> Env {
@@ -99,7 +130,10 @@ mod tests {
             app,
             version: ReleaseVersion(12),
             description: String::new(),
-            actor: Actor { account: AccountId::new(), email: "a@b.c".parse().unwrap() },
+            actor: Actor {
+                account: AccountId::new(),
+                email: "a@b.c".parse().unwrap(),
+            },
             slug: None,
             status: ReleaseStatus::Pending,
             pages: Default::default(),
@@ -137,7 +171,13 @@ mod tests {
 
     #[test]
     fn the_platforms_words_win_over_the_apps_and_the_apps_over_defaults() {
-        let config = vars(&[("DYNO", "fake.1"), ("PORT", "1"), ("LANG", "de"), ("TERM", "dumb"), ("A", "1")]);
+        let config = vars(&[
+            ("DYNO", "fake.1"),
+            ("PORT", "1"),
+            ("LANG", "de"),
+            ("TERM", "dumb"),
+            ("A", "1"),
+        ]);
         let env = env_of("web.1", &config, &vars(&[("TERM", "xterm"), ("A", "2")]));
         assert_eq!(get(&env, "DYNO"), Some("web.1"));
         assert_eq!(get(&env, "PORT"), Some("5000"));
@@ -145,13 +185,22 @@ mod tests {
         assert_eq!(get(&env, "TERM"), Some("xterm"));
         assert_eq!(get(&env, "A"), Some("2"));
         assert_eq!(get(&env, "HEROKU_RELEASE_VERSION"), Some("v12"));
-        assert_eq!(get(&env, "HEROKU_RELEASE_CREATED_AT"), Some("2026-01-02T03:04:05Z"));
+        assert_eq!(
+            get(&env, "HEROKU_RELEASE_CREATED_AT"),
+            Some("2026-01-02T03:04:05Z")
+        );
         assert_eq!(get(&env, "HEROKU_SLUG_COMMIT"), Some("abc"));
     }
 
     #[test]
     fn only_web_dynos_get_a_port() {
-        assert_eq!(get(&env_of("worker.1", &ConfigVars::default(), &ConfigVars::default()), "PORT"), None);
+        assert_eq!(
+            get(
+                &env_of("worker.1", &ConfigVars::default(), &ConfigVars::default()),
+                "PORT"
+            ),
+            None
+        );
     }
 
     #[test]

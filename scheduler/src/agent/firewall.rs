@@ -29,14 +29,19 @@ pub(crate) struct Plan {
 
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum FirewallError {
-    #[error("{program} could not be run; dynos are kept from the host by it (Debian package `iptables`)")]
+    #[error(
+        "{program} could not be run; dynos are kept from the host by it (Debian package `iptables`)"
+    )]
     Run {
         program: &'static str,
         #[source]
         source: std::io::Error,
     },
     #[error("{program} refused the rules: {message}")]
-    Refused { program: &'static str, message: String },
+    Refused {
+        program: &'static str,
+        message: String,
+    },
     #[error("{program} did not end within {} s", DEADLINE.as_secs())]
     TimedOut { program: &'static str },
 }
@@ -53,12 +58,17 @@ impl Plan {
     /// For `iptables-restore --noflush`: declaring a chain empties it, and all of it happens at once.
     pub(crate) fn rules(&self) -> String {
         let (input, forward) = (self.input_chain(), self.forward_chain());
-        let mut rules = vec!["*filter".to_owned(), format!(":{input} - [0:0]"), format!(":{forward} - [0:0]")];
+        let mut rules = vec![
+            "*filter".to_owned(),
+            format!(":{input} - [0:0]"),
+            format!(":{forward} - [0:0]"),
+        ];
         let mut to_host = vec!["-m conntrack --ctstate ESTABLISHED,RELATED -j RETURN".to_owned()];
         let mut through = to_host.clone();
         for resolver in self.resolvers.iter().filter(|address| address.is_ipv4()) {
             for protocol in ["udp", "tcp"] {
-                let rule = format!("-d {resolver}/32 -p {protocol} -m {protocol} --dport 53 -j RETURN");
+                let rule =
+                    format!("-d {resolver}/32 -p {protocol} -m {protocol} --dport 53 -j RETURN");
                 to_host.push(rule.clone());
                 through.push(rule);
             }
@@ -71,7 +81,9 @@ impl Plan {
         to_host.push("-j DROP".to_owned());
         for host in self.hosts.iter().filter(|address| address.is_ipv4()) {
             for port in &self.allow_host_ports {
-                through.push(format!("-d {host}/32 -p tcp -m tcp --dport {port} -j RETURN"));
+                through.push(format!(
+                    "-d {host}/32 -p tcp -m tcp --dport {port} -j RETURN"
+                ));
             }
             through.push(format!("-d {host}/32 -j REJECT"));
         }
@@ -80,7 +92,11 @@ impl Plan {
         }
         through.push(format!("-o {} -j DROP", self.bridge));
         rules.extend(to_host.into_iter().map(|rule| format!("-A {input} {rule}")));
-        rules.extend(through.into_iter().map(|rule| format!("-A {forward} {rule}")));
+        rules.extend(
+            through
+                .into_iter()
+                .map(|rule| format!("-A {forward} {rule}")),
+        );
         rules.push("COMMIT\n".to_owned());
         rules.join("\n")
     }
@@ -89,9 +105,18 @@ impl Plan {
     /// `DOCKER-USER` before all of its own).
     fn hooks(&self) -> [[String; 5]; 2] {
         let hook = |chain: &str, ours: String| {
-            [chain.to_owned(), "-i".to_owned(), self.bridge.clone(), "-j".to_owned(), ours]
+            [
+                chain.to_owned(),
+                "-i".to_owned(),
+                self.bridge.clone(),
+                "-j".to_owned(),
+                ours,
+            ]
         };
-        [hook("INPUT", self.input_chain()), hook("DOCKER-USER", self.forward_chain())]
+        [
+            hook("INPUT", self.input_chain()),
+            hook("DOCKER-USER", self.forward_chain()),
+        ]
     }
 
     /// Makes it so. Doing it again changes nothing.
@@ -119,7 +144,12 @@ impl Plan {
         }
         for chain in [self.input_chain(), self.forward_chain()] {
             for verb in ["-F", "-X"] {
-                let _ = run("iptables", &["--wait", "10", verb, &chain].map(str::to_owned), "").await;
+                let _ = run(
+                    "iptables",
+                    &["--wait", "10", verb, &chain].map(str::to_owned),
+                    "",
+                )
+                .await;
             }
         }
     }
@@ -129,11 +159,22 @@ impl Plan {
 pub(crate) fn resolvers(resolv_conf: &str) -> BTreeSet<IpAddr> {
     resolv_conf
         .lines()
-        .filter_map(|line| line.trim().strip_prefix("nameserver")?.split_whitespace().next()?.parse().ok())
+        .filter_map(|line| {
+            line.trim()
+                .strip_prefix("nameserver")?
+                .split_whitespace()
+                .next()?
+                .parse()
+                .ok()
+        })
         .collect()
 }
 
-async fn run(program: &'static str, arguments: &[String], input: &str) -> Result<(), FirewallError> {
+async fn run(
+    program: &'static str,
+    arguments: &[String],
+    input: &str,
+) -> Result<(), FirewallError> {
     let failed = |source| FirewallError::Run { program, source };
     let work = async {
         let mut child = Command::new(program)
@@ -150,11 +191,16 @@ async fn run(program: &'static str, arguments: &[String], input: &str) -> Result
         }
         child.wait_with_output().await.map_err(failed)
     };
-    let output = tokio::time::timeout(DEADLINE, work).await.map_err(|_| FirewallError::TimedOut { program })??;
+    let output = tokio::time::timeout(DEADLINE, work)
+        .await
+        .map_err(|_| FirewallError::TimedOut { program })??;
     if output.status.success() {
         return Ok(());
     }
-    Err(FirewallError::Refused { program, message: String::from_utf8_lossy(&output.stderr).trim().to_owned() })
+    Err(FirewallError::Refused {
+        program,
+        message: String::from_utf8_lossy(&output.stderr).trim().to_owned(),
+    })
 }
 
 #[cfg(test)]
@@ -167,7 +213,9 @@ mod tests {
             deny: BTreeSet::from(["10.9.0.0/16".to_owned()]),
             hosts: BTreeSet::from(["10.0.0.7".parse().unwrap()]),
             allow_host_ports: vec![443],
-            resolvers: resolvers("# made by hand\nnameserver 169.254.169.253\n nameserver\t::1 # six\nsearch x\n"),
+            resolvers: resolvers(
+                "# made by hand\nnameserver 169.254.169.253\n nameserver\t::1 # six\nsearch x\n",
+            ),
         }
     }
 
@@ -198,30 +246,50 @@ COMMIT
 
     #[test]
     fn chain_names_fit() {
-        let plan = Plan { bridge: "a23456789012345".to_owned(), ..plan() };
+        let plan = Plan {
+            bridge: "a23456789012345".to_owned(),
+            ..plan()
+        };
         assert!(plan.forward_chain().len() <= 28 && plan.input_chain().len() <= 28);
     }
 
     #[test]
     fn link_local_is_denied_even_when_nothing_is_configured() {
-        let bare = Plan { deny: BTreeSet::new(), hosts: BTreeSet::new(), ..plan() };
+        let bare = Plan {
+            deny: BTreeSet::new(),
+            hosts: BTreeSet::new(),
+            ..plan()
+        };
         assert!(bare.rules().contains("-d 169.254.0.0/16 -j REJECT"));
     }
 
     #[tokio::test]
     async fn applying_twice_leaves_one_hook_of_each() {
         if nix::unistd::geteuid().is_root() {
-            let plan = Plan { bridge: format!("paast{}", std::process::id() % 10_000), ..plan() };
+            let plan = Plan {
+                bridge: format!("paast{}", std::process::id() % 10_000),
+                ..plan()
+            };
             plan.apply().await.unwrap();
             plan.apply().await.unwrap();
-            let output = Command::new("iptables").args(["--wait", "10", "-S"]).output().await.unwrap();
+            let output = Command::new("iptables")
+                .args(["--wait", "10", "-S"])
+                .output()
+                .await
+                .unwrap();
             let listed = String::from_utf8_lossy(&output.stdout).into_owned();
             plan.remove().await;
             for ours in [plan.input_chain(), plan.forward_chain()] {
-                let hooks = listed.lines().filter(|line| line.ends_with(&format!("-j {ours}"))).count();
+                let hooks = listed
+                    .lines()
+                    .filter(|line| line.ends_with(&format!("-j {ours}")))
+                    .count();
                 assert_eq!(hooks, 1, "{listed}");
             }
-            let kept = listed.lines().filter(|line| line.starts_with(&format!("-A {} ", plan.forward_chain()))).count();
+            let kept = listed
+                .lines()
+                .filter(|line| line.starts_with(&format!("-A {} ", plan.forward_chain())))
+                .count();
             assert_eq!(kept, 8, "{listed}");
         }
     }

@@ -105,9 +105,15 @@ impl Keeper {
         wanted: watch::Receiver<Option<Arc<Dyno>>>,
         nudge: Arc<Notify>,
     ) -> Self {
-        let (state, restarts) = beginning
-            .status
-            .map_or((DynoState::Starting { since: Timestamp::now() }, 0), |status| (status.state, status.restarts));
+        let (state, restarts) = beginning.status.map_or(
+            (
+                DynoState::Starting {
+                    since: Timestamp::now(),
+                },
+                0,
+            ),
+            |status| (status.state, status.restarts),
+        );
         Self {
             shared,
             id: beginning.dyno,
@@ -152,9 +158,15 @@ impl Keeper {
             found: found(info),
             state: &self.state,
             restarts: self.restarts,
-            is_attached: self.session.as_ref().is_some_and(|session| !session.is_finished()),
+            is_attached: self
+                .session
+                .as_ref()
+                .is_some_and(|session| !session.is_finished()),
             was_killed: self.was_killed,
-            times: Times { boot_timeout: config.boot_timeout, stop_grace: config.stop_grace },
+            times: Times {
+                boot_timeout: config.boot_timeout,
+                stop_grace: config.stop_grace,
+            },
             now: Timestamp::now(),
         };
         let action = decide(&view);
@@ -170,7 +182,11 @@ impl Keeper {
             Action::HangUp => self.hang_up().await,
             Action::Kill => self.kill().await,
             Action::Finish { exit } => self.finish(wanted, exit).await,
-            Action::Crash { exit, restarts, retry_at } => self.crash(exit, restarts, retry_at).await,
+            Action::Crash {
+                exit,
+                restarts,
+                retry_at,
+            } => self.crash(exit, restarts, retry_at).await,
             Action::FailBoot => self.fail_boot().await,
             Action::Adopt { since } => {
                 self.set(DynoState::Starting { since });
@@ -188,7 +204,10 @@ impl Keeper {
     /// Sees to what a container of ours needs, whoever started it.
     fn adopt(&mut self, wanted: Option<&Dyno>, info: &ContainerInfo) {
         if self.slug.is_none()
-            && let Some(checksum) = info.labels.get(label::SLUG).and_then(|text| text.parse().ok())
+            && let Some(checksum) = info
+                .labels
+                .get(label::SLUG)
+                .and_then(|text| text.parse().ok())
         {
             self.slug = Some(self.shared.slugs.hold(&checksum));
         }
@@ -211,7 +230,10 @@ impl Keeper {
     }
 
     fn follow_log(&mut self, info: &ContainerInfo) {
-        let is_followed = self.follower.as_ref().is_some_and(|follower| *follower.container() == info.id);
+        let is_followed = self
+            .follower
+            .as_ref()
+            .is_some_and(|follower| *follower.container() == info.id);
         if is_followed || info.labels.contains_key(label::ATTACHED) {
             return;
         }
@@ -232,14 +254,27 @@ impl Keeper {
     }
 
     fn mark_up(&mut self, wanted: Option<&Dyno>, info: Option<&ContainerInfo>) -> Next {
-        let addr = wanted.zip(info).and_then(|(dyno, info)| self.address(dyno, info));
+        let addr = wanted
+            .zip(info)
+            .and_then(|(dyno, info)| self.address(dyno, info));
         self.note("State changed from starting to up");
-        self.set(DynoState::Up { since: Timestamp::now(), addr });
+        self.set(DynoState::Up {
+            since: Timestamp::now(),
+            addr,
+        });
         Next::LookAgain
     }
 
-    async fn await_port(&mut self, wanted: Option<&Dyno>, info: Option<&ContainerInfo>, until: Timestamp) -> Next {
-        let Some(addr) = wanted.zip(info).and_then(|(dyno, info)| self.address(dyno, info)) else {
+    async fn await_port(
+        &mut self,
+        wanted: Option<&Dyno>,
+        info: Option<&ContainerInfo>,
+        until: Timestamp,
+    ) -> Next {
+        let Some(addr) = wanted
+            .zip(info)
+            .and_then(|(dyno, info)| self.address(dyno, info))
+        else {
             return Next::retry();
         };
         let deadline = instant(until);
@@ -247,7 +282,11 @@ impl Keeper {
             accepts = probe::accepts(addr, deadline) => accepts,
             () = self.woken() => false,
         };
-        if accepts { self.mark_up(wanted, info) } else { Next::LookAgain }
+        if accepts {
+            self.mark_up(wanted, info)
+        } else {
+            Next::LookAgain
+        }
     }
 
     fn address(&self, dyno: &Dyno, info: &ContainerInfo) -> Option<SocketAddr> {
@@ -292,7 +331,9 @@ impl Keeper {
 
     /// A line of the platform in the app's log.
     fn note(&self, text: impl Into<String>) {
-        self.shared.logs.platform(self.app, self.process.clone(), text);
+        self.shared
+            .logs
+            .platform(self.app, self.process.clone(), text);
     }
 
     /// Where the dyno's files are: what it writes, and the position in its log.
@@ -313,7 +354,9 @@ fn found(info: Option<&ContainerInfo>) -> Found {
     match info.map(|info| &info.state) {
         None => Found::Missing,
         Some(ContainerState::Created) => Found::Created,
-        Some(ContainerState::Running { started_at }) => Found::Running { started_at: *started_at },
+        Some(ContainerState::Running { started_at }) => Found::Running {
+            started_at: *started_at,
+        },
         Some(ContainerState::Exited { exit, .. }) => Found::Exited { exit: *exit },
     }
 }

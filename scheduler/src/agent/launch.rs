@@ -10,6 +10,9 @@ use store::{Keyring, Store, StoreError, key};
 use super::config::Config;
 use super::environment::{CA_BUNDLE, Parts, environment};
 
+/// Open files of one process, as on Heroku. Few enough for hosts whose own limit is low.
+const MAX_FILES: u64 = 10_000;
+
 pub(crate) mod label {
     pub(crate) const KIND: &str = "paas.kind";
     pub(crate) const APP: &str = "paas.app";
@@ -35,7 +38,12 @@ pub(crate) fn own_labels(config: &Config) -> Labels {
 
 /// The same for every attempt, so that two can never run.
 pub(crate) fn container_name(dyno: &Dyno) -> String {
-    format!("paas-{}-{}-{}", dyno.app_name, dyno.name, dyno.id.as_uuid().simple())
+    format!(
+        "paas-{}-{}-{}",
+        dyno.app_name,
+        dyno.name,
+        dyno.id.as_uuid().simple()
+    )
 }
 
 /// What a launch needs from the store. A keeper keeps it, and so can start its dyno again without a store.
@@ -67,24 +75,44 @@ impl Inputs {
         let store = &**store;
         let failed = InputsError::Store;
         let version = dyno.release;
-        let release = key::RELEASES.get(store, &key::release(dyno.app, version)).await.map_err(failed)?;
+        let release = key::RELEASES
+            .get(store, &key::release(dyno.app, version))
+            .await
+            .map_err(failed)?;
         let release = release.ok_or(InputsError::NoRelease(version))?.value;
         let slug_id = release.slug.ok_or(InputsError::NoSlug(version))?;
-        let slug = key::SLUGS.get(store, &key::slug(dyno.app, slug_id)).await.map_err(failed)?;
+        let slug = key::SLUGS
+            .get(store, &key::slug(dyno.app, slug_id))
+            .await
+            .map_err(failed)?;
         let slug = slug.ok_or(InputsError::NoSlug(version))?.value;
         let config_key = key::release_config(dyno.app, version);
-        let config = match key::RELEASE_CONFIG.get(store, &config_key).await.map_err(failed)? {
+        let config = match key::RELEASE_CONFIG
+            .get(store, &config_key)
+            .await
+            .map_err(failed)?
+        {
             Some(sealed) => keyring.open(&config_key, &sealed.value).map_err(failed)?,
             None => ConfigVars::default(),
         };
         let extra = match &dyno.kind {
-            DynoKind::OneOff(one_off) if !one_off.env.as_bytes().is_empty() => {
-                keyring.open(&key::dyno(dyno.app, dyno.id), &one_off.env).map_err(failed)?
-            }
+            DynoKind::OneOff(one_off) if !one_off.env.as_bytes().is_empty() => keyring
+                .open(&key::dyno(dyno.app, dyno.id), &one_off.env)
+                .map_err(failed)?,
             _ => ConfigVars::default(),
         };
-        let app = key::APPS.get(store, &key::app(dyno.app)).await.map_err(failed)?.map(|app| app.value);
-        Ok(Self { app, release, slug, config, extra })
+        let app = key::APPS
+            .get(store, &key::app(dyno.app))
+            .await
+            .map_err(failed)?
+            .map(|app| app.value);
+        Ok(Self {
+            app,
+            release,
+            slug,
+            config,
+            extra,
+        })
     }
 }
 
@@ -109,7 +137,12 @@ if [ -r .profile ]; then . ./.profile; fi
 exec bash -c "$1"
 "#;
 
-pub(crate) fn container(config: &Config, dyno: &Dyno, inputs: &Inputs, dirs: &Dirs) -> ContainerSpec {
+pub(crate) fn container(
+    config: &Config,
+    dyno: &Dyno,
+    inputs: &Inputs,
+    dirs: &Dirs,
+) -> ContainerSpec {
     let command = ["/bin/bash", "-c", LAUNCHER, "paas-launcher", &dyno.command].map(str::to_owned);
     let mut spec = ContainerSpec::new(container_name(dyno), &config.run_image, command.to_vec());
     spec.labels = own_labels(config);
@@ -143,8 +176,16 @@ pub(crate) fn container(config: &Config, dyno: &Dyno, inputs: &Inputs, dirs: &Di
         cpu_shares: Some(dyno.size.cpu_shares()),
         pids: dyno.size.max_pids(),
         ulimits: vec![
-            Ulimit { name: "nofile".to_owned(), soft: 65_536, hard: 65_536 },
-            Ulimit { name: "core".to_owned(), soft: 0, hard: 0 },
+            Ulimit {
+                name: "nofile".to_owned(),
+                soft: MAX_FILES,
+                hard: MAX_FILES,
+            },
+            Ulimit {
+                name: "core".to_owned(),
+                soft: 0,
+                hard: 0,
+            },
         ],
         ..Limits::default()
     };
@@ -157,14 +198,18 @@ pub(crate) fn container(config: &Config, dyno: &Dyno, inputs: &Inputs, dirs: &Di
             Terminal::Pipes
         };
         spec.logs = LogKeeping::Off;
-        spec.labels.insert(label::ATTACHED.to_owned(), "true".to_owned());
+        spec.labels
+            .insert(label::ATTACHED.to_owned(), "true".to_owned());
     }
     spec
 }
 
 /// Clients without a window say 0.
 pub(crate) const fn terminal_size(columns: u16, lines: u16) -> TtySize {
-    TtySize { columns: if columns == 0 { 80 } else { columns }, lines: if lines == 0 { 24 } else { lines } }
+    TtySize {
+        columns: if columns == 0 { 80 } else { columns },
+        lines: if lines == 0 { 24 } else { lines },
+    }
 }
 
 fn mounts(config: &Config, dirs: &Dirs) -> Vec<Mount> {

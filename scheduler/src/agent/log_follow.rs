@@ -10,8 +10,9 @@ use std::time::Duration;
 use controller_api::LogSink;
 use futures::StreamExt as _;
 use model::{AppId, LogLine, LogSource, Timestamp};
-use runtime::{ContainerId, LogQuery, Runtime, RuntimeError, RuntimeLogLine};
+use runtime::{ContainerId, LogPosition, LogQuery, Runtime, RuntimeError, RuntimeLogLine};
 use tokio::task::JoinHandle;
+use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
@@ -47,7 +48,11 @@ impl LogFollower {
     ) -> Self {
         let container = source.container.clone();
         let task = tasks.spawn(follow(source, runtime, logs, stop.clone()));
-        Self { container, stop, task: Some(task) }
+        Self {
+            container,
+            stop,
+            task: Some(task),
+        }
     }
 
     pub(crate) const fn container(&self) -> &ContainerId {
@@ -56,7 +61,9 @@ impl LogFollower {
 
     /// Until all that a container which has ended wrote is handed on; within reason.
     pub(crate) async fn drain(&mut self, within: Duration) {
-        let Some(mut task) = self.task.take() else { return };
+        let Some(mut task) = self.task.take() else {
+            return;
+        };
         if tokio::time::timeout(within, &mut task).await.is_err() {
             warn!(container.id = %self.container, "The end of a container's log did not come in time");
             self.stop.cancel();
@@ -75,18 +82,21 @@ async fn follow(source: Source, runtime: Arc<dyn Runtime>, logs: LogSink, stop: 
     let mut position = Position::load(&source.position_file, &source.container).await;
     loop {
         let end = tokio::select! {
-            end = hand_on(&source, &*runtime, &logs, &mut position) => end,
-            () = stop.cancelled() => {
-                position.save(&source).await;
-                return;
-            }
+            // First: once told to stop it hands on no more, because the next follower will.
+            biased;
+            () = stop.cancelled() => None,
+            end = hand_on(&source, &*runtime, &logs, &mut position) => Some(end),
         };
         position.save(&source).await;
+        let Some(end) = end else { return };
         match end {
             Ok(()) => match runtime.inspect(&source.container).await {
                 Ok(Some(info)) if info.state.is_running() => {}
                 Ok(_) => return,
-                Err(error) => debug!(error = &error as &dyn std::error::Error, "Could not look at a container"),
+                Err(error) => debug!(
+                    error = &error as &dyn std::error::Error,
+                    "Could not look at a container"
+                ),
             },
             Err(error) if error.is_not_found() => return,
             Err(error) => {
@@ -108,9 +118,12 @@ async fn hand_on(
     logs: &LogSink,
     position: &mut Position,
 ) -> Result<(), RuntimeError> {
-    let mut lines = runtime.logs(&source.container, LogQuery::follow_since(position.at)).await?;
-    let mut resume = position.resume();
+    let mut lines = runtime
+        .logs(&source.container, LogQuery::follow_since(position.line.at))
+        .await?;
+    let mut resume = position.line.resume();
     let mut save = tokio::time::interval(SAVE_EVERY);
+    save.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut saved_soon = position.clone();
     loop {
         tokio::select! {
@@ -119,13 +132,15 @@ async fn hand_on(
                 if resume.was_seen(line.at) {
                     continue;
                 }
-                position.advance(line.at);
+                position.line.advance(line.at);
                 logs.send(log_line(source, &line));
             }
-            _ = save.tick() => {
+            // A dyno that says nothing costs nothing.
+            _ = save.tick(), if position.saved != position.line => {
                 // One tick behind: what is saved has had that long to get away.
                 saved_soon.save(source).await;
-                saved_soon.clone_from(position);
+                position.saved = saved_soon.saved;
+                saved_soon.line = position.line;
             }
         }
     }
@@ -136,27 +151,28 @@ fn log_line(source: &Source, line: &RuntimeLogLine) -> LogLine {
     if line.cut {
         text.push_str(" [cut]");
     }
-    LogLine { app: source.app, at: line.at, source: LogSource::App, process: source.process.clone(), text }
+    LogLine {
+        app: source.app,
+        at: line.at,
+        source: LogSource::App,
+        process: source.process.clone(),
+        text,
+    }
 }
 
-/// The last line handed on: its time, and how many lines had that same time.
+/// After the last line handed on.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct Position {
-    at: Option<Timestamp>,
-    same: u32,
+    line: LogPosition,
     /// As the file has it.
-    saved: Option<(Timestamp, u32)>,
-}
-
-/// Skips what an earlier follower handed on.
-struct Resume {
-    at: Option<Timestamp>,
-    left: u32,
+    saved: LogPosition,
 }
 
 impl Position {
     async fn load(path: &Path, container: &ContainerId) -> Self {
-        let text = fs_err::tokio::read_to_string(path).await.unwrap_or_default();
+        let text = fs_err::tokio::read_to_string(path)
+            .await
+            .unwrap_or_default();
         Self::parse(&text, container).unwrap_or_default()
     }
 
@@ -166,55 +182,32 @@ impl Position {
             return None;
         }
         let at = Timestamp::from_nanosecond(words.next()?.parse().ok()?).ok()?;
-        let same = words.next()?.parse().ok()?;
-        Some(Self { at: Some(at), same, saved: Some((at, same)) })
-    }
-
-    fn advance(&mut self, at: Timestamp) {
-        // Two streams are timed apart, so one may be a hair behind; a position never goes back.
-        match self.at {
-            Some(last) if at == last => self.same += 1,
-            Some(last) if at < last => {}
-            _ => (self.at, self.same) = (Some(at), 1),
-        }
-    }
-
-    const fn resume(&self) -> Resume {
-        Resume { at: self.at, left: self.same }
+        let line = LogPosition {
+            at: Some(at),
+            same: words.next()?.parse().ok()?,
+        };
+        Some(Self { line, saved: line })
     }
 
     async fn save(&mut self, source: &Source) {
-        let Some(at) = self.at else { return };
-        if self.saved == Some((at, self.same)) {
+        let Some(at) = self.line.at.filter(|_| self.saved != self.line) else {
             return;
-        }
-        let text = format!("{} {} {}\n", source.container, at.as_nanosecond(), self.same);
+        };
+        let text = format!(
+            "{} {} {}\n",
+            source.container,
+            at.as_nanosecond(),
+            self.line.same
+        );
         let new = source.position_file.with_extension("new");
         let written = async {
             fs_err::tokio::write(&new, text).await?;
             fs_err::tokio::rename(&new, &source.position_file).await
         };
         match written.await {
-            Ok(()) => self.saved = Some((at, self.same)),
+            Ok(()) => self.saved = self.line,
             // The directory goes when the dyno does; its last lines are out by then.
             Err(error) => debug!(%error, "Could not keep the position in a log"),
-        }
-    }
-}
-
-impl Resume {
-    fn was_seen(&mut self, at: Timestamp) -> bool {
-        match self.at {
-            Some(last) if at < last => true,
-            Some(last) if at == last && self.left > 0 => {
-                self.left -= 1;
-                true
-            }
-            Some(_) => {
-                self.at = None;
-                false
-            }
-            None => false,
         }
     }
 }
@@ -228,24 +221,10 @@ mod tests {
     }
 
     #[test]
-    fn resuming_at_any_line_repeats_and_loses_none() {
-        let times = [1, 1, 2, 3, 3, 3, 4].map(at);
-        for seen in 0..=times.len() {
-            let mut position = Position::default();
-            for time in &times[..seen] {
-                position.advance(*time);
-            }
-            let mut resume = position.resume();
-            let rest = times.iter().filter(|time| !resume.was_seen(**time)).count();
-            assert_eq!(rest, times.len() - seen, "after {seen} lines");
-        }
-    }
-
-    #[test]
     fn a_position_is_of_one_container() {
         let container = ContainerId::new("abc");
         let position = Position::parse("abc 12 3\n", &container).unwrap();
-        assert_eq!((position.at, position.same), (Some(at(12)), 3));
+        assert_eq!((position.line.at, position.line.same), (Some(at(12)), 3));
         assert_eq!(Position::parse("abd 12 3\n", &container), None);
         assert_eq!(Position::parse("abc 12", &container), None);
         assert_eq!(Position::parse("", &container), None);

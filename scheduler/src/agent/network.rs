@@ -38,13 +38,22 @@ pub(crate) async fn keep(
             Ok(()) => Readiness::Ready,
             Err(reason) => Readiness::Failed(reason),
         };
-        let pause = if ready == Readiness::Ready { CHECK_EVERY } else { RETRY_AFTER };
+        let pause = if ready == Readiness::Ready {
+            CHECK_EVERY
+        } else {
+            RETRY_AFTER
+        };
         // Once the rules stood, a failed check takes nothing away: they are replaced whole or not at all.
         readiness.send_if_modified(|now| {
             let changes = *now != ready && *now != Readiness::Ready;
             match &ready {
-                Readiness::Failed(reason) => error!(reason, "The dynos' network is not as it should be; will retry"),
-                _ if changes => info!(network.name = %config.network.name, "The dynos' network is ready"),
+                Readiness::Failed(reason) => error!(
+                    reason,
+                    "The dynos' network is not as it should be; will retry"
+                ),
+                _ if changes => {
+                    info!(network.name = %config.network.name, "The dynos' network is ready")
+                }
                 _ => {}
             }
             if changes {
@@ -59,12 +68,27 @@ pub(crate) async fn keep(
     }
 }
 
-async fn ensure(config: &Config, runtime: &dyn Runtime, mut hosts: BTreeSet<IpAddr>) -> Result<(), String> {
-    let network = runtime.ensure_network(&config.network).await.map_err(|error| chain(&error))?;
-    let Firewall::Enforced { deny, allow_host_ports } = &config.firewall else { return Ok(()) };
+async fn ensure(
+    config: &Config,
+    runtime: &dyn Runtime,
+    mut hosts: BTreeSet<IpAddr>,
+) -> Result<(), String> {
+    let network = runtime
+        .ensure_network(&config.network)
+        .await
+        .map_err(|error| chain(&error))?;
+    let Firewall::Enforced {
+        deny,
+        allow_host_ports,
+    } = &config.firewall
+    else {
+        return Ok(());
+    };
     hosts.insert(config.address);
     hosts.retain(|address| !address.is_loopback() && !address.is_unspecified());
-    let resolv_conf = fs_err::tokio::read_to_string("/etc/resolv.conf").await.unwrap_or_default();
+    let resolv_conf = fs_err::tokio::read_to_string("/etc/resolv.conf")
+        .await
+        .unwrap_or_default();
     let plan = firewall::Plan {
         bridge: network.bridge,
         deny: deny.iter().cloned().collect(),

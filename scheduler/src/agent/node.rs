@@ -11,7 +11,11 @@ pub(crate) async fn register(config: &Config, store: &dyn Store) -> Result<(), S
     let place = key::node(config.node_id);
     for _ in 0..ATTEMPTS {
         let seen = key::NODES.get(store, &place).await?;
-        let node = record(config, seen.as_ref().map(|seen| &seen.value), Timestamp::now());
+        let node = record(
+            config,
+            seen.as_ref().map(|seen| &seen.value),
+            Timestamp::now(),
+        );
         let txn = match &seen {
             Some(seen) if seen.value == node => return Ok(()),
             Some(seen) => Txn::new().replace(&key::NODES, seen, &node),

@@ -14,7 +14,10 @@ const CONNECT_WITHIN: Duration = Duration::from_secs(1);
 pub(crate) async fn accepts(addr: SocketAddr, deadline: Instant) -> bool {
     let tries = async {
         let mut pause = FIRST_PAUSE;
-        while !matches!(timeout(CONNECT_WITHIN, TcpStream::connect(addr)).await, Ok(Ok(_))) {
+        while !matches!(
+            timeout(CONNECT_WITHIN, TcpStream::connect(addr)).await,
+            Ok(Ok(_))
+        ) {
             sleep(pause).await;
             pause = pause.mul_f32(1.25).min(LONGEST_PAUSE);
         }

@@ -52,7 +52,10 @@ impl Quotas {
                         }
                     }
                     Err(error) => {
-                        debug!(error = &error as &dyn std::error::Error, "Could not measure a dyno's memory");
+                        debug!(
+                            error = &error as &dyn std::error::Error,
+                            "Could not measure a dyno's memory"
+                        );
                     }
                 }
             }
@@ -70,7 +73,12 @@ fn warning(used: u64, quota: u64) -> Vec<String> {
         return Vec::new();
     }
     vec![
-        format!("Process running mem={}M({}.{}%)", used >> 20, permille / 10, permille % 10),
+        format!(
+            "Process running mem={}M({}.{}%)",
+            used >> 20,
+            permille / 10,
+            permille % 10
+        ),
         "Error R14 (Memory quota exceeded)".to_owned(),
     ]
 }
@@ -84,7 +92,10 @@ mod tests {
         assert!(warning(500 << 20, 512 << 20).is_empty());
         assert_eq!(
             warning(512 << 20, 512 << 20),
-            ["Process running mem=512M(100.0%)", "Error R14 (Memory quota exceeded)"]
+            [
+                "Process running mem=512M(100.0%)",
+                "Error R14 (Memory quota exceeded)"
+            ]
         );
     }
 }

@@ -65,52 +65,90 @@ pub(crate) struct Limits {
 
 impl SlugCache {
     /// Takes over what an earlier agent unpacked, but for what it did not finish or the last power cut may have torn.
-    pub(crate) fn open(dir: PathBuf, blobs: BlobStore, limits: &Limits) -> std::io::Result<Arc<Self>> {
+    pub(crate) fn open(
+        dir: PathBuf,
+        blobs: BlobStore,
+        limits: &Limits,
+    ) -> std::io::Result<Arc<Self>> {
         fs_err::create_dir_all(&dir)?;
         let boot = boot_id();
         let mut slugs = HashMap::new();
         for entry in fs_err::read_dir(&dir)? {
             let path = entry?.path();
-            let Some(name) = path.file_name().and_then(|name| name.to_str()) else { continue };
+            let Some(name) = path.file_name().and_then(|name| name.to_str()) else {
+                continue;
+            };
             if name.starts_with(UNFINISHED) {
                 remove_tree(&path);
             } else if let Ok(checksum) = name.parse::<Checksum>() {
                 match Note::read(&path).filter(|note| note.synced || note.boot == boot) {
                     Some(note) => {
-                        let used_at = fs_err::metadata(Note::path(&path)).and_then(|note| note.modified()).ok();
-                        slugs.insert(checksum, Held { bytes: Some(note.bytes), used_at, ..Held::default() });
+                        let used_at = fs_err::metadata(Note::path(&path))
+                            .and_then(|note| note.modified())
+                            .ok();
+                        slugs.insert(
+                            checksum,
+                            Held {
+                                bytes: Some(note.bytes),
+                                used_at,
+                                ..Held::default()
+                            },
+                        );
                     }
                     None => remove_tree(&path),
                 }
             }
         }
-        let options =
-            UnpackOptions { owner: limits.owner, max_bytes: limits.slug_bytes, max_entries: MAX_ENTRIES };
-        Ok(Arc::new(Self { dir, blobs, max_bytes: limits.cache_bytes, options, slugs: Mutex::new(slugs) }))
+        let options = UnpackOptions {
+            owner: limits.owner,
+            max_bytes: limits.slug_bytes,
+            max_entries: MAX_ENTRIES,
+        };
+        Ok(Arc::new(Self {
+            dir,
+            blobs,
+            max_bytes: limits.cache_bytes,
+            options,
+            slugs: Mutex::new(slugs),
+        }))
     }
 
     /// Keeps a slug that a running container uses, whether or not it is here.
     pub(crate) fn hold(self: &Arc<Self>, checksum: &Checksum) -> SlugLease {
         self.slugs().entry(checksum.clone()).or_default().users += 1;
-        SlugLease { cache: Arc::clone(self), checksum: checksum.clone() }
+        SlugLease {
+            cache: Arc::clone(self),
+            checksum: checksum.clone(),
+        }
     }
 
     /// The slug, unpacked. However many ask at once, one of them does the work.
     pub(crate) async fn get(self: &Arc<Self>, slug: &Slug) -> Result<SlugLease, SlugCacheError> {
         let lease = self.hold(&slug.checksum);
-        let turn = self.slugs().get(&slug.checksum).map(|held| Arc::clone(&held.turn)).unwrap_or_default();
+        let turn = self
+            .slugs()
+            .get(&slug.checksum)
+            .map(|held| Arc::clone(&held.turn))
+            .unwrap_or_default();
         // Work that was begun is finished even if who asked has gone: others may wait for it, or ask again.
         let (cache, checksum) = (Arc::clone(self), slug.checksum.clone());
         let unpacking = tokio::spawn(async move {
             let _turn = turn.lock().await;
             let _lease = cache.hold(&checksum);
-            if cache.is_unpacked(&checksum) { Ok(()) } else { cache.unpack(&checksum).await }
+            if cache.is_unpacked(&checksum) {
+                Ok(())
+            } else {
+                cache.unpack(&checksum).await
+            }
         });
         match unpacking.await {
             Ok(done) => done?,
             Err(error) => {
                 let dir = self.dir.clone();
-                return Err(SlugCacheError::Keep { dir, source: std::io::Error::other(error) });
+                return Err(SlugCacheError::Keep {
+                    dir,
+                    source: std::io::Error::other(error),
+                });
             }
         }
         self.touch(&slug.checksum);
@@ -118,37 +156,60 @@ impl SlugCache {
     }
 
     fn is_unpacked(&self, checksum: &Checksum) -> bool {
-        self.slugs().get(checksum).is_some_and(|held| held.bytes.is_some()) && self.path(checksum).is_dir()
+        self.slugs()
+            .get(checksum)
+            .is_some_and(|held| held.bytes.is_some())
+            && self.path(checksum).is_dir()
     }
 
     async fn unpack(self: &Arc<Self>, checksum: &Checksum) -> Result<(), SlugCacheError> {
         let started = std::time::Instant::now();
-        let keep = |source| SlugCacheError::Keep { dir: self.dir.clone(), source };
+        let keep = |source| SlugCacheError::Keep {
+            dir: self.dir.clone(),
+            source,
+        };
         let unfinished = Unfinished::make(&self.dir).map_err(keep)?;
         // A local blob store's file is read where it lies; it is verified while it is unpacked.
         let blob = match self.blobs.local_path(checksum) {
             Some(path) => path,
             None => {
                 let path = unfinished.path.join("blob");
-                self.blobs.fetch_to(checksum, &path).await.map_err(SlugCacheError::Fetch)?;
+                self.blobs
+                    .fetch_to(checksum, &path)
+                    .await
+                    .map_err(SlugCacheError::Fetch)?;
                 path
             }
         };
         let (target, options, wanted) = (self.path(checksum), self.options, checksum.clone());
         let unpacked = blocking(move || {
             let root = unfinished.path.join("app");
-            let failed = |source| SlugCacheError::Keep { dir: root.clone(), source };
+            let failed = |source| SlugCacheError::Keep {
+                dir: root.clone(),
+                source,
+            };
             let file = std::fs::File::open(&blob).map_err(|error| match error.kind() {
-                std::io::ErrorKind::NotFound => {
-                    SlugCacheError::Fetch(BlobError::NotFound { checksum: wanted.clone() })
-                }
+                std::io::ErrorKind::NotFound => SlugCacheError::Fetch(BlobError::NotFound {
+                    checksum: wanted.clone(),
+                }),
                 _ => failed(error),
             })?;
             fs_err::create_dir(&root).map_err(failed)?;
-            let unpacked = unpack(std::io::BufReader::with_capacity(1 << 20, file), &wanted, &root, &options)?;
+            let unpacked = unpack(
+                std::io::BufReader::with_capacity(1 << 20, file),
+                &wanted,
+                &root,
+                &options,
+            )?;
             remove_tree(&target);
-            let note = Note { bytes: unpacked.bytes, boot: boot_id(), synced: false };
-            note.write(&target).and_then(|()| fs_err::rename(&root, &target)).map_err(failed)?;
+            let note = Note {
+                bytes: unpacked.bytes,
+                boot: boot_id(),
+                synced: false,
+            };
+            note.write(&target)
+                .and_then(|()| fs_err::rename(&root, &target))
+                .map_err(failed)?;
             Ok(unpacked)
         })
         .await?;
@@ -171,7 +232,14 @@ impl SlugCache {
         let path = self.path(checksum);
         let synced = fs_err::File::open(&path)
             .and_then(|dir| nix::unistd::syncfs(dir.file()).map_err(std::io::Error::from))
-            .and_then(|()| Note { bytes, boot: boot_id(), synced: true }.write(&path));
+            .and_then(|()| {
+                Note {
+                    bytes,
+                    boot: boot_id(),
+                    synced: true,
+                }
+                .write(&path)
+            });
         if let Err(error) = synced {
             warn!(%error, slug.checksum = %checksum, "Could not flush a slug; it will be unpacked anew after a power cut");
         }
@@ -195,7 +263,9 @@ impl SlugCache {
                 }
                 total -= bytes;
                 // Moved aside while the table is locked: who asks for it from now on unpacks it anew.
-                let aside = self.dir.join(format!("{UNFINISHED}{}", uuid::Uuid::new_v4().simple()));
+                let aside = self
+                    .dir
+                    .join(format!("{UNFINISHED}{}", uuid::Uuid::new_v4().simple()));
                 if fs_err::rename(self.path(&checksum), &aside).is_ok() {
                     unwanted.push(aside);
                 }
@@ -261,7 +331,11 @@ impl Note {
         let text = fs_err::read_to_string(Self::path(slug)).ok()?;
         let mut words = text.split_ascii_whitespace();
         let bytes = words.next()?.parse().ok()?;
-        Some(Self { bytes, boot: words.next()?.to_owned(), synced: words.next() == Some("synced") })
+        Some(Self {
+            bytes,
+            boot: words.next()?.to_owned(),
+            synced: words.next() == Some("synced"),
+        })
     }
 
     fn write(&self, slug: &Path) -> std::io::Result<()> {
@@ -294,7 +368,10 @@ impl Drop for Unfinished {
 
 /// With the note beside it. What cannot be removed now is tried again by the next agent.
 fn remove_tree(path: &Path) {
-    for result in [fs_err::remove_dir_all(path), fs_err::remove_file(Note::path(path))] {
+    for result in [
+        fs_err::remove_dir_all(path),
+        fs_err::remove_file(Note::path(path)),
+    ] {
         match result {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                 warn!(%error, "Could not remove an old slug");
@@ -305,15 +382,21 @@ fn remove_tree(path: &Path) {
 }
 
 fn boot_id() -> String {
-    fs_err::read_to_string("/proc/sys/kernel/random/boot_id").map_or_else(|_| "unknown".to_owned(), |id| id.trim().to_owned())
+    fs_err::read_to_string("/proc/sys/kernel/random/boot_id")
+        .map_or_else(|_| "unknown".to_owned(), |id| id.trim().to_owned())
 }
 
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, SlugCacheError> + Send + 'static,
 ) -> Result<T, SlugCacheError> {
-    tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| {
-        Err(SlugCacheError::Keep { dir: PathBuf::new(), source: std::io::Error::other(error) })
-    })
+    tokio::task::spawn_blocking(work)
+        .await
+        .unwrap_or_else(|error| {
+            Err(SlugCacheError::Keep {
+                dir: PathBuf::new(),
+                source: std::io::Error::other(error),
+            })
+        })
 }
 
 #[cfg(test)]

@@ -36,7 +36,12 @@ struct Tables {
 
 impl Statuses {
     pub(crate) fn new(node: NodeId, store: Arc<dyn Store>) -> Self {
-        Self { node, store, tables: Mutex::default(), changed: Notify::new() }
+        Self {
+            node,
+            store,
+            tables: Mutex::default(),
+            changed: Notify::new(),
+        }
     }
 
     /// What an earlier agent left in the store, as it is there.
@@ -49,9 +54,11 @@ impl Statuses {
     pub(crate) fn say(&self, status: DynoStatus) {
         {
             let mut tables = self.tables();
-            if tables.said.get(&status.dyno).is_some_and(|said| {
-                said.state == status.state && said.restarts == status.restarts
-            }) {
+            if tables
+                .said
+                .get(&status.dyno)
+                .is_some_and(|said| said.state == status.state && said.restarts == status.restarts)
+            {
                 return;
             }
             tables.dirty.insert(status.dyno, status.app);
@@ -71,14 +78,22 @@ impl Statuses {
     }
 
     /// Compares what is said with all that the store holds of this node; writes again what got lost there.
-    pub(crate) fn compare(&self, stored: &BTreeMap<DynoId, (DynoStatus, Revision)>, dynos: &BTreeSet<DynoId>) {
+    pub(crate) fn compare(
+        &self,
+        stored: &BTreeMap<DynoId, (DynoStatus, Revision)>,
+        dynos: &BTreeSet<DynoId>,
+    ) {
         {
             let mut tables = self.tables();
             let lost: Vec<_> = tables
                 .said
                 .values()
                 .filter(|said| dynos.contains(&said.dyno))
-                .filter(|said| stored.get(&said.dyno).is_none_or(|(stored, _)| stored != *said))
+                .filter(|said| {
+                    stored
+                        .get(&said.dyno)
+                        .is_none_or(|(stored, _)| stored != *said)
+                })
                 .map(|said| (said.dyno, said.app))
                 .collect();
             tables.dirty.extend(lost);
@@ -113,19 +128,31 @@ impl Statuses {
             .collect()
             .await;
         if let Some((_, _, error)) = failed.first() {
-            warn!(error = error as &dyn std::error::Error, dynos = failed.len(), "Could not write statuses; will retry");
+            warn!(
+                error = error as &dyn std::error::Error,
+                dynos = failed.len(),
+                "Could not write statuses; will retry"
+            );
         }
         let all_went_well = failed.is_empty();
-        self.tables().dirty.extend(failed.into_iter().map(|(dyno, app, _)| (dyno, app)));
+        self.tables()
+            .dirty
+            .extend(failed.into_iter().map(|(dyno, app, _)| (dyno, app)));
         all_went_well
     }
 
     async fn write(&self, status: &DynoStatus) -> Result<(), StoreError> {
-        let (place, record) = (key::dyno_status(status.app, status.dyno), key::dyno(status.app, status.dyno));
+        let (place, record) = (
+            key::dyno_status(status.app, status.dyno),
+            key::dyno(status.app, status.dyno),
+        );
         let mut seen = self.tables().written.get(&status.dyno).copied();
         // The second time it is known what is there. A third would mean somebody else writes it: they are asked to stop.
         for _ in 0..3 {
-            let txn = Txn::new().exists(record.clone()).put(&key::DYNO_STATUS, place.clone(), status);
+            let txn =
+                Txn::new()
+                    .exists(record.clone())
+                    .put(&key::DYNO_STATUS, place.clone(), status);
             let txn = match seen {
                 Some(revision) => txn.at_revision(place.clone(), revision),
                 None => txn.absent(place.clone()),
@@ -150,7 +177,12 @@ impl Statuses {
         let place = key::dyno_status(app, dyno);
         if let Some(found) = key::DYNO_STATUS.get(&*self.store, &place).await?
             && found.value.node == self.node
-            && Txn::new().unchanged(&found).delete(place).commit(&*self.store).await? == Committed::Conflict
+            && Txn::new()
+                .unchanged(&found)
+                .delete(place)
+                .commit(&*self.store)
+                .await?
+                == Committed::Conflict
         {
             return Err(StoreError::Contended { attempts: 1 });
         }

@@ -21,11 +21,11 @@ use super::config::Config;
 use super::keeper::{Beginning, Keeper, Shared, dynos_dir, remove_dir};
 use super::launch::{container_name, label, own_labels};
 use super::network::{self, Readiness};
+use super::node;
 use super::quota::Quotas;
 use super::slugs::{self, SlugCache};
 use super::status::Statuses;
 use super::view::{NodeView, followed};
-use super::node;
 
 const SWEEP_EVERY: Duration = Duration::from_secs(30);
 const RETRY_AFTER: Duration = Duration::from_secs(1);
@@ -53,7 +53,14 @@ pub(super) struct Means {
 }
 
 pub(super) async fn run(means: Means, shutdown: CancellationToken) -> Result<(), AgentError> {
-    let Means { config, store, keyring, blobs, runtime, logs } = means;
+    let Means {
+        config,
+        store,
+        keyring,
+        blobs,
+        runtime,
+        logs,
+    } = means;
     let dynos = dynos_dir(&config);
     fs_err::create_dir_all(&dynos).map_err(|source| AgentError::Files { dir: dynos, source })?;
     let limits = slugs::Limits {
@@ -62,8 +69,8 @@ pub(super) async fn run(means: Means, shutdown: CancellationToken) -> Result<(),
         owner: config.slug_owner,
     };
     let dir = config.data_dir.join("slugs");
-    let slugs =
-        SlugCache::open(dir.clone(), blobs, &limits).map_err(|source| AgentError::Files { dir, source })?;
+    let slugs = SlugCache::open(dir.clone(), blobs, &limits)
+        .map_err(|source| AgentError::Files { dir, source })?;
     let (readiness, ready) = watch::channel(Readiness::NotYet);
     let (peers, peers_seen) = watch::channel(BTreeSet::new());
     let shared = Arc::new(Shared {
@@ -85,8 +92,15 @@ pub(super) async fn run(means: Means, shutdown: CancellationToken) -> Result<(),
     let background = async {
         tokio::join!(
             shared.statuses.run(),
-            shared.quotas.run(Arc::clone(&shared.runtime), shared.logs.clone()),
-            network::keep(&shared.config, Arc::clone(&shared.runtime), peers_seen, readiness),
+            shared
+                .quotas
+                .run(Arc::clone(&shared.runtime), shared.logs.clone()),
+            network::keep(
+                &shared.config,
+                Arc::clone(&shared.runtime),
+                peers_seen,
+                readiness
+            ),
             watch_deaths(&shared, deaths),
             list_containers(&shared, listings),
         )
@@ -124,7 +138,10 @@ async fn be_present(shared: &Shared) {
     let config = &shared.config;
     let registered = async {
         while let Err(error) = node::register(config, &*shared.store).await {
-            warn!(error = &error as &dyn std::error::Error, "Could not register the node; will retry");
+            warn!(
+                error = &error as &dyn std::error::Error,
+                "Could not register the node; will retry"
+            );
             tokio::time::sleep(RETRY_AFTER).await;
         }
     };
@@ -138,7 +155,12 @@ async fn be_present(shared: &Shared) {
         started_at: Timestamp::now(),
     };
     let place = key::alive_node(config.node_id);
-    let presence = Presence::start(Arc::clone(&shared.store), &key::ALIVE_NODES, place, heartbeat);
+    let presence = Presence::start(
+        Arc::clone(&shared.store),
+        &key::ALIVE_NODES,
+        place,
+        heartbeat,
+    );
     shared.shutdown.cancelled().await;
     presence.stop().await;
 }
@@ -151,14 +173,21 @@ async fn watch_deaths(shared: &Shared, deaths: mpsc::Sender<Option<DynoId>>) {
             Ok(mut events) => {
                 let _ = deaths.send(None).await;
                 while let Some(Ok(event)) = events.next().await {
-                    if let Some(dyno) = event.labels.get(label::DYNO).and_then(|text| text.parse().ok()) {
+                    if let Some(dyno) = event
+                        .labels
+                        .get(label::DYNO)
+                        .and_then(|text| text.parse().ok())
+                    {
                         let _ = deaths.send(Some(dyno)).await;
                     }
                 }
                 warn!("Lost sight of the container engine; will look again");
             }
             Err(error) => {
-                error!(error = &error as &dyn std::error::Error, "Could not watch containers; will retry");
+                error!(
+                    error = &error as &dyn std::error::Error,
+                    "Could not watch containers; will retry"
+                );
             }
         }
         tokio::time::sleep(RETRY_AFTER).await;
@@ -173,7 +202,10 @@ async fn list_containers(shared: &Shared, listings: mpsc::Sender<Vec<ContainerSu
         every.tick().await;
         match shared.runtime.list(&labels).await {
             Ok(found) => drop(listings.send(found).await),
-            Err(error) => error!(error = &error as &dyn std::error::Error, "Could not list containers; will retry"),
+            Err(error) => error!(
+                error = &error as &dyn std::error::Error,
+                "Could not list containers; will retry"
+            ),
         }
     }
 }
@@ -228,7 +260,11 @@ impl Supervisor {
                 None => self.keep(&dyno),
             }
         }
-        for (_, kept) in self.keepers.iter().filter(|(id, _)| !self.view.dynos.contains_key(id)) {
+        for (_, kept) in self
+            .keepers
+            .iter()
+            .filter(|(id, _)| !self.view.dynos.contains_key(id))
+        {
             tell(kept, None);
         }
         for (id, (status, _)) in &self.view.statuses {
@@ -262,16 +298,34 @@ impl Supervisor {
     fn spawn(&mut self, beginning: Beginning, wanted: Option<Arc<Dyno>>) {
         let (id, nudge) = (beginning.dyno, Arc::new(Notify::new()));
         let (sender, receiver) = watch::channel(wanted);
-        let keeper = Keeper::new(Arc::clone(&self.shared), beginning, receiver, Arc::clone(&nudge));
+        let keeper = Keeper::new(
+            Arc::clone(&self.shared),
+            beginning,
+            receiver,
+            Arc::clone(&nudge),
+        );
         let task = self.tasks.spawn(keeper.run());
         self.ids.insert(task.id(), id);
-        self.keepers.insert(id, Kept { wanted: sender, nudge });
+        self.keepers.insert(
+            id,
+            Kept {
+                wanted: sender,
+                nudge,
+            },
+        );
     }
 
     fn nudge(&self, death: Option<DynoId>) {
         match death {
-            Some(dyno) => self.keepers.get(&dyno).into_iter().for_each(|kept| kept.nudge.notify_one()),
-            None => self.keepers.values().for_each(|kept| kept.nudge.notify_one()),
+            Some(dyno) => self
+                .keepers
+                .get(&dyno)
+                .into_iter()
+                .for_each(|kept| kept.nudge.notify_one()),
+            None => self
+                .keepers
+                .values()
+                .for_each(|kept| kept.nudge.notify_one()),
         }
     }
 
@@ -279,7 +333,10 @@ impl Supervisor {
         let task = match &ended {
             Ok((task, _)) => *task,
             Err(error) => {
-                error!(error = error as &dyn std::error::Error, "A keeper ended in a panic; another takes its place");
+                error!(
+                    error = error as &dyn std::error::Error,
+                    "A keeper ended in a panic; another takes its place"
+                );
                 error.id()
             }
         };
@@ -294,18 +351,35 @@ impl Supervisor {
     async fn sweep(&mut self, found: &[ContainerSummary]) {
         for container in found {
             let parsed = |name| container.labels.get(name);
-            let Some(dyno) = parsed(label::DYNO).and_then(|text| text.parse().ok()) else { continue };
-            let Some(app) = parsed(label::APP).and_then(|text| text.parse().ok()) else { continue };
+            let Some(dyno) = parsed(label::DYNO).and_then(|text| text.parse().ok()) else {
+                continue;
+            };
+            let Some(app) = parsed(label::APP).and_then(|text| text.parse().ok()) else {
+                continue;
+            };
             if !self.keepers.contains_key(&dyno) {
                 info!(container.name, dyno.id = %dyno, "Finds a container whose dyno is gone");
-                let process = parsed(label::DYNO_NAME).cloned().unwrap_or_else(|| "dyno".to_owned());
-                let beginning = Beginning { dyno, app, process, container: container.id.clone(), status: None };
+                let process = parsed(label::DYNO_NAME)
+                    .cloned()
+                    .unwrap_or_else(|| "dyno".to_owned());
+                let beginning = Beginning {
+                    dyno,
+                    app,
+                    process,
+                    container: container.id.clone(),
+                    status: None,
+                };
                 self.spawn(beginning, None);
             }
         }
-        let Ok(entries) = fs_err::read_dir(dynos_dir(&self.shared.config)) else { return };
+        let Ok(entries) = fs_err::read_dir(dynos_dir(&self.shared.config)) else {
+            return;
+        };
         for path in entries.filter_map(|entry| Some(entry.ok()?.path())) {
-            let dyno = path.file_name().and_then(|name| name.to_str()).and_then(|name| name.parse().ok());
+            let dyno = path
+                .file_name()
+                .and_then(|name| name.to_str())
+                .and_then(|name| name.parse().ok());
             if dyno.is_none_or(|dyno| !self.keepers.contains_key(&dyno)) {
                 info!(path = %path.display(), "Removes what a dyno left behind");
                 if let Err(error) = remove_dir(path).await {

@@ -12,7 +12,11 @@ use tracing::error;
 
 /// What is followed.
 pub(crate) fn followed() -> Vec<Key> {
-    vec![key::DYNOS.prefix(), key::DYNO_STATUS.prefix(), key::NODES.prefix()]
+    vec![
+        key::DYNOS.prefix(),
+        key::DYNO_STATUS.prefix(),
+        key::NODES.prefix(),
+    ]
 }
 
 #[derive(Debug)]
@@ -28,7 +32,12 @@ pub(crate) struct NodeView {
 
 impl NodeView {
     pub(crate) const fn new(node: NodeId) -> Self {
-        Self { node, dynos: BTreeMap::new(), statuses: BTreeMap::new(), peers: BTreeMap::new() }
+        Self {
+            node,
+            dynos: BTreeMap::new(),
+            statuses: BTreeMap::new(),
+            peers: BTreeMap::new(),
+        }
     }
 
     /// Whether it was a snapshot.
@@ -59,21 +68,27 @@ impl NodeView {
 
     fn put(&mut self, entry: &Entry) {
         if entry.key.starts_with(&key::DYNOS.prefix()) {
-            let Some(dyno) = decode(&key::DYNOS, entry) else { return };
+            let Some(dyno) = decode(&key::DYNOS, entry) else {
+                return;
+            };
             if dyno.node == Some(self.node) {
                 self.dynos.insert(dyno.id, Arc::new(dyno));
             } else {
                 self.dynos.remove(&dyno.id);
             }
         } else if entry.key.starts_with(&key::DYNO_STATUS.prefix()) {
-            let Some(status) = decode(&key::DYNO_STATUS, entry) else { return };
+            let Some(status) = decode(&key::DYNO_STATUS, entry) else {
+                return;
+            };
             if status.node == self.node {
                 self.statuses.insert(status.dyno, (status, entry.revision));
             } else {
                 self.statuses.remove(&status.dyno);
             }
         } else if entry.key.starts_with(&key::NODES.prefix()) {
-            let Some(node) = decode(&key::NODES, entry) else { return };
+            let Some(node) = decode(&key::NODES, entry) else {
+                return;
+            };
             if node.id != self.node {
                 self.peers.insert(node.id, node.address);
             }

@@ -28,7 +28,10 @@ pub(super) struct Target<'a> {
 pub(super) async fn open(target: Target<'_>) -> Result<Attached, RuntimeError> {
     let io = |error: std::io::Error| RuntimeError::unreachable(DOING, error);
     let mut stream = UnixStream::connect(target.socket).await.map_err(io)?;
-    let ClientVersion { major_version, minor_version } = target.version;
+    let ClientVersion {
+        major_version,
+        minor_version,
+    } = target.version;
     let request = format!(
         "POST /v{major_version}.{minor_version}/containers/{}/attach?stream=1&stdin=1&stdout=1&stderr=1 HTTP/1.1\r\n\
          Host: docker\r\nConnection: Upgrade\r\nUpgrade: tcp\r\nContent-Length: 0\r\n\r\n",
@@ -39,9 +42,15 @@ pub(super) async fn open(target: Target<'_>) -> Result<Attached, RuntimeError> {
     let (read, write) = stream.into_split();
     let read = tokio::io::AsyncReadExt::chain(std::io::Cursor::new(rest), read);
     let output: Pin<Box<dyn Stream<Item = Result<OutputChunk, std::io::Error>> + Send>> =
-        if target.has_terminal { Box::pin(raw(read)) } else { Box::pin(FramedRead::new(read, Demultiplex)) };
+        if target.has_terminal {
+            Box::pin(raw(read))
+        } else {
+            Box::pin(FramedRead::new(read, Demultiplex))
+        };
     Ok(Attached {
-        output: Box::pin(output.map(|chunk| chunk.map_err(|error| RuntimeError::unreachable(DOING, error)))),
+        output: Box::pin(
+            output.map(|chunk| chunk.map_err(|error| RuntimeError::unreachable(DOING, error))),
+        ),
         input: Box::pin(write),
     })
 }
@@ -53,17 +62,30 @@ async fn read_head(stream: &mut UnixStream) -> Result<BytesMut, RuntimeError> {
         if let Some(at) = buffer.windows(4).position(|window| window == b"\r\n\r\n") {
             break at + 4;
         }
-        let read = stream.read_buf(&mut buffer).await.map_err(|error| RuntimeError::unreachable(DOING, error))?;
+        let read = stream
+            .read_buf(&mut buffer)
+            .await
+            .map_err(|error| RuntimeError::unreachable(DOING, error))?;
         if read == 0 || buffer.len() > MAX_HEAD_BYTES {
-            return Err(RuntimeError::unreachable(DOING, "Docker's answer had no end"));
+            return Err(RuntimeError::unreachable(
+                DOING,
+                "Docker's answer had no end",
+            ));
         }
     };
     let head = String::from_utf8_lossy(&buffer[..end]).into_owned();
     let rest = buffer.split_off(end);
-    let status: u16 = head.split_ascii_whitespace().nth(1).and_then(|code| code.parse().ok()).unwrap_or(0);
+    let status: u16 = head
+        .split_ascii_whitespace()
+        .nth(1)
+        .and_then(|code| code.parse().ok())
+        .unwrap_or(0);
     match status {
         101 | 200 => Ok(rest),
-        404 => Err(RuntimeError::NotFound { doing: DOING, message: head }),
+        404 => Err(RuntimeError::NotFound {
+            doing: DOING,
+            message: head,
+        }),
         _ => Err(RuntimeError::Refused {
             doing: DOING,
             status,
@@ -72,9 +94,15 @@ async fn read_head(stream: &mut UnixStream) -> Result<BytesMut, RuntimeError> {
     }
 }
 
-fn raw(read: impl AsyncRead + Send + 'static) -> impl Stream<Item = Result<OutputChunk, std::io::Error>> + Send {
-    tokio_util::io::ReaderStream::with_capacity(Box::pin(read), 16 * 1024)
-        .map(|bytes| bytes.map(|bytes| OutputChunk { stream: StdStream::Stdout, bytes }))
+fn raw(
+    read: impl AsyncRead + Send + 'static,
+) -> impl Stream<Item = Result<OutputChunk, std::io::Error>> + Send {
+    tokio_util::io::ReaderStream::with_capacity(Box::pin(read), 16 * 1024).map(|bytes| {
+        bytes.map(|bytes| OutputChunk {
+            stream: StdStream::Stdout,
+            bytes,
+        })
+    })
 }
 
 /// Frames of `[stream, 0, 0, 0, length as u32, bytes]`.
@@ -94,7 +122,11 @@ impl Decoder for Demultiplex {
             buffer.reserve(HEADER + length - buffer.len());
             return Ok(None);
         }
-        let stream = if buffer[0] == 2 { StdStream::Stderr } else { StdStream::Stdout };
+        let stream = if buffer[0] == 2 {
+            StdStream::Stderr
+        } else {
+            StdStream::Stdout
+        };
         buffer.advance(HEADER);
         let bytes: Bytes = buffer.split_to(length).freeze();
         Ok(Some(OutputChunk { stream, bytes }))
@@ -116,7 +148,13 @@ mod tests {
                     found.push((chunk.stream, chunk.bytes));
                 }
             }
-            assert_eq!(found, [(StdStream::Stdout, Bytes::from("hi")), (StdStream::Stderr, Bytes::from("err"))]);
+            assert_eq!(
+                found,
+                [
+                    (StdStream::Stdout, Bytes::from("hi")),
+                    (StdStream::Stderr, Bytes::from("err"))
+                ]
+            );
         }
     }
 }

@@ -4,17 +4,21 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use bollard::models::{
-    ContainerCreateBody, HostConfig, HostConfigLogConfig, Mount as DockerMount, MountTmpfsOptions, MountType,
-    MountVolumeOptions, MountVolumeOptionsDriverConfig, NetworkCreateRequest, ResourcesUlimits,
+    ContainerCreateBody, HostConfig, HostConfigLogConfig, Mount as DockerMount, MountTmpfsOptions,
+    MountType, MountVolumeOptions, MountVolumeOptionsDriverConfig, NetworkCreateRequest,
+    ResourcesUlimits,
 };
 use bollard::models::{Ipam, IpamConfig};
 
 use crate::{ContainerSpec, Limits, LogKeeping, Mount, NetworkSpec, RuntimeError, Terminal};
 
 pub(super) fn create(spec: &ContainerSpec) -> Result<ContainerCreateBody, RuntimeError> {
-    let (entrypoint, arguments) = spec.command.split_first().ok_or_else(|| RuntimeError::Unsupported {
-        reason: "a container needs a command".to_owned(),
-    })?;
+    let (entrypoint, arguments) =
+        spec.command
+            .split_first()
+            .ok_or_else(|| RuntimeError::Unsupported {
+                reason: "a container needs a command".to_owned(),
+            })?;
     let opens_input = spec.terminal != Terminal::None;
     Ok(ContainerCreateBody {
         image: Some(spec.image.clone()),
@@ -23,7 +27,12 @@ pub(super) fn create(spec: &ContainerSpec) -> Result<ContainerCreateBody, Runtim
         working_dir: Some(spec.working_dir.clone()),
         entrypoint: Some(vec![entrypoint.clone()]),
         cmd: Some(arguments.to_vec()),
-        env: Some(spec.env.iter().map(|(name, value)| format!("{name}={}", value.expose())).collect()),
+        env: Some(
+            spec.env
+                .iter()
+                .map(|(name, value)| format!("{name}={}", value.expose()))
+                .collect(),
+        ),
         labels: Some(spec.labels.clone().into_iter().collect()),
         tty: Some(matches!(spec.terminal, Terminal::Tty(_))),
         open_stdin: Some(opens_input),
@@ -37,7 +46,15 @@ pub(super) fn create(spec: &ContainerSpec) -> Result<ContainerCreateBody, Runtim
 }
 
 fn host(spec: &ContainerSpec) -> Result<HostConfig, RuntimeError> {
-    let Limits { memory_bytes, cpu_shares, cpu_quota_millis, pids, ulimits, oom_score_adj, shm_bytes } = &spec.limits;
+    let Limits {
+        memory_bytes,
+        cpu_shares,
+        cpu_quota_millis,
+        pids,
+        ulimits,
+        oom_score_adj,
+        shm_bytes,
+    } = &spec.limits;
     Ok(HostConfig {
         memory: memory_bytes.map(signed),
         memory_swap: memory_bytes.map(signed),
@@ -72,27 +89,42 @@ fn host(spec: &ContainerSpec) -> Result<HostConfig, RuntimeError> {
 
 fn log_config(logs: LogKeeping) -> HostConfigLogConfig {
     match logs {
-        LogKeeping::Files { max_bytes_each, count } => HostConfigLogConfig {
+        LogKeeping::Files {
+            max_bytes_each,
+            count,
+        } => HostConfigLogConfig {
             typ: Some("json-file".to_owned()),
             config: Some(HashMap::from([
                 ("max-size".to_owned(), max_bytes_each.to_string()),
                 ("max-file".to_owned(), count.to_string()),
             ])),
         },
-        LogKeeping::Off => HostConfigLogConfig { typ: Some("none".to_owned()), config: None },
+        LogKeeping::Off => HostConfigLogConfig {
+            typ: Some("none".to_owned()),
+            config: None,
+        },
     }
 }
 
 fn mount(mount: &Mount) -> Result<DockerMount, RuntimeError> {
     Ok(match mount {
-        Mount::Bind { source, target, read_only } => DockerMount {
+        Mount::Bind {
+            source,
+            target,
+            read_only,
+        } => DockerMount {
             typ: Some(MountType::BIND),
             source: Some(text(source)?),
             target: Some(text(target)?),
             read_only: Some(*read_only),
             ..Default::default()
         },
-        Mount::Overlay { lower, upper, work, target } => DockerMount {
+        Mount::Overlay {
+            lower,
+            upper,
+            work,
+            target,
+        } => DockerMount {
             typ: Some(MountType::VOLUME),
             target: Some(text(target)?),
             volume_options: Some(MountVolumeOptions {
@@ -119,18 +151,30 @@ fn mount(mount: &Mount) -> Result<DockerMount, RuntimeError> {
 }
 
 /// Docker's `local` volume driver mounts any file system; the volume has no name, so it goes with the container.
-fn overlay_options(lower: &Path, upper: &Path, work: &Path) -> Result<HashMap<String, String>, RuntimeError> {
+fn overlay_options(
+    lower: &Path,
+    upper: &Path,
+    work: &Path,
+) -> Result<HashMap<String, String>, RuntimeError> {
     let [lower, upper, work] = [lower, upper, work].map(|path| {
         let path = text(path)?;
         if path.contains([',', ':', '\\']) {
-            return Err(RuntimeError::Unsupported { reason: format!("an overlay at {path}: `,` and `:` part paths") });
+            return Err(RuntimeError::Unsupported {
+                reason: format!("an overlay at {path}: `,` and `:` part paths"),
+            });
         }
         Ok(path)
     });
     Ok(HashMap::from([
         ("type".to_owned(), "overlay".to_owned()),
         ("device".to_owned(), "overlay".to_owned()),
-        ("o".to_owned(), format!("nosuid,nodev,lowerdir={},upperdir={},workdir={}", lower?, upper?, work?)),
+        (
+            "o".to_owned(),
+            format!(
+                "nosuid,nodev,lowerdir={},upperdir={},workdir={}",
+                lower?, upper?, work?
+            ),
+        ),
     ]))
 }
 
@@ -143,10 +187,18 @@ pub(super) fn network(network: &NetworkSpec) -> NetworkCreateRequest {
     NetworkCreateRequest {
         name: network.name.clone(),
         driver: Some("bridge".to_owned()),
-        options: Some(options.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()),
+        options: Some(
+            options
+                .into_iter()
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .collect(),
+        ),
         labels: Some(network.labels.clone().into_iter().collect()),
         ipam: network.subnet.as_ref().map(|subnet| Ipam {
-            config: Some(vec![IpamConfig { subnet: Some(subnet.clone()), ..Default::default() }]),
+            config: Some(vec![IpamConfig {
+                subnet: Some(subnet.clone()),
+                ..Default::default()
+            }]),
             ..Default::default()
         }),
         ..Default::default()
@@ -154,9 +206,11 @@ pub(super) fn network(network: &NetworkSpec) -> NetworkCreateRequest {
 }
 
 fn text(path: &Path) -> Result<String, RuntimeError> {
-    path.to_str().map(str::to_owned).ok_or_else(|| RuntimeError::Unsupported {
-        reason: format!("a path that is not UTF-8: {}", path.display()),
-    })
+    path.to_str()
+        .map(str::to_owned)
+        .ok_or_else(|| RuntimeError::Unsupported {
+            reason: format!("a path that is not UTF-8: {}", path.display()),
+        })
 }
 
 fn signed(value: u64) -> i64 {
@@ -168,16 +222,26 @@ mod tests {
     use super::*;
 
     fn spec() -> ContainerSpec {
-        ContainerSpec::new("c", "image", vec!["/bin/echo".to_owned(), "it's; $(fine)".to_owned()])
+        ContainerSpec::new(
+            "c",
+            "image",
+            vec!["/bin/echo".to_owned(), "it's; $(fine)".to_owned()],
+        )
     }
 
     #[test]
     fn every_container_is_confined() {
         let host = create(&spec()).unwrap().host_config.unwrap();
         assert_eq!(host.cap_drop, Some(vec!["ALL".to_owned()]));
-        assert_eq!(host.security_opt, Some(vec!["no-new-privileges:true".to_owned()]));
+        assert_eq!(
+            host.security_opt,
+            Some(vec!["no-new-privileges:true".to_owned()])
+        );
         assert_eq!(host.network_mode.as_deref(), Some("none"));
-        assert_eq!((host.init, host.pids_limit, host.privileged), (Some(true), Some(256), None));
+        assert_eq!(
+            (host.init, host.pids_limit, host.privileged),
+            (Some(true), Some(256), None)
+        );
     }
 
     #[test]
@@ -192,15 +256,22 @@ mod tests {
         let mut spec = spec();
         spec.limits.memory_bytes = Some(1 << 20);
         let host = create(&spec).unwrap().host_config.unwrap();
-        assert_eq!((host.memory, host.memory_swap), (Some(1 << 20), Some(1 << 20)));
+        assert_eq!(
+            (host.memory, host.memory_swap),
+            (Some(1 << 20), Some(1 << 20))
+        );
     }
 
     #[test]
     fn an_overlay_path_cannot_smuggle_in_options() {
         let overlay = |upper: &str| {
-            overlay_options(Path::new("/lower"), Path::new(upper), Path::new("/work")).map(|options| options["o"].clone())
+            overlay_options(Path::new("/lower"), Path::new(upper), Path::new("/work"))
+                .map(|options| options["o"].clone())
         };
-        assert_eq!(overlay("/upper").unwrap(), "nosuid,nodev,lowerdir=/lower,upperdir=/upper,workdir=/work");
+        assert_eq!(
+            overlay("/upper").unwrap(),
+            "nosuid,nodev,lowerdir=/lower,upperdir=/upper,workdir=/work"
+        );
         assert!(overlay("/upper,lowerdir=/etc").is_err());
         assert!(overlay("/upper:/etc").is_err());
     }

@@ -3,6 +3,9 @@
 //! Docker cuts what a process writes into entries of at most 16 KiB, each with the time it was read; only the last of a
 //! line ends in a line feed. The streams are two, so a line of one may begin before a line of the other has ended.
 
+use std::collections::VecDeque;
+use std::pin::Pin;
+
 use bollard::container::LogOutput;
 use bollard::errors::Error as BollardError;
 use bollard::query_parameters as query;
@@ -12,11 +15,15 @@ use model::Timestamp;
 
 use super::convert;
 use crate::observed::MAX_LINE_BYTES;
-use crate::{LogQuery, LogStream, RuntimeLogLine, StdStream};
+use crate::{LogPosition, LogQuery, LogResume, LogStream, RuntimeError, RuntimeLogLine, StdStream};
 
 pub(super) fn options(wanted: LogQuery) -> query::LogsOptions {
-    let tail = wanted.tail.map_or_else(|| "all".to_owned(), |lines| lines.to_string());
-    let since = wanted.since.map_or(0, |at| i32::try_from(at.as_second()).unwrap_or(0));
+    let tail = wanted
+        .tail
+        .map_or_else(|| "all".to_owned(), |lines| lines.to_string());
+    let since = wanted
+        .since
+        .map_or(0, |at| i32::try_from(at.as_second()).unwrap_or(0));
     query::LogsOptionsBuilder::new()
         .stdout(true)
         .stderr(true)
@@ -27,33 +34,87 @@ pub(super) fn options(wanted: LogQuery) -> query::LogsOptions {
         .build()
 }
 
+pub(super) type Entries = Pin<Box<dyn Stream<Item = Result<LogOutput, BollardError>> + Send>>;
+
+/// The lines of what `open` reads.
+///
+/// When a container ends, Docker sometimes ends a followed log before its last, unfinished line. So after the end the rest
+/// is read once more, without following.
 pub(super) fn lines(
-    entries: impl Stream<Item = Result<LogOutput, BollardError>> + Send + 'static,
+    open: impl Fn(LogQuery) -> Entries + Send + 'static,
+    query: LogQuery,
 ) -> LogStream {
-    let state = (Box::pin(entries), Joiner::default(), false);
-    let lines = futures::stream::unfold(state, |(mut entries, mut joiner, done)| async move {
-        if done {
-            return None;
-        }
+    let reader = Reader {
+        entries: open(query),
+        open,
+        query,
+        joiner: Joiner::default(),
+        position: LogPosition::default(),
+        resume: LogResume::default(),
+        rest: VecDeque::new(),
+        is_done: false,
+    };
+    let lines = futures::stream::unfold(reader, |mut reader| async move {
+        let line = reader.next().await?;
+        Some((line, reader))
+    });
+    Box::pin(lines)
+}
+
+struct Reader<F> {
+    entries: Entries,
+    open: F,
+    /// What is being read; not followed once the end was seen.
+    query: LogQuery,
+    joiner: Joiner,
+    position: LogPosition,
+    resume: LogResume,
+    /// Unfinished lines, after the end.
+    rest: VecDeque<RuntimeLogLine>,
+    is_done: bool,
+}
+
+impl<F: Fn(LogQuery) -> Entries> Reader<F> {
+    async fn next(&mut self) -> Option<Result<RuntimeLogLine, RuntimeError>> {
         loop {
-            match entries.next().await {
+            if let Some(line) = self.rest.pop_front() {
+                return Some(Ok(line));
+            }
+            if self.is_done {
+                return None;
+            }
+            match self.entries.next().await {
                 Some(Ok(entry)) => {
-                    if let Some(line) = joiner.push(&entry) {
-                        return Some((vec![Ok(line)], (entries, joiner, false)));
+                    if let Some(line) = self.joiner.push(&entry)
+                        && !self.resume.was_seen(line.at)
+                    {
+                        self.position.advance(line.at);
+                        return Some(Ok(line));
                     }
                 }
                 Some(Err(error)) => {
-                    let error = convert("reading a container's log", error);
-                    return Some((vec![Err(error)], (entries, joiner, true)));
+                    self.is_done = true;
+                    return Some(Err(convert("reading a container's log", error)));
                 }
+                None if self.query.follow => self.read_on_without_following(),
                 None => {
-                    let rest = joiner.finish().into_iter().map(Ok).collect();
-                    return Some((rest, (entries, joiner, true)));
+                    self.is_done = true;
+                    self.rest = self.joiner.finish().into();
                 }
             }
         }
-    });
-    Box::pin(lines.flat_map(futures::stream::iter))
+    }
+
+    fn read_on_without_following(&mut self) {
+        self.query.follow = false;
+        if self.position.at.is_some() {
+            self.query.since = self.position.at;
+            self.query.tail = None;
+        }
+        self.resume = self.position.resume();
+        self.joiner = Joiner::default();
+        self.entries = (self.open)(self.query);
+    }
 }
 
 /// Lines that have begun and not ended, one of each stream.
@@ -81,11 +142,19 @@ impl Joiner {
             Some(text) => (text, true),
             None => (text, false),
         };
-        let line = begun.get_or_insert_with(|| Begun { at, bytes: BytesMut::new(), cut: false });
+        let line = begun.get_or_insert_with(|| Begun {
+            at,
+            bytes: BytesMut::new(),
+            cut: false,
+        });
         let room = MAX_LINE_BYTES.saturating_sub(line.bytes.len());
         line.bytes.extend_from_slice(&text[..text.len().min(room)]);
         line.cut |= text.len() > room;
-        if ended { begun.take().map(|line| line.end(stream)) } else { None }
+        if ended {
+            begun.take().map(|line| line.end(stream))
+        } else {
+            None
+        }
     }
 
     fn finish(&mut self) -> Vec<RuntimeLogLine> {
@@ -103,7 +172,12 @@ impl Begun {
         if bytes.ends_with(b"\r") {
             bytes.truncate(bytes.len() - 1);
         }
-        RuntimeLogLine { at: self.at, stream, bytes, cut: self.cut }
+        RuntimeLogLine {
+            at: self.at,
+            stream,
+            bytes,
+            cut: self.cut,
+        }
     }
 }
 
@@ -125,34 +199,87 @@ mod tests {
         })
     }
 
-    async fn joined(entries: Vec<Result<LogOutput, BollardError>>) -> Vec<(String, bool)> {
-        lines(futures::stream::iter(entries))
-            .map(|line| line.unwrap())
-            .map(|line| (String::from_utf8_lossy(&line.bytes).into_owned(), line.cut))
-            .collect()
+    type Recorded = Vec<Result<LogOutput, BollardError>>;
+
+    async fn read(
+        open: impl Fn(LogQuery) -> Recorded + Send + 'static,
+        follow: bool,
+    ) -> Vec<(String, bool)> {
+        let query = LogQuery {
+            follow,
+            ..LogQuery::default()
+        };
+        lines(
+            move |query| Box::pin(futures::stream::iter(open(query))),
+            query,
+        )
+        .map(|line| line.unwrap())
+        .map(|line| (String::from_utf8_lossy(&line.bytes).into_owned(), line.cut))
+        .collect()
+        .await
+    }
+
+    async fn joined(open: impl Fn() -> Recorded + Send + 'static) -> Vec<(String, bool)> {
+        read(move |_| open(), false).await
+    }
+
+    #[tokio::test]
+    async fn a_followed_log_that_ends_early_is_read_to_its_end() {
+        use StdStream::Stdout;
+        let open = |query: LogQuery| {
+            let mut all = vec![
+                entry(Stdout, "one\n"),
+                entry(Stdout, "two\n"),
+                entry(Stdout, "three\n"),
+            ];
+            if query.follow {
+                all.pop();
+                all.push(entry(Stdout, "thr"));
+            } else {
+                all.push(entry(Stdout, "no end"));
+            }
+            all
+        };
+        let lines: Vec<_> = read(open, true)
             .await
+            .into_iter()
+            .map(|(text, _)| text)
+            .collect();
+        assert_eq!(lines, ["one", "two", "three", "no end"]);
     }
 
     #[tokio::test]
     async fn parts_of_a_line_are_joined_and_streams_kept_apart() {
         use StdStream::{Stderr, Stdout};
-        let entries = vec![
-            entry(Stdout, "one "),
-            entry(Stderr, "other\n"),
-            entry(Stdout, "two\r\n"),
-            entry(Stdout, "\n"),
-            entry(Stdout, "no end"),
-        ];
-        let lines: Vec<_> = joined(entries).await.into_iter().map(|(text, _)| text).collect();
+        let entries = || {
+            vec![
+                entry(Stdout, "one "),
+                entry(Stderr, "other\n"),
+                entry(Stdout, "two\r\n"),
+                entry(Stdout, "\n"),
+                entry(Stdout, "no end"),
+            ]
+        };
+        let lines: Vec<_> = joined(entries)
+            .await
+            .into_iter()
+            .map(|(text, _)| text)
+            .collect();
         assert_eq!(lines, ["other", "one two", "", "no end"]);
     }
 
     #[tokio::test]
     async fn an_endless_line_takes_bounded_memory_and_says_that_it_was_cut() {
-        let part = "x".repeat(16 << 10);
-        let mut entries: Vec<_> = (0..20).map(|_| entry(StdStream::Stdout, &part)).collect();
-        entries.push(entry(StdStream::Stdout, "end\n"));
+        let entries = || {
+            let part = "x".repeat(16 << 10);
+            let mut entries: Vec<_> = (0..20).map(|_| entry(StdStream::Stdout, &part)).collect();
+            entries.push(entry(StdStream::Stdout, "end\n"));
+            entries
+        };
         let lines = joined(entries).await;
-        assert_eq!((lines.len(), lines[0].0.len(), lines[0].1), (1, MAX_LINE_BYTES, true));
+        assert_eq!(
+            (lines.len(), lines[0].0.len(), lines[0].1),
+            (1, MAX_LINE_BYTES, true)
+        );
     }
 }

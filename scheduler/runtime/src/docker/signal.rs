@@ -10,32 +10,65 @@ use crate::{ContainerId, RuntimeError, Signal};
 
 /// Docker itself signals the first process only. The others are children of this host like any, so they are signalled
 /// from here. Our own init is left out: it would pass the signal on and the app would get it twice.
-pub(super) async fn to_all(docker: &Docker, id: &ContainerId, signal: Signal) -> Result<(), RuntimeError> {
+pub(super) async fn to_all(
+    docker: &Docker,
+    id: &ContainerId,
+    signal: Signal,
+) -> Result<(), RuntimeError> {
     let call = docker.client.inspect_container(id.as_str(), None);
     let found = match docker.quick("inspecting a container", call).await {
         Ok(found) => found,
         Err(error) if error.is_not_found() => return Ok(()),
         Err(error) => return Err(error),
     };
-    let Some(init) = found.state.and_then(|state| state.pid).filter(|pid| *pid > 0) else { return Ok(()) };
+    let Some(init) = found
+        .state
+        .and_then(|state| state.pid)
+        .filter(|pid| *pid > 0)
+    else {
+        return Ok(());
+    };
     let full_id = found.id.unwrap_or_default();
     let options = query::TopOptionsBuilder::new().ps_args("-eo pid").build();
     let call = docker.client.top_processes(id.as_str(), Some(options));
     let pids: Vec<i32> = match docker.quick("listing a container's processes", call).await {
-        Ok(top) => top.processes.unwrap_or_default().iter().filter_map(|row| row.first()?.trim().parse().ok()).collect(),
+        Ok(top) => top
+            .processes
+            .unwrap_or_default()
+            .iter()
+            .filter_map(|row| row.first()?.trim().parse().ok())
+            .collect(),
         Err(error) => {
             warn!(error = &error as &dyn std::error::Error, container.id = %id, "Could not list a container's processes; signalling the first one");
             return to_init(docker, id, signal).await;
         }
     };
     let others = pids.into_iter().filter(|pid| i64::from(*pid) != init);
-    let signalled = others.filter(|pid| belongs_to(*pid, &full_id) && send(*pid, signal)).count();
-    if signalled == 0 { to_init(docker, id, signal).await } else { Ok(()) }
+    let signalled = others
+        .filter(|pid| belongs_to(*pid, &full_id) && send(*pid, signal))
+        .count();
+    if signalled == 0 {
+        to_init(docker, id, signal).await
+    } else {
+        Ok(())
+    }
 }
 
-pub(super) async fn to_init(docker: &Docker, id: &ContainerId, signal: Signal) -> Result<(), RuntimeError> {
-    let options = query::KillContainerOptionsBuilder::new().signal(signal.as_str()).build();
-    match docker.quick("signalling a container", docker.client.kill_container(id.as_str(), Some(options))).await {
+pub(super) async fn to_init(
+    docker: &Docker,
+    id: &ContainerId,
+    signal: Signal,
+) -> Result<(), RuntimeError> {
+    let options = query::KillContainerOptionsBuilder::new()
+        .signal(signal.as_str())
+        .build();
+    match docker
+        .quick(
+            "signalling a container",
+            docker.client.kill_container(id.as_str(), Some(options)),
+        )
+        .await
+    {
         // 404: gone. 409: not running.
         Err(RuntimeError::NotFound { .. } | RuntimeError::Refused { status: 409, .. }) => Ok(()),
         other => other,
@@ -46,7 +79,8 @@ pub(super) async fn to_init(docker: &Docker, id: &ContainerId, signal: Signal) -
 /// Its control group says whose it is.
 fn belongs_to(pid: i32, full_id: &str) -> bool {
     !full_id.is_empty()
-        && fs_err::read_to_string(format!("/proc/{pid}/cgroup")).is_ok_and(|groups| groups.contains(full_id))
+        && fs_err::read_to_string(format!("/proc/{pid}/cgroup"))
+            .is_ok_and(|groups| groups.contains(full_id))
 }
 
 fn send(pid: i32, signal: Signal) -> bool {
@@ -62,5 +96,8 @@ fn send(pid: i32, signal: Signal) -> bool {
         Signal::Cont => nix::sys::signal::SIGCONT,
         Signal::Tstp => nix::sys::signal::SIGTSTP,
     };
-    matches!(nix::sys::signal::kill(Pid::from_raw(pid), signal), Ok(()) | Err(Errno::ESRCH))
+    matches!(
+        nix::sys::signal::kill(Pid::from_raw(pid), signal),
+        Ok(()) | Err(Errno::ESRCH)
+    )
 }

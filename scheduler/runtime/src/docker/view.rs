@@ -4,12 +4,15 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 
 use bollard::models::{
-    ContainerInspectResponse, ContainerStateStatusEnum, ContainerStatsResponse, ContainerSummaryStateEnum,
-    EndpointSettings, NetworkInspect,
+    ContainerInspectResponse, ContainerStateStatusEnum, ContainerStatsResponse,
+    ContainerSummaryStateEnum, EndpointSettings, NetworkInspect,
 };
 use model::Timestamp;
 
-use crate::{ContainerExit, ContainerId, ContainerInfo, ContainerState, ContainerSummary, NetworkInfo, RuntimeError};
+use crate::{
+    ContainerExit, ContainerId, ContainerInfo, ContainerState, ContainerSummary, NetworkInfo,
+    RuntimeError,
+};
 
 const DOING: &str = "reading what Docker says of a container";
 
@@ -22,7 +25,9 @@ pub(super) fn container(found: ContainerInspectResponse) -> Result<ContainerInfo
     };
     let state = match status {
         ContainerStateStatusEnum::CREATED => ContainerState::Created,
-        ContainerStateStatusEnum::EXITED | ContainerStateStatusEnum::DEAD | ContainerStateStatusEnum::REMOVING => {
+        ContainerStateStatusEnum::EXITED
+        | ContainerStateStatusEnum::DEAD
+        | ContainerStateStatusEnum::REMOVING => {
             let status = state.exit_code.unwrap_or(-1);
             // Docker sets the mark when any process of the container was killed for memory; it is the reason of the
             // end only when the main process died of that very signal.
@@ -32,26 +37,50 @@ pub(super) fn container(found: ContainerInspectResponse) -> Result<ContainerInfo
                 finished_at: time(state.finished_at.as_ref())?,
             }
         }
-        _ => ContainerState::Running { started_at: time(state.started_at.as_ref())? },
+        _ => ContainerState::Running {
+            started_at: time(state.started_at.as_ref())?,
+        },
     };
-    let networks = found.network_settings.and_then(|settings| settings.networks).unwrap_or_default();
+    let networks = found
+        .network_settings
+        .and_then(|settings| settings.networks)
+        .unwrap_or_default();
     Ok(ContainerInfo {
         id: ContainerId::new(found.id.unwrap_or_default()),
-        name: found.name.unwrap_or_default().trim_start_matches('/').to_owned(),
-        labels: found.config.and_then(|config| config.labels).unwrap_or_default().into_iter().collect(),
-        ip: if state.is_running() { address(&networks) } else { None },
+        name: found
+            .name
+            .unwrap_or_default()
+            .trim_start_matches('/')
+            .to_owned(),
+        labels: found
+            .config
+            .and_then(|config| config.labels)
+            .unwrap_or_default()
+            .into_iter()
+            .collect(),
+        ip: if state.is_running() {
+            address(&networks)
+        } else {
+            None
+        },
         state,
     })
 }
 
 fn address(networks: &HashMap<String, EndpointSettings>) -> Option<IpAddr> {
-    networks.values().find_map(|network| network.ip_address.as_ref()?.parse().ok())
+    networks
+        .values()
+        .find_map(|network| network.ip_address.as_ref()?.parse().ok())
 }
 
 pub(super) fn summary(found: bollard::models::ContainerSummary) -> Option<ContainerSummary> {
     Some(ContainerSummary {
         id: ContainerId::new(found.id?),
-        name: found.names.unwrap_or_default().first().map(|name| name.trim_start_matches('/').to_owned())?,
+        name: found
+            .names
+            .unwrap_or_default()
+            .first()
+            .map(|name| name.trim_start_matches('/').to_owned())?,
         labels: found.labels.unwrap_or_default().into_iter().collect(),
         running: matches!(
             found.state,
@@ -66,17 +95,27 @@ pub(super) fn summary(found: bollard::models::ContainerSummary) -> Option<Contai
 
 /// Page cache that can be dropped at once does not count: it is not the app's need.
 pub(super) fn memory_used(stats: &ContainerStatsResponse) -> u64 {
-    let Some(memory) = &stats.memory_stats else { return 0 };
+    let Some(memory) = &stats.memory_stats else {
+        return 0;
+    };
     let usage = memory.usage.unwrap_or(0);
     let cache = memory.stats.as_ref().and_then(|stats| {
         // cgroup v1 and v2.
-        stats.get("total_inactive_file").or_else(|| stats.get("inactive_file")).copied()
+        stats
+            .get("total_inactive_file")
+            .or_else(|| stats.get("inactive_file"))
+            .copied()
     });
     usage.saturating_sub(cache.unwrap_or(0))
 }
 
 pub(super) fn network(found: NetworkInspect) -> NetworkInfo {
-    let ipam = found.ipam.and_then(|ipam| ipam.config).unwrap_or_default().into_iter().next();
+    let ipam = found
+        .ipam
+        .and_then(|ipam| ipam.config)
+        .unwrap_or_default()
+        .into_iter()
+        .next();
     let id = found.id.unwrap_or_default();
     NetworkInfo {
         bridge: found
@@ -84,7 +123,9 @@ pub(super) fn network(found: NetworkInspect) -> NetworkInfo {
             .and_then(|mut options| options.remove("com.docker.network.bridge.name"))
             .unwrap_or_else(|| format!("br-{}", id.chars().take(12).collect::<String>())),
         name: found.name.unwrap_or_default(),
-        gateway: ipam.as_ref().and_then(|ipam| ipam.gateway.as_ref()?.parse().ok()),
+        gateway: ipam
+            .as_ref()
+            .and_then(|ipam| ipam.gateway.as_ref()?.parse().ok()),
         subnet: ipam.and_then(|ipam| ipam.subnet),
     }
 }

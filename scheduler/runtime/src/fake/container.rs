@@ -13,8 +13,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Behaviour, FakeContainer, Shared};
 use crate::{
-    ContainerEvent, ContainerExit, ContainerId, ContainerSpec, ContainerState, OutputChunk, RuntimeLogLine, Signal,
-    StdStream,
+    ContainerEvent, ContainerExit, ContainerId, ContainerSpec, ContainerState, OutputChunk,
+    RuntimeLogLine, Signal, StdStream,
 };
 
 pub(super) struct Container {
@@ -46,13 +46,23 @@ impl Container {
 
 /// Starts doing what the script says.
 pub(super) fn begin(shared: &Arc<Shared>, id: &ContainerId) {
-    let Some((behaviour, ip, life, attached)) = shared.lock().containers.get_mut(id).map(|container| {
-        (container.behaviour.clone(), container.ip, container.life.clone(), container.attached.take())
-    }) else {
+    let Some((behaviour, ip, life, attached)) =
+        shared.lock().containers.get_mut(id).map(|container| {
+            (
+                container.behaviour.clone(),
+                container.ip,
+                container.life.clone(),
+                container.attached.take(),
+            )
+        })
+    else {
         return;
     };
     if let Some((port, after)) = behaviour.listens {
-        spawn(&life, listen(SocketAddr::new(ip, port), after, id.to_string()));
+        spawn(
+            &life,
+            listen(SocketAddr::new(ip, port), after, id.to_string()),
+        );
     }
     if let Some((after, status)) = behaviour.exits {
         let (shared, id) = (Arc::clone(shared), id.clone());
@@ -66,7 +76,14 @@ pub(super) fn begin(shared: &Arc<Shared>, id: &ContainerId) {
         spawn(&life, async move {
             if behaviour.echoes {
                 echo(input, output).await;
-                end(&shared, &id, ContainerExit { status: 0, oom: false });
+                end(
+                    &shared,
+                    &id,
+                    ContainerExit {
+                        status: 0,
+                        oom: false,
+                    },
+                );
             } else {
                 // Holds both ends open for as long as the container lives.
                 let _ends = (input, output);
@@ -79,12 +96,22 @@ pub(super) fn begin(shared: &Arc<Shared>, id: &ContainerId) {
 pub(super) fn end(shared: &Shared, id: &ContainerId, exit: ContainerExit) {
     let event = {
         let mut state = shared.lock();
-        let Some(container) = state.containers.get_mut(id).filter(|container| container.state.is_running()) else {
+        let Some(container) = state
+            .containers
+            .get_mut(id)
+            .filter(|container| container.state.is_running())
+        else {
             return;
         };
-        container.state = ContainerState::Exited { exit, finished_at: Timestamp::now() };
+        container.state = ContainerState::Exited {
+            exit,
+            finished_at: Timestamp::now(),
+        };
         container.life.cancel();
-        ContainerEvent { id: id.clone(), labels: container.spec.labels.clone() }
+        ContainerEvent {
+            id: id.clone(),
+            labels: container.spec.labels.clone(),
+        }
     };
     shared.changed();
     let _ = shared.deaths.send(event);
@@ -97,9 +124,14 @@ fn spawn(life: &CancellationToken, work: impl Future<Output = ()> + Send + 'stat
 
 async fn listen(addr: SocketAddr, after: Duration, name: String) {
     tokio::time::sleep(after).await;
-    let Ok(listener) = TcpListener::bind(addr).await else { return };
+    let Ok(listener) = TcpListener::bind(addr).await else {
+        return;
+    };
     let body = format!("hello from {name}\n");
-    let response = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}", body.len());
+    let response = format!(
+        "HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
+        body.len()
+    );
     while let Ok((mut connection, _)) = listener.accept().await {
         let response = response.clone();
         tokio::spawn(async move {
@@ -115,7 +147,15 @@ async fn echo(mut input: DuplexStream, output: mpsc::Sender<OutputChunk>) {
     let mut buffer = [0; 4096];
     while let Ok(read) = input.read(&mut buffer).await {
         let bytes = Bytes::copy_from_slice(&buffer[..read]);
-        if read == 0 || output.send(OutputChunk { stream: StdStream::Stdout, bytes }).await.is_err() {
+        if read == 0
+            || output
+                .send(OutputChunk {
+                    stream: StdStream::Stdout,
+                    bytes,
+                })
+                .await
+                .is_err()
+        {
             return;
         }
     }

@@ -12,9 +12,9 @@ use tokio_util::sync::CancellationToken;
 use super::container::{self, Container};
 use super::{Call, Fake, Script, State, next_address};
 use crate::{
-    Attached, ContainerExit, ContainerId, ContainerInfo, ContainerSpec, ContainerState, ContainerSummary, EventStream,
-    Labels, LogQuery, LogStream, NetworkInfo, NetworkSpec, Runtime, RuntimeError, RuntimeLogLine, Signal, StdStream,
-    TtySize,
+    Attached, ContainerExit, ContainerId, ContainerInfo, ContainerSpec, ContainerState,
+    ContainerSummary, EventStream, Labels, LogQuery, LogStream, NetworkInfo, NetworkSpec, Runtime,
+    RuntimeError, RuntimeLogLine, Signal, StdStream, TtySize,
 };
 
 const DOING: &str = "asking the fake engine";
@@ -25,14 +25,25 @@ impl Fake {
         let (hung, failing, deadline) = {
             let mut state = self.lock();
             state.calls.push((call, about.to_owned()));
-            (state.hung.contains(&call), state.failing.get(&call).cloned(), state.deadline)
+            (
+                state.hung.contains(&call),
+                state.failing.get(&call).cloned(),
+                state.deadline,
+            )
         };
         if hung {
             tokio::time::sleep(deadline).await;
-            return Err(RuntimeError::TimedOut { doing: DOING, after: deadline });
+            return Err(RuntimeError::TimedOut {
+                doing: DOING,
+                after: deadline,
+            });
         }
         match failing {
-            Some(message) => Err(RuntimeError::Refused { doing: DOING, status: 500, message }),
+            Some(message) => Err(RuntimeError::Refused {
+                doing: DOING,
+                status: 500,
+                message,
+            }),
             None => Ok(()),
         }
     }
@@ -41,11 +52,16 @@ impl Fake {
 impl State {
     /// Docker takes names for ids.
     fn find(&mut self, id: &ContainerId) -> Option<&mut Container> {
-        self.containers.values_mut().find(|container| container.id == *id || container.spec.name == id.as_str())
+        self.containers
+            .values_mut()
+            .find(|container| container.id == *id || container.spec.name == id.as_str())
     }
 
     fn known(&mut self, id: &ContainerId) -> Result<&mut Container, RuntimeError> {
-        self.find(id).ok_or_else(|| RuntimeError::NotFound { doing: DOING, message: id.to_string() })
+        self.find(id).ok_or_else(|| RuntimeError::NotFound {
+            doing: DOING,
+            message: id.to_string(),
+        })
     }
 
     fn behaviour(script: &Script, spec: &ContainerSpec) -> super::Behaviour {
@@ -54,7 +70,9 @@ impl State {
 }
 
 fn carries(container: &Labels, wanted: &Labels) -> bool {
-    wanted.iter().all(|(name, value)| container.get(name) == Some(value))
+    wanted
+        .iter()
+        .all(|(name, value)| container.get(name) == Some(value))
 }
 
 #[async_trait]
@@ -62,12 +80,27 @@ impl Runtime for Fake {
     async fn create(&self, spec: &ContainerSpec) -> Result<ContainerId, RuntimeError> {
         self.enter(Call::Create, &spec.name).await?;
         let mut state = self.lock();
-        if state.images.as_ref().is_some_and(|images| !images.contains(&spec.image)) {
-            return Err(RuntimeError::NotFound { doing: DOING, message: format!("No such image: {}", spec.image) });
+        if state
+            .images
+            .as_ref()
+            .is_some_and(|images| !images.contains(&spec.image))
+        {
+            return Err(RuntimeError::NotFound {
+                doing: DOING,
+                message: format!("No such image: {}", spec.image),
+            });
         }
-        if state.containers.values().any(|container| container.spec.name == spec.name) {
+        if state
+            .containers
+            .values()
+            .any(|container| container.spec.name == spec.name)
+        {
             let message = format!("the name {} is in use", spec.name);
-            return Err(RuntimeError::Refused { doing: DOING, status: 409, message });
+            return Err(RuntimeError::Refused {
+                doing: DOING,
+                status: 409,
+                message,
+            });
         }
         state.made += 1;
         let serial = state.made;
@@ -96,9 +129,15 @@ impl Runtime for Fake {
             let mut state = self.lock();
             let container = state.known(id)?;
             if let Some(message) = container.behaviour.fails_to_start.clone() {
-                return Err(RuntimeError::Refused { doing: DOING, status: 400, message });
+                return Err(RuntimeError::Refused {
+                    doing: DOING,
+                    status: 400,
+                    message,
+                });
             }
-            container.state = ContainerState::Running { started_at: model::Timestamp::now() };
+            container.state = ContainerState::Running {
+                started_at: model::Timestamp::now(),
+            };
             (container.id.clone(), container.behaviour.prints.clone())
         };
         for text in prints {
@@ -123,7 +162,10 @@ impl Runtime for Fake {
     async fn list(&self, labels: &Labels) -> Result<Vec<ContainerSummary>, RuntimeError> {
         self.enter(Call::List, "").await?;
         let state = self.lock();
-        let found = state.containers.values().filter(|container| carries(&container.spec.labels, labels));
+        let found = state
+            .containers
+            .values()
+            .filter(|container| carries(&container.spec.labels, labels));
         Ok(found
             .map(|container| ContainerSummary {
                 id: container.id.clone(),
@@ -138,11 +180,15 @@ impl Runtime for Fake {
         self.enter(Call::Signal, id.as_str()).await?;
         let ends = {
             let mut state = self.lock();
-            let Some(container) = state.find(id).filter(|container| container.state.is_running()) else {
+            let Some(container) = state
+                .find(id)
+                .filter(|container| container.state.is_running())
+            else {
                 return Ok(());
             };
             container.signals.push(signal);
-            (!container.behaviour.ignores_signals || signal == Signal::Kill).then(|| container.id.clone())
+            (!container.behaviour.ignores_signals || signal == Signal::Kill)
+                .then(|| container.id.clone())
         };
         let status = match signal {
             Signal::Hup => 129,
@@ -150,7 +196,9 @@ impl Runtime for Fake {
             Signal::Quit => 131,
             Signal::Kill => 137,
             Signal::Term => 143,
-            Signal::Usr1 | Signal::Usr2 | Signal::Winch | Signal::Cont | Signal::Tstp => return Ok(()),
+            Signal::Usr1 | Signal::Usr2 | Signal::Winch | Signal::Cont | Signal::Tstp => {
+                return Ok(());
+            }
         };
         if let Some(id) = ends {
             container::end(&self.shared, &id, ContainerExit { status, oom: false });
@@ -165,18 +213,36 @@ impl Runtime for Fake {
             container.id.clone()
         });
         if let Some(id) = id {
-            container::end(&self.shared, &id, ContainerExit { status: 137, oom: false });
+            container::end(
+                &self.shared,
+                &id,
+                ContainerExit {
+                    status: 137,
+                    oom: false,
+                },
+            );
         }
         Ok(())
     }
 
     async fn remove(&self, id: &ContainerId) -> Result<(), RuntimeError> {
         self.enter(Call::Remove, id.as_str()).await?;
-        let found = self.lock().find(id).map(|container| container.id.clone());
-        if let Some(id) = found {
-            container::end(&self.shared, &id, ContainerExit { status: 137, oom: false });
-            self.lock().containers.remove(&id);
+        // Gone before anybody hears of its end.
+        let removed = {
+            let mut state = self.lock();
+            let found = state.find(id).map(|container| container.id.clone());
+            found.and_then(|id| state.containers.remove(&id))
+        };
+        if let Some(container) = removed {
+            container.life.cancel();
             self.shared.changed();
+            if container.state.is_running() {
+                let event = crate::ContainerEvent {
+                    id: container.id,
+                    labels: container.spec.labels,
+                };
+                let _ = self.shared.deaths.send(event);
+            }
         }
         Ok(())
     }
@@ -189,7 +255,10 @@ impl Runtime for Fake {
                 return Ok(exit);
             }
             if version.changed().await.is_err() {
-                return Err(RuntimeError::NotFound { doing: DOING, message: id.to_string() });
+                return Err(RuntimeError::NotFound {
+                    doing: DOING,
+                    message: id.to_string(),
+                });
             }
         }
     }
@@ -210,7 +279,10 @@ impl Runtime for Fake {
                 loop {
                     version.borrow_and_update();
                     let step = shared.lock().containers.get(&id).map(|container| {
-                        (container.lines.get(next).cloned(), container.state.is_running())
+                        (
+                            container.lines.get(next).cloned(),
+                            container.state.is_running(),
+                        )
                     });
                     match step {
                         Some((Some(line), _)) => {
@@ -225,7 +297,10 @@ impl Runtime for Fake {
                 }
             }
         });
-        Ok(Box::pin(lines) as std::pin::Pin<Box<dyn futures::Stream<Item = Result<RuntimeLogLine, RuntimeError>> + Send>>)
+        Ok(Box::pin(lines)
+            as std::pin::Pin<
+                Box<dyn futures::Stream<Item = Result<RuntimeLogLine, RuntimeError>> + Send>,
+            >)
     }
 
     async fn attach(&self, id: &ContainerId) -> Result<Attached, RuntimeError> {
@@ -240,9 +315,15 @@ impl Runtime for Fake {
         };
         for text in prints {
             let bytes = Bytes::from(format!("{text}\n"));
-            let _ = sender.try_send(crate::OutputChunk { stream: StdStream::Stdout, bytes });
+            let _ = sender.try_send(crate::OutputChunk {
+                stream: StdStream::Stdout,
+                bytes,
+            });
         }
-        Ok(Attached { output: Box::pin(ReceiverStream::new(receiver).map(Ok)), input: Box::pin(ours) })
+        Ok(Attached {
+            output: Box::pin(ReceiverStream::new(receiver).map(Ok)),
+            input: Box::pin(ours),
+        })
     }
 
     async fn resize(&self, id: &ContainerId, size: TtySize) -> Result<(), RuntimeError> {
@@ -263,11 +344,20 @@ impl Runtime for Fake {
             subnet: network.subnet.clone(),
             gateway: None,
         };
-        Ok(self.lock().networks.entry(network.name.clone()).or_insert(info).clone())
+        Ok(self
+            .lock()
+            .networks
+            .entry(network.name.clone())
+            .or_insert(info)
+            .clone())
     }
 
     async fn image_exists(&self, image: &str) -> Result<bool, RuntimeError> {
-        Ok(self.lock().images.as_ref().is_none_or(|images| images.contains(image)))
+        Ok(self
+            .lock()
+            .images
+            .as_ref()
+            .is_none_or(|images| images.contains(image)))
     }
 
     async fn events(&self, labels: &Labels) -> Result<EventStream, RuntimeError> {

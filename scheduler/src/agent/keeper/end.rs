@@ -26,19 +26,28 @@ impl Keeper {
             self.note("Restarting");
         }
         self.note("Stopping all processes with SIGTERM");
-        self.set(DynoState::Stopping { since: Timestamp::now() });
+        self.set(DynoState::Stopping {
+            since: Timestamp::now(),
+        });
         self.signal(Signal::Term).await
     }
 
     /// Whoever was attached has gone.
     pub(super) async fn hang_up(&mut self) -> Next {
         self.note("Client connection closed. Sending SIGHUP to all processes");
-        self.set(DynoState::Stopping { since: Timestamp::now() });
+        self.set(DynoState::Stopping {
+            since: Timestamp::now(),
+        });
         self.signal(Signal::Hup).await
     }
 
     async fn signal(&self, signal: Signal) -> Next {
-        if let Err(error) = self.shared.runtime.signal_all(&self.container, signal).await {
+        if let Err(error) = self
+            .shared
+            .runtime
+            .signal_all(&self.container, signal)
+            .await
+        {
             // It is killed when its time is up, and by then told so.
             error!(error = &error as &dyn std::error::Error, dyno.id = %self.id, %signal, "Could not signal a dyno");
         }
@@ -53,7 +62,9 @@ impl Keeper {
         self.note("Stopping remaining processes with SIGKILL");
         // Said once, whether or not the engine listens the first time.
         self.was_killed = true;
-        self.kill_and_wait().await.map_or_else(|error| self.engine_failed(&error), |_| Next::LookAgain)
+        self.kill_and_wait()
+            .await
+            .map_or_else(|error| self.engine_failed(&error), |_| Next::LookAgain)
     }
 
     async fn kill_and_wait(&self) -> Result<Option<ContainerExit>, RuntimeError> {
@@ -63,13 +74,18 @@ impl Keeper {
             Ok(Ok(exit)) => Ok(Some(exit)),
             Ok(Err(error)) if error.is_not_found() => Ok(None),
             Ok(Err(error)) => Err(error),
-            Err(_) => Err(RuntimeError::TimedOut { doing: "waiting for a killed container", after: DEAD_WITHIN }),
+            Err(_) => Err(RuntimeError::TimedOut {
+                doing: "waiting for a killed container",
+                after: DEAD_WITHIN,
+            }),
         }
     }
 
     /// R10.
     pub(super) async fn fail_boot(&mut self) -> Next {
-        let reason = ExitReason::BootTimeout { seconds: self.shared.config.boot_timeout.as_secs() };
+        let reason = ExitReason::BootTimeout {
+            seconds: self.shared.config.boot_timeout.as_secs(),
+        };
         if !self.was_killed {
             self.note(reason.describe());
             self.note("Stopping process with SIGKILL");
@@ -84,24 +100,54 @@ impl Keeper {
             self.note(format!("Process exited with status {}", exit.status));
         }
         let now = Timestamp::now();
-        let exit = Exit { reason, log_tail: self.tail().await };
-        self.note(format!("State changed from {} to crashed", self.state.as_str()));
-        self.set(DynoState::Crashed { at: now, exit, retry_at: later(now, crash_backoff(self.restarts)) });
+        let exit = Exit {
+            reason,
+            log_tail: self.tail().await,
+        };
+        self.note(format!(
+            "State changed from {} to crashed",
+            self.state.as_str()
+        ));
+        self.set(DynoState::Crashed {
+            at: now,
+            exit,
+            retry_at: later(now, crash_backoff(self.restarts)),
+        });
         Next::LookAgain
     }
 
-    pub(super) async fn crash(&mut self, exit: Option<ContainerExit>, restarts: u32, retry_at: Timestamp) -> Next {
+    pub(super) async fn crash(
+        &mut self,
+        exit: Option<ContainerExit>,
+        restarts: u32,
+        retry_at: Timestamp,
+    ) -> Next {
         self.drain().await;
         let reason = self.tell_end(exit);
-        let log_tail = if exit.is_some() { self.tail().await } else { Vec::new() };
-        self.note(format!("State changed from {} to crashed", self.state.as_str()));
+        let log_tail = if exit.is_some() {
+            self.tail().await
+        } else {
+            Vec::new()
+        };
+        self.note(format!(
+            "State changed from {} to crashed",
+            self.state.as_str()
+        ));
         self.restarts = restarts;
-        self.set(DynoState::Crashed { at: Timestamp::now(), exit: Exit { reason, log_tail }, retry_at });
+        self.set(DynoState::Crashed {
+            at: Timestamp::now(),
+            exit: Exit { reason, log_tail },
+            retry_at,
+        });
         Next::LookAgain
     }
 
     /// It has ended and is not started again.
-    pub(super) async fn finish(&mut self, wanted: Option<&Dyno>, exit: Option<ContainerExit>) -> Next {
+    pub(super) async fn finish(
+        &mut self,
+        wanted: Option<&Dyno>,
+        exit: Option<ContainerExit>,
+    ) -> Next {
         if let Some(session) = self.session.take() {
             // Whoever is attached hears how it ended before the container goes.
             if tokio::time::timeout(TELL_WITHIN, session).await.is_err() {
@@ -116,14 +162,25 @@ impl Keeper {
             None
         } else {
             let reason = self.tell_end(exit);
-            let log_tail = if is_formation || was_asked_to { Vec::new() } else { self.tail().await };
+            let log_tail = if is_formation || was_asked_to {
+                Vec::new()
+            } else {
+                self.tail().await
+            };
             if !is_formation {
-                let before = if was_asked_to { "up" } else { self.state.as_str() };
+                let before = if was_asked_to {
+                    "up"
+                } else {
+                    self.state.as_str()
+                };
                 self.note(format!("State changed from {before} to complete"));
             }
             Some(Exit { reason, log_tail })
         };
-        self.set(DynoState::Stopped { at: Timestamp::now(), exit });
+        self.set(DynoState::Stopped {
+            at: Timestamp::now(),
+            exit,
+        });
         Next::LookAgain
     }
 
@@ -135,7 +192,13 @@ impl Keeper {
                     self.note("Stopping process with SIGKILL");
                 }
                 self.note(format!("Process exited with status {}", exit.status));
-                if exit.oom { ExitReason::OutOfMemory } else { ExitReason::Exited { status: exit.status } }
+                if exit.oom {
+                    ExitReason::OutOfMemory
+                } else {
+                    ExitReason::Exited {
+                        status: exit.status,
+                    }
+                }
             }
             None => {
                 let message = "its container was removed by somebody else".to_owned();
@@ -195,8 +258,17 @@ impl Keeper {
             if !is_kept {
                 return Ok(Vec::new());
             }
-            let lines = self.shared.runtime.logs(&self.container, LogQuery::last(MAX_TAIL_LINES)).await?;
-            Ok::<_, RuntimeError>(lines.filter_map(async |line| Some(shown(&line.ok()?.bytes))).collect().await)
+            let lines = self
+                .shared
+                .runtime
+                .logs(&self.container, LogQuery::last(MAX_TAIL_LINES))
+                .await?;
+            Ok::<_, RuntimeError>(
+                lines
+                    .filter_map(async |line| Some(shown(&line.ok()?.bytes)))
+                    .collect()
+                    .await,
+            )
         };
         match tokio::time::timeout(TAIL_WITHIN, lines).await {
             Ok(Ok(lines)) => lines,

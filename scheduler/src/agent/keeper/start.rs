@@ -50,7 +50,10 @@ impl Keeper {
         let since = match self.state {
             DynoState::Starting { since } => since,
             _ => {
-                self.note(format!("State changed from {} to starting", self.state.as_str()));
+                self.note(format!(
+                    "State changed from {} to starting",
+                    self.state.as_str()
+                ));
                 Timestamp::now()
             }
         };
@@ -82,13 +85,23 @@ impl Keeper {
         } else {
             self.note(format!("Could not start: {message}"));
         }
-        let exit = Exit { reason: ExitReason::LaunchFailed { message }, log_tail: Vec::new() };
+        let exit = Exit {
+            reason: ExitReason::LaunchFailed { message },
+            log_tail: Vec::new(),
+        };
         let now = Timestamp::now();
         if matches!(dyno.kind, DynoKind::Formation) {
             self.note("State changed from starting to crashed");
-            self.set(DynoState::Crashed { at: now, exit, retry_at: later(now, crash_backoff(self.restarts)) });
+            self.set(DynoState::Crashed {
+                at: now,
+                exit,
+                retry_at: later(now, crash_backoff(self.restarts)),
+            });
         } else {
-            self.set(DynoState::Stopped { at: now, exit: Some(exit) });
+            self.set(DynoState::Stopped {
+                at: now,
+                exit: Some(exit),
+            });
         }
         Next::LookAgain
     }
@@ -106,7 +119,10 @@ impl Keeper {
                 let (_, container) = self.make(dyno, &inputs, leftover).await?;
                 self.shared.runtime.start(&container).await?;
             }
-            Some(attach) => self.launch_attached(dyno, &inputs, &attach, leftover).await?,
+            Some(attach) => {
+                self.launch_attached(dyno, &inputs, &attach, leftover)
+                    .await?
+            }
         }
         info!(dyno.id = %self.id, dyno.name = %dyno.name, app.name = %dyno.app_name, release.version = %dyno.release,
             duration_ms = begun.elapsed().as_millis() as u64, "Started a dyno");
@@ -134,7 +150,10 @@ impl Keeper {
             shared.runtime.start(&container).await?;
             if attach.tty {
                 // Engines before API 1.42 take no size at creation.
-                let resized = shared.runtime.resize(&container, terminal_size(attach.columns, attach.lines)).await;
+                let resized = shared
+                    .runtime
+                    .resize(&container, terminal_size(attach.columns, attach.lines))
+                    .await;
                 if let Err(error) = resized {
                     warn!(error = &error as &dyn std::error::Error, dyno.id = %self.id, "Could not size a terminal");
                 }
@@ -154,8 +173,20 @@ impl Keeper {
         }
     }
 
-    fn converse(&mut self, met: Met, container: ContainerId, streams: runtime::Attached, tty: bool) {
-        let session = Session { runtime: Arc::clone(&self.shared.runtime), container, met, streams, tty };
+    fn converse(
+        &mut self,
+        met: Met,
+        container: ContainerId,
+        streams: runtime::Attached,
+        tty: bool,
+    ) {
+        let session = Session {
+            runtime: Arc::clone(&self.shared.runtime),
+            container,
+            met,
+            streams,
+            tty,
+        };
         let nudge = Arc::clone(&self.nudge);
         self.session = Some(AbortOnDropHandle::new(tokio::spawn(async move {
             let end = session.pump().await;
@@ -182,18 +213,25 @@ impl Keeper {
             upper: dir.join("fs/upper"),
             work: dir.join("fs/work"),
         };
-        fresh(&dirs, self.shared.config.slug_owner).await.map_err(LaunchError::Files)?;
+        fresh(&dirs, self.shared.config.slug_owner)
+            .await
+            .map_err(LaunchError::Files)?;
         self.slug = Some(lease);
         let spec = launch::container(&self.shared.config, dyno, inputs, &dirs);
         let container = match runtime.create(&spec).await {
-            Err(RuntimeError::NotFound { .. }) => return Err(LaunchError::NoImage { image: spec.image }),
+            Err(RuntimeError::NotFound { .. }) => {
+                return Err(LaunchError::NoImage { image: spec.image });
+            }
             other => other?,
         };
         let by = match &dyno.kind {
             DynoKind::OneOff(one_off) => format!(" by user {}", one_off.requested_by.email),
             DynoKind::Formation | DynoKind::ReleasePhase => String::new(),
         };
-        self.note(format!("Starting process with command `{}`{by}", dyno.command));
+        self.note(format!(
+            "Starting process with command `{}`{by}",
+            dyno.command
+        ));
         Ok((spec, container))
     }
 
@@ -215,10 +253,12 @@ impl Keeper {
         if is_ready {
             return Ok(());
         }
-        Err(LaunchError::Network(match &*self.shared.readiness.borrow() {
-            Readiness::Failed(reason) => reason.clone(),
-            Readiness::NotYet | Readiness::Ready => "it takes too long".to_owned(),
-        }))
+        Err(LaunchError::Network(
+            match &*self.shared.readiness.borrow() {
+                Readiness::Failed(reason) => reason.clone(),
+                Readiness::NotYet | Readiness::Ready => "it takes too long".to_owned(),
+            },
+        ))
     }
 }
 

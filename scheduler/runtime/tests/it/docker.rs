@@ -1,0 +1,185 @@
+//! What only Docker can show: all processes, terminals, overlays, a daemon that does not answer.
+
+use std::time::Duration;
+
+use futures::StreamExt as _;
+use runtime::docker::Deadlines;
+use runtime::{Docker, LogQuery, Mount, RuntimeError, Signal, Terminal, TtySize};
+use tokio::io::AsyncWriteExt as _;
+
+use super::engine::Engine;
+
+#[tokio::test]
+async fn a_signal_reaches_every_process_once() {
+    let engine = Engine::docker().await;
+    let script = r#"
+        child() { trap 'echo child; exit 0' TERM; echo ready; while :; do sleep 0.05; done; }
+        trap 'echo parent' TERM
+        child & first=$!
+        child & second=$!
+        while kill -0 $first 2>/dev/null || kill -0 $second 2>/dev/null; do wait; done
+        echo end"#;
+    let id = engine.start(&engine.spec(script)).await;
+    let mut lines = engine
+        .runtime
+        .logs(&id, LogQuery::follow_since(None))
+        .await
+        .unwrap();
+    let mut next =
+        async || String::from_utf8(lines.next().await.unwrap().unwrap().bytes.to_vec()).unwrap();
+    assert_eq!([next().await, next().await], ["ready", "ready"]);
+    engine.runtime.signal_all(&id, Signal::Term).await.unwrap();
+    let mut said = Vec::new();
+    while said.last().is_none_or(|line| line != "end") {
+        said.push(next().await);
+    }
+    // The shells also tell of each `sleep` that was ended.
+    let count = |word: &str| said.iter().filter(|line| *line == word).count();
+    assert_eq!((count("child"), count("parent")), (2, 1), "{said:?}");
+    engine.clear().await;
+}
+
+#[tokio::test]
+async fn a_terminal_has_its_size_and_passes_every_byte() {
+    let engine = Engine::docker().await;
+    let mut spec = engine.spec(r#"printf '\001\002raw\n'; read -r _; stty size; trap 'stty size; exit 7' WINCH; echo on; while :; do sleep 0.05; done"#);
+    spec.terminal = Terminal::Tty(TtySize {
+        columns: 80,
+        lines: 24,
+    });
+    let id = engine.runtime.create(&spec).await.unwrap();
+    let mut attached = engine.runtime.attach(&id).await.unwrap();
+    engine.runtime.start(&id).await.unwrap();
+    engine
+        .runtime
+        .resize(
+            &id,
+            TtySize {
+                columns: 101,
+                lines: 33,
+            },
+        )
+        .await
+        .unwrap();
+    attached.input.write_all(b"\n").await.unwrap();
+    let mut seen = Vec::new();
+    let mut until = async |wanted: &[u8]| {
+        while !seen.windows(wanted.len()).any(|window| window == wanted) {
+            let chunk = attached.output.next().await.expect("it goes on").unwrap();
+            seen.extend_from_slice(&chunk.bytes);
+        }
+        seen.clone()
+    };
+    assert!(until(b"\x01\x02raw\r\n").await.starts_with(b"\x01\x02raw"));
+    until(b"33 101\r\non\r\n").await;
+    engine
+        .runtime
+        .resize(
+            &id,
+            TtySize {
+                columns: 40,
+                lines: 10,
+            },
+        )
+        .await
+        .unwrap();
+    until(b"10 40\r\n").await;
+    assert_eq!(engine.runtime.wait(&id).await.unwrap().status, 7);
+    engine.clear().await;
+}
+
+#[tokio::test]
+async fn an_overlay_is_writable_private_and_gone_with_its_container() {
+    let engine = Engine::docker().await;
+    let dir = tempfile::tempdir_in("/var/tmp").unwrap();
+    let [lower, upper, work] = ["lower", "upper", "work"].map(|name| dir.path().join(name));
+    for path in [&lower, &upper, &work] {
+        fs_err::create_dir(path).unwrap();
+    }
+    std::os::unix::fs::chown(&upper, Some(2000), Some(2000)).unwrap();
+    fs_err::write(lower.join("given"), "given").unwrap();
+    std::os::unix::fs::chown(lower.join("given"), Some(2000), Some(2000)).unwrap();
+    let mut spec =
+        engine.spec("cd /app && cat given && echo mine > given && echo && cat given && touch new");
+    let (lower_, upper_) = (lower.clone(), upper.clone());
+    spec.mounts = vec![Mount::Overlay {
+        lower: lower_,
+        upper: upper_,
+        work,
+        target: "/app".into(),
+    }];
+    assert_eq!(engine.output_of(&spec).await, "given\nmine");
+    assert_eq!(
+        fs_err::read_to_string(lower.join("given")).unwrap(),
+        "given",
+        "the shared part is untouched"
+    );
+    assert_eq!(
+        fs_err::read_to_string(upper.join("given")).unwrap(),
+        "mine\n"
+    );
+    engine.clear().await;
+    let mounts = fs_err::read_to_string("/proc/mounts").unwrap();
+    assert!(
+        !mounts.contains(upper.to_str().unwrap()),
+        "the mount is gone"
+    );
+}
+
+#[tokio::test]
+async fn running_out_of_memory_is_told_apart_from_a_kill() {
+    let engine = Engine::docker().await;
+    let mut spec = engine.spec("exec python3 -c 'x = bytearray(400 << 20)'");
+    spec.limits.memory_bytes = Some(64 << 20);
+    let id = engine.start(&spec).await;
+    let exit = engine.runtime.wait(&id).await.unwrap();
+    assert_eq!((exit.status, exit.oom), (137, true));
+    let mut spec = engine.spec("exec sleep 60");
+    spec.limits.memory_bytes = Some(64 << 20);
+    let id = engine.start(&spec).await;
+    let used = engine.runtime.memory_used(&id).await.unwrap();
+    assert!((1..64 << 20).contains(&used), "{used}");
+    engine.runtime.kill(&id).await.unwrap();
+    let exit = engine.runtime.wait(&id).await.unwrap();
+    assert_eq!((exit.status, exit.oom), (137, false));
+    engine.clear().await;
+}
+
+#[tokio::test]
+async fn long_lines_and_many_lines_come_whole_and_in_order() {
+    let engine = Engine::docker().await;
+    let spec = engine.spec(r#"head -c 50000 /dev/zero | tr '\0' x; echo; seq 1 20000"#);
+    let output = engine.output_of(&spec).await;
+    let mut lines = output.lines();
+    assert_eq!(
+        lines.next().unwrap(),
+        "x".repeat(model::log::MAX_LINE_BYTES)
+    );
+    let numbers: Vec<u32> = lines.map(|line| line.parse().unwrap()).collect();
+    assert_eq!(numbers, (1..=20_000).collect::<Vec<_>>());
+    engine.clear().await;
+}
+
+#[tokio::test]
+async fn a_daemon_that_does_not_answer_is_an_error_in_time() {
+    let dir = tempfile::tempdir().unwrap();
+    let socket = dir.path().join("docker.sock");
+    let listener = tokio::net::UnixListener::bind(&socket).unwrap();
+    let silent = tokio::spawn(async move {
+        let mut held = Vec::new();
+        while let Ok((connection, _)) = listener.accept().await {
+            held.push(connection);
+        }
+    });
+    let short = Deadlines {
+        quick: Duration::from_millis(100),
+        slow: Duration::from_millis(100),
+    };
+    let error = Docker::connect(&socket, short).await.unwrap_err();
+    assert!(matches!(error, RuntimeError::TimedOut { .. }), "{error}");
+    silent.abort();
+    let none = Docker::connect(&dir.path().join("none.sock"), short)
+        .await
+        .unwrap_err();
+    assert!(matches!(none, RuntimeError::Unreachable { .. }), "{none}");
+}

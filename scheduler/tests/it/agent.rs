@@ -1,0 +1,9 @@
+//! The node agent over a fake engine and a store in memory.
+
+mod attached;
+mod docker;
+mod fixture;
+mod flaky;
+mod life;
+mod restart;
+mod trouble;
