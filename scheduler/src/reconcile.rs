@@ -19,8 +19,6 @@ use crate::snapshot::{Memory, Snapshot, followed};
 
 /// Looks at everything at least this often, whatever happens or does not.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
-/// How long to wait for one's own write to come back before planning on without it.
-const SEE_OWN_WRITE_WITHIN: Duration = Duration::from_secs(2);
 
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -75,7 +73,6 @@ impl Scheduler<'_> {
         let mut look_at = Instant::now();
         // Nothing is planned from before this revision: it holds our own last writes.
         let mut at_least: Revision = 0;
-        let mut patience = Instant::now();
         snapshot.apply(follower.next().await);
         loop {
             while let Ok(update) = timeout_at(look_at, follower.next()).await {
@@ -85,8 +82,9 @@ impl Scheduler<'_> {
                     look_at = Instant::now();
                 }
             }
-            if snapshot.revision < at_least && Instant::now() < patience {
-                look_at = patience;
+            if snapshot.revision < at_least {
+                // Not even when the news is slow: whoever plans from before his own writes makes everything twice.
+                look_at = Instant::now() + LOOK_EVERY;
                 continue;
             }
             let now = Timestamp::now();
@@ -100,7 +98,6 @@ impl Scheduler<'_> {
                     Some(Committed::Conflict) | None => conflicts = true,
                 }
             }
-            patience = Instant::now() + SEE_OWN_WRITE_WITHIN;
             let wait = match wake_at {
                 Some(at) => Duration::try_from(at.duration_since(now))
                     .unwrap_or_default()

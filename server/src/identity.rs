@@ -29,9 +29,9 @@ pub(crate) fn router_id(node: NodeId) -> RouterId {
 
 /// What the machine calls itself.
 pub(crate) fn host_name() -> String {
-    let name = nix::unistd::gethostname()
-        .ok()
-        .and_then(|name| name.into_string().ok());
-    name.filter(|name| !name.is_empty())
-        .unwrap_or_else(|| "node".to_owned())
+    let name = fs_err::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    match name.trim() {
+        "" => "node".to_owned(),
+        name => name.to_owned(),
+    }
 }

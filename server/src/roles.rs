@@ -54,7 +54,8 @@ pub(crate) async fn open_store(config: &Config) -> anyhow::Result<OpenStore> {
         StoreChoice::Etcd { endpoints } => {
             let etcd = EtcdConfig {
                 endpoints: endpoints.clone(),
-                ..EtcdConfig::default()
+                user: None,
+                tls: None,
             };
             let store = Etcd::connect(&etcd)
                 .await

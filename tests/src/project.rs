@@ -72,11 +72,16 @@ impl<'a> Project<'a> {
     /// # Panics
     /// When it cannot be run to its end.
     pub async fn paas(&self, args: &[&str]) -> Said {
-        let mut command = self.platform.command(args);
-        command.current_dir(&self.dir);
-        run(&mut command, CLI_WITHIN)
+        run(&mut self.paas_command(args), CLI_WITHIN)
             .await
             .expect("paas should run")
+    }
+
+    /// The same as a command still to be started.
+    pub fn paas_command(&self, args: &[&str]) -> Command {
+        let mut command = self.platform.command(args);
+        command.current_dir(&self.dir);
+        command
     }
 
     /// # Panics

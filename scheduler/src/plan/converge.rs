@@ -114,6 +114,9 @@ pub(super) fn stop(
             } else if routing.needs(dyno.id) || !may_stop(context, member, state) {
                 continue;
             }
+            if let Some(route) = state.route.as_ref().filter(|_| dyno.is_web()) {
+                writes.compare(&route.key, route.revision);
+            }
             let stopped = Dyno {
                 intent: Intent::Stop { since: context.now },
                 ..dyno.clone()

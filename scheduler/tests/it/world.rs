@@ -34,6 +34,7 @@ pub(super) struct World {
 
 pub(super) struct SimScheduler {
     seen: usize,
+    wrote: usize,
     pub(super) snapshot: Snapshot,
     pub(super) memory: Memory,
     rules: Rules,
@@ -77,6 +78,7 @@ impl World {
             log: Vec::new(),
             scheduler: SimScheduler {
                 seen: 0,
+                wrote: 0,
                 snapshot: Snapshot::default(),
                 memory: Memory::default(),
                 rules: Rules::for_domain("paas.test"),
@@ -335,7 +337,8 @@ impl World {
     fn schedule(&mut self) {
         // It may see an old revision, but never one before its own last write.
         let newest = self.log.len();
-        let seen = self.random.random_range(self.scheduler.seen..=newest);
+        let least = self.scheduler.seen.max(self.scheduler.wrote);
+        let seen = self.random.random_range(least..=newest);
         for batch in &self.log[self.scheduler.seen..seen] {
             let update = Update::Changes {
                 revision: batch.revision,
@@ -356,7 +359,8 @@ impl World {
         for change in planned.changes {
             let commit = change.txn.into_commit().unwrap();
             assert!(commit.ops.len() <= store::MAX_COMMIT_OPS);
-            if let Committed::Done(_) = self.commit(commit) {
+            if let Committed::Done(revision) = self.commit(commit) {
+                self.scheduler.wrote = revision as usize;
                 self.check_stops();
             }
         }
@@ -482,12 +486,13 @@ impl World {
                     }
                 }
             }
-            router.applied = batch.revision;
+        }
+        if changed {
+            // As a real router: revisions that change no route are not worth a report.
+            router.applied = self.log[until - 1].revision;
         }
         router.seen = until;
-        if changed || self.random.random_bool(0.5) {
-            self.report(index);
-        }
+        self.report(index);
     }
 
     fn report(&mut self, index: usize) {
@@ -513,7 +518,6 @@ impl World {
         let same = self
             .read(&key::ALIVE_ROUTERS, &key)
             .is_some_and(|old| (old.applied, &old.draining) == (report.applied, &report.draining));
-        // A real router does not report revisions that change no route, except on its way to one that does.
         if !same {
             self.must(Txn::new().put(&key::ALIVE_ROUTERS, key, &report));
         }
