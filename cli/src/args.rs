@@ -28,14 +28,10 @@ pub(crate) use settings::{
 #[command(
     name = "paas",
     version,
-    disable_help_flag = true,
     disable_help_subcommand = true,
     infer_long_args = true
 )]
 pub(crate) struct Cli {
-    /// Show all commands
-    #[arg(short, long)]
-    pub(crate) help: bool,
     #[command(subcommand)]
     pub(crate) verb: Option<Verb>,
 }

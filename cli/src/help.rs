@@ -132,7 +132,7 @@ pub(crate) fn topic(output: &Output, args: &HelpArgs) -> Result<()> {
     let list = (!below.is_empty()).then(|| listed(below.into_iter()));
     let found = command
         .find_subcommand_mut(topic)
-        .map(|verb| verb.render_long_help());
+        .map(|verb| verb.render_help());
     if found.is_none() && list.is_none() {
         return Err(
             Failure::usage(format!("There is no command or topic {topic}"))
@@ -171,8 +171,15 @@ pub(crate) fn not_understood(output: &Output, error: &clap::Error) -> ExitCode {
         error.kind(),
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion
     ) {
+        let about_everything = std::env::args()
+            .nth(1)
+            .is_some_and(|word| word == "-h" || word == "--help");
         // Nobody reads it: then nobody needs it.
-        let _ = error.print();
+        let _ = if about_everything {
+            overview(output)
+        } else {
+            error.print().map_err(Into::into)
+        };
         return ExitCode::SUCCESS;
     }
     let rendered = error.render().to_string();

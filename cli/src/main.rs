@@ -26,16 +26,11 @@ use crate::output::Output;
 fn main() -> ExitCode {
     let output = Output::detect();
     let outcome = match Cli::try_parse() {
-        Ok(Cli { help: true, .. } | Cli { verb: None, .. }) => {
-            help::overview(&output).map(|()| ExitCode::SUCCESS)
-        }
+        Ok(Cli { verb: None }) => help::overview(&output).map(|()| ExitCode::SUCCESS),
         Ok(Cli {
             verb: Some(Verb::Unknown(words)),
-            ..
         }) => plugin::run(&words),
-        Ok(Cli {
-            verb: Some(verb), ..
-        }) => verbs::run(verb, &Context::new(output)),
+        Ok(Cli { verb: Some(verb) }) => verbs::run(verb, &Context::new(output)),
         Err(error) => return help::not_understood(&output, &error),
     };
     match outcome {
