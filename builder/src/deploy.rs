@@ -29,16 +29,11 @@ use queue::Turn;
 use refs::Deploy;
 use transcript::Transcript;
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug)]
 pub(crate) enum Verdict {
-    Accepted,
+    /// The ref is to move. Whoever comes next must find it moved: the turn is to be ended only then.
+    Accepted(Turn),
     Refused,
-}
-
-impl Verdict {
-    pub(crate) const fn is_accepted(self) -> bool {
-        matches!(self, Self::Accepted)
-    }
 }
 
 /// Answers one pre-receive hook. What it says on the way goes to `output`.
@@ -61,7 +56,7 @@ pub(crate) async fn receive(
     let repo = builder.repos.at(push.app()).with_quarantine(request.quarantine);
     let job = Job { builder, push, deploy: &deploy, repo: &repo };
     match job.run(&mut transcript).await {
-        Ok(()) => Verdict::Accepted,
+        Ok(turn) => Verdict::Accepted(turn),
         Err(failure) => {
             job.explain(&failure, &mut transcript);
             Verdict::Refused
@@ -79,7 +74,7 @@ pub(crate) struct Job<'a> {
 }
 
 impl Job<'_> {
-    async fn run(self, transcript: &mut Transcript) -> Result<(), Failure> {
+    async fn run(self, transcript: &mut Transcript) -> Result<Turn, Failure> {
         let now = Timestamp::now();
         let build = Build {
             id: BuildId::new(),
@@ -107,8 +102,19 @@ impl Job<'_> {
             }
             Err(_) => {}
         }
-        self.close(turn, &build).await;
-        outcome.map(drop)
+        // Gives up the turn first: what is left to clean is in nobody's way.
+        let turn = match outcome {
+            Ok(_) => Ok(turn),
+            Err(failure) => {
+                turn.end().await;
+                Err(failure)
+            }
+        };
+        let dir = self.builder.config.builds_dir().join(build.id.to_string());
+        if let Err(error) = crate::housekeeping::remove_tree(dir).await {
+            warn!(error = &error as &dyn std::error::Error, "Could not remove a build's files; housekeeping will");
+        }
+        turn
     }
 
     /// With the app's build lock held.
@@ -147,15 +153,6 @@ impl Job<'_> {
         let txn = store::Txn::new().exists(place.clone()).put(&store::key::BUILDS, place, &failed);
         if let Err(error) = txn.commit(&*self.builder.store).await {
             warn!(error = &error as &dyn std::error::Error, "Could not record a failed build; housekeeping will");
-        }
-    }
-
-    /// Gives up the turn first: what is left to clean is nobody's way.
-    async fn close(self, turn: Turn, build: &Build) {
-        turn.end().await;
-        let dir = self.builder.config.builds_dir().join(build.id.to_string());
-        if let Err(error) = crate::housekeeping::remove_tree(dir).await {
-            warn!(error = &error as &dyn std::error::Error, "Could not remove a build's files; housekeeping will");
         }
     }
 

@@ -27,6 +27,8 @@ struct Inner {
     /// Guards a few words; decides between a client that leaves and a release that begins.
     phase: Mutex<Phase>,
     cancelled: CancellationToken,
+    /// Fires when git has ended, and with it whatever the push did to the repository.
+    finished: CancellationToken,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,6 +58,7 @@ impl Pushes {
             actor,
             phase: Mutex::new(Phase::Building),
             cancelled: CancellationToken::new(),
+            finished: CancellationToken::new(),
         }));
         lock(&self.running).insert(push.0.secret.clone(), push.clone());
         Registered { pushes: self.clone(), push }
@@ -77,6 +80,7 @@ impl Drop for Registered {
         lock(&self.pushes.running).remove(&self.push.0.secret);
         // Without its git process a push can have no effect any more.
         self.push.client_gone();
+        self.push.0.finished.cancel();
     }
 }
 
@@ -116,6 +120,11 @@ impl Push {
             *phase = Phase::Releasing;
         }
         open
+    }
+
+    /// Fires when git has ended.
+    pub(crate) fn finished(&self) -> &CancellationToken {
+        &self.0.finished
     }
 
     /// Fires when the push is to end before it releases.

@@ -60,9 +60,8 @@ impl ContainerCompiler {
             cpu_shares: Some(256),
             cpu_quota_millis: Some(millis(self.limits.cpus)),
             pids: self.limits.pids,
-            ulimits: [("nofile", 65_536), ("core", 0)]
-                .map(|(name, most)| Ulimit { name: name.to_owned(), soft: most, hard: most })
-                .to_vec(),
+            // Not more of anything: where the engine itself is confined it may not raise a limit, and then starts nothing.
+            ulimits: vec![Ulimit { name: "core".to_owned(), soft: 0, hard: 0 }],
             // Before dynos, should the host run out of memory.
             oom_score_adj: 800,
             shm_bytes: Some(256 << 20),

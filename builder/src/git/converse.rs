@@ -1,18 +1,18 @@
 //! One conversation between a client and a git process, bytes streaming both ways.
 //!
-//! The process has a group of its own. When the client goes away the group is ended (SIGTERM, so that git removes what
-//! it was receiving, then SIGKILL) unless its push is already releasing: then the process runs on with nobody listening,
-//! so that the ref moves with the release.
+//! When the client of a fetch goes away its git is killed. That of a push comes to its own end, since a git that is killed
+//! leaves behind what it was receiving: its input ends, its output goes nowhere, its hook is told no (or, when the push is
+//! releasing already, what becomes of the release, so that the ref moves with it). Should that take long, it is killed too.
 
 use std::io;
-use std::process::Stdio;
+use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::process::{Child, ChildStdin, Command};
+use tokio::process::{ChildStdin, Command};
 use tokio::sync::mpsc;
 use tracing::debug;
 
@@ -49,9 +49,10 @@ pub(crate) enum ConverseError {
 }
 
 const CHUNK: usize = 64 * 1024;
-const TERM_TO_KILL: Duration = Duration::from_secs(2);
+/// For a git whose client has gone to see that, and for its build to be ended.
+const OWN_END: Duration = Duration::from_secs(15);
 
-/// Runs `command` for the client until it ends; its exit status as a shell tells it.
+/// Runs `command` for the client until it ends; its exit status as a shell tells it. The process has a group of its own.
 pub(crate) async fn converse(mut command: Command, client: Client, push: Option<&Push>) -> Result<u32, ConverseError> {
     let mut child = command
         .stdin(Stdio::piped())
@@ -70,23 +71,26 @@ pub(crate) async fn converse(mut command: Command, client: Client, push: Option<
             () = output.closed() => {}
             () = feeding => {}
         }
-        // Whoever is releasing is left alone, for as long as it takes.
-        if push.is_some_and(|push| !push.client_gone()) {
-            debug!("The client went away; its release goes on");
-            std::future::pending::<()>().await;
-        }
     };
-    let ended = async {
+    let mut ended = Box::pin(async {
         tokio::join!(stdout, stderr);
         child.wait().await
-    };
+    });
     let status = tokio::select! {
-        status = ended => Some(status),
+        status = &mut ended => Some(status),
         () = gone => None,
     };
-    let status = match status {
-        Some(status) => status,
-        None => end(&mut child, &group).await,
+    let status = match (status, push) {
+        (Some(status), _) => status,
+        (None, Some(push)) if push.client_gone() => match tokio::time::timeout(OWN_END, &mut ended).await {
+            Ok(status) => status,
+            Err(_) => kill(ended, &group).await,
+        },
+        (None, Some(_)) => {
+            debug!("The client went away; its release goes on");
+            ended.await
+        }
+        (None, None) => kill(ended, &group).await,
     }
     .map_err(ConverseError::Wait)?;
     // Ended and reaped: its number may soon be somebody else's.
@@ -112,13 +116,9 @@ impl Drop for Group {
     }
 }
 
-async fn end(child: &mut Child, group: &Group) -> io::Result<std::process::ExitStatus> {
-    group.signal(Signal::SIGTERM);
-    if let Ok(status) = tokio::time::timeout(TERM_TO_KILL, child.wait()).await {
-        return status;
-    }
+async fn kill(ended: impl Future<Output = io::Result<ExitStatus>>, group: &Group) -> io::Result<ExitStatus> {
     group.signal(Signal::SIGKILL);
-    child.wait().await
+    ended.await
 }
 
 /// Hands the client's bytes to the process. Returns when the client is gone; when it has merely ended, or the process
@@ -163,7 +163,7 @@ where
     }
 }
 
-fn exit_status(status: std::process::ExitStatus) -> u32 {
+fn exit_status(status: ExitStatus) -> u32 {
     use std::os::unix::process::ExitStatusExt as _;
     let code = status.code().or_else(|| status.signal().map(|signal| 128 + signal)).unwrap_or(1);
     u32::try_from(code).unwrap_or(1)

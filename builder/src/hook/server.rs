@@ -4,6 +4,7 @@ use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
@@ -15,8 +16,10 @@ use tracing::warn;
 use super::SCRIPT;
 use super::wire::{MAX_REQUEST, OUTPUT, Request, VERDICT, frame};
 use crate::Builder;
-use crate::deploy;
+use crate::deploy::{self, Verdict};
 
+/// For git, once its hook has ended well.
+const TO_MOVE_A_REF: Duration = Duration::from_secs(60);
 /// The longest path a socket can have, with room to spare.
 const MAX_SOCKET_PATH: usize = 100;
 
@@ -73,7 +76,7 @@ pub(crate) async fn serve(builder: Arc<Builder>, listener: UnixListener) {
             }
             Err(error) => {
                 warn!(error = &error as &dyn std::error::Error, "Could not accept a hook; will retry");
-                tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+                tokio::time::sleep(Duration::from_millis(100)).await;
             }
         }
     }
@@ -105,9 +108,13 @@ async fn answer(builder: &Arc<Builder>, stream: UnixStream) -> io::Result<()> {
         }
     };
     if let Ok(Ok(mut writer)) = writing.await {
-        let code = u8::from(!verdict.is_accepted());
+        let code = u8::from(matches!(verdict, Verdict::Refused));
         // Nobody may be listening any more.
         let _ = writer.write_all(&frame(VERDICT, &[code])).await;
+    }
+    if let Verdict::Accepted(turn) = verdict {
+        let _ = tokio::time::timeout(TO_MOVE_A_REF, push.finished().cancelled()).await;
+        turn.end().await;
     }
     Ok(())
 }

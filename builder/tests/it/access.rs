@@ -8,7 +8,11 @@ async fn attempts(platform: &Platform, user: &User, over: Over, app: &str) -> [S
     let fetch = tree.git(&["fetch", "paas"]).await.refused();
     let target = tree.file("clone").display().to_string();
     let clone = tree.git(&["clone", &user.url(platform, over, app), &target]).await.refused();
-    [push, fetch, clone].map(|ended| ended.remote() + if over == Over::Ssh { ended.stderr.as_str() } else { "" })
+    let said = |stderr: &str| {
+        let lines = stderr.lines().filter(|line| !line.starts_with("Cloning into") && !line.contains("127.0.0.1"));
+        lines.collect::<Vec<_>>().join("\n")
+    };
+    [push, fetch, clone].map(|ended| said(&ended.stderr))
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -22,7 +26,7 @@ async fn to_a_stranger_an_app_does_not_exist_and_nothing_is_made() {
         let not_there = attempts(&platform, &stranger, over, "bar").await;
         for (there, not_there) in there.iter().zip(&not_there) {
             assert!(there.contains("No such app as foo."), "{there}");
-            assert_eq!(there.replace("foo", "bar").replace("foobar", "foo"), *not_there, "{over:?}");
+            assert_eq!(there.replace("foo", "bar"), *not_there, "{over:?}");
         }
     }
     assert_eq!(platform.files("repos"), Vec::<String>::new());
@@ -33,9 +37,11 @@ async fn names_are_matched_exactly() {
     let platform = Platform::start().await;
     let user = platform.user("user@example.com").await;
     platform.app("foobar", &user).await;
-    for name in ["foo", "bar", "FOOBAR", "foobar.git", "../foobar", "foobar%2f..", "foobar/objects"] {
-        let tree = user.work_tree(&platform, Over::Http, name, &[("Procfile", "web: x")]).await;
-        tree.push(&["main"]).await.refused();
+    for over in BOTH {
+        for name in ["foo", "bar", "FOOBAR", "foobar.git", "foobar%2f..", "foobar/objects"] {
+            let tree = user.work_tree(&platform, over, name, &[("Procfile", "web: x")]).await;
+            tree.push(&["main"]).await.refused();
+        }
     }
     assert_eq!(platform.files("repos"), Vec::<String>::new());
 }

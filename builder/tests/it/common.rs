@@ -4,7 +4,6 @@ pub(crate) mod compiler;
 pub(crate) mod user;
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -129,7 +128,8 @@ impl Platform {
         self.running = Some(Running { shutdown, task });
         let listed = || async {
             let place = key::alive_services_of(model::ServiceRole::Builder);
-            !key::ALIVE_SERVICES.list(&*self.store, &place).await.unwrap().is_empty()
+            let all = key::ALIVE_SERVICES.list(&*self.store, &place).await.unwrap();
+            all.iter().any(|service| service.value.addr == self.http)
         };
         eventually("the builder is up", listed).await;
     }
@@ -304,13 +304,16 @@ impl Drop for Platform {
     }
 }
 
+/// The tests' own, made and removed by those that need it.
+pub(crate) const NETWORK: &str = "paas-builder-it";
+
 pub(crate) fn container_config(instance: &str) -> ContainerConfig {
     ContainerConfig {
         image: "paas/stack:24-build".to_owned(),
         stack: "heroku-24".to_owned(),
         network: NetworkSpec {
-            name: "paas".to_owned(),
-            bridge: "paas0".to_owned(),
+            name: NETWORK.to_owned(),
+            bridge: "paasbit0".to_owned(),
             subnet: None,
             labels: Labels::new(),
         },
@@ -369,19 +372,5 @@ pub(crate) async fn eventually<F: Future<Output = bool>>(what: &str, mut conditi
     while !condition().await {
         assert!(tokio::time::Instant::now() < deadline, "not within 30 s: {what}");
         tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-}
-
-/// Set once, seen by all.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Flag(Arc<AtomicBool>);
-
-impl Flag {
-    pub(crate) fn set(&self) {
-        self.0.store(true, Ordering::Release);
-    }
-
-    pub(crate) fn is_set(&self) -> bool {
-        self.0.load(Ordering::Acquire)
     }
 }

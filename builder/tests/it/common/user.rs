@@ -139,10 +139,6 @@ pub(crate) struct WorkTree<'a> {
 }
 
 impl WorkTree<'_> {
-    pub(crate) fn path(&self) -> &Path {
-        self.dir.path()
-    }
-
     pub(crate) fn file(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
