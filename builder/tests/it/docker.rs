@@ -1,10 +1,14 @@
 //! Builds in real containers of the stack's build image.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use builder::{Compile, ContainerCompiler, Limits};
+use model::AppId;
 use runtime::{Docker, Labels, Runtime};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
 
 use super::common::user::{Over, User, WorkTree};
 use super::common::{NETWORK, Platform, eventually};
@@ -40,15 +44,45 @@ impl Real {
         self.docker.list(&labels).await.unwrap().len()
     }
 
-    /// An app whose build runs `script`.
-    async fn tree<'a>(&self, user: &'a User, script: &str) -> WorkTree<'a> {
-        let files = [
-            ("package.json", r#"{"name":"x","version":"1.0.0","private":true,"scripts":{"build":"bash ./build.sh","start":"true"}}"#),
-            ("package-lock.json", r#"{"name":"x","version":"1.0.0","lockfileVersion":3,"requires":true,"packages":{"":{"name":"x","version":"1.0.0"}}}"#),
-            ("build.sh", script),
-        ];
-        user.work_tree(&self.platform, Over::Http, "ticks", &files).await
+    /// An app whose build runs `script`, by a buildpack of its own that is fetched from this test.
+    async fn tree<'a>(&self, user: &'a User, app: AppId, script: &str) -> WorkTree<'a> {
+        let spec = super::common::container_config(&self.instance).network;
+        let gateway = self.docker.ensure_network(&spec).await.unwrap().gateway.expect("a bridge has a gateway");
+        let port = serve_pack(gateway).await;
+        let place = store::key::release_config(app, model::ReleaseVersion::FIRST);
+        let url = format!("http://{gateway}:{port}/pack.tgz");
+        let values = [("BUILDPACK_URL", url.as_str()), ("SECRET", SECRET)];
+        let config = values.map(|(name, value)| (name.parse().unwrap(), value.into()));
+        let sealed = self.platform.keyring.seal(&place, &model::ConfigVars(config.into())).unwrap();
+        self.platform.commit(store::Txn::new().put(&store::key::RELEASE_CONFIG, place, &sealed)).await;
+        user.work_tree(&self.platform, Over::Http, "ticks", &[("build.sh", script), ("Procfile", "web: x\n")]).await
     }
+}
+
+const SECRET: &str = "'; touch /tmp/pwned; $(touch /tmp/pwned) \"\\\nsecond line";
+
+/// Answers every request with a buildpack that runs the app's `build.sh`; the port it does so on.
+async fn serve_pack(address: IpAddr) -> u16 {
+    let dir = tempfile::tempdir().unwrap();
+    let bin = dir.path().join("bin");
+    std::fs::create_dir(&bin).unwrap();
+    for (name, script) in [("detect", "echo Scripted"), ("compile", "cd \"$1\" && exec bash ./build.sh \"$@\"")] {
+        std::fs::write(bin.join(name), format!("#!/bin/bash\n{script}\n")).unwrap();
+    }
+    let packed = tokio::process::Command::new("tar").arg("-czC").arg(dir.path()).arg("bin").output().await.unwrap();
+    assert!(packed.status.success());
+    let listener = TcpListener::bind((address, 0)).await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let head = format!("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: {}\r\n\r\n", packed.stdout.len());
+            // The request is one packet, whatever it says.
+            let _ = stream.read(&mut [0; 4096]).await;
+            let _ = stream.write_all(&[head.as_bytes(), &packed.stdout].concat()).await;
+        }
+    });
+    port
 }
 
 impl Drop for Real {
@@ -64,7 +98,7 @@ fn limits() -> Limits {
         memory_bytes: 512 << 20,
         cpus: 1.0,
         pids: 200,
-        build_time: Duration::from_secs(45),
+        build_time: Duration::from_secs(20),
         output_bytes: 8 << 20,
         shown_bytes: 1 << 20,
         ..Limits::heroku()
@@ -106,16 +140,16 @@ async fn a_procfile_app_is_built_in_a_container() {
 async fn builds_that_misbehave_end_with_a_clear_message_and_leave_nothing_behind() {
     let real = Real::start(limits()).await;
     let user = real.platform.user("user@example.com").await;
-    real.platform.app("ticks", &user).await;
-    let tree = real.tree(&user, "echo fine").await;
+    let app = real.platform.app("ticks", &user).await;
+    let tree = real.tree(&user, app, "echo fine").await;
     for (name, script, words) in [
-        ("fork bomb", "bomb() { bomb | bomb & }; bomb; wait", &["Resource temporarily unavailable", "Build timed out: it may take 45 seconds, and was ended."][..]),
-        ("memory hog", "exec node -e 'const a = []; for (;;) a.push(Buffer.alloc(1 << 20, 1))'", &["more memory than a build may"]),
+        ("fork bomb", "bomb() { bomb | bomb & }; bomb; wait; sleep 1000", &["Resource temporarily unavailable", "Build timed out: it may take 20 seconds, and was ended."][..]),
+        ("memory hog", "exec python3 -c 'a = []\nwhile True: a.append(bytes(1 << 20) + b\"x\")'", &["more memory than a build may"]),
         ("chatterbox", "exec yes 0123456789012345678901234567890123456789012345678901234567890123456789", &[
             "Output truncated: 1 MB were shown",
             "Build printed more than 8 MB, and was ended.",
         ]),
-        ("sleeper", "echo sleeping; sleep 1000", &["Build timed out: it may take 45 seconds, and was ended."]),
+        ("sleeper", "echo sleeping; sleep 1000", &["Build timed out: it may take 20 seconds, and was ended."]),
     ] {
         tree.commit(&[("build.sh", script)]).await;
         let began = Instant::now();
@@ -138,22 +172,17 @@ async fn a_build_sees_nothing_of_the_host_and_config_vars_only_as_files() {
     let real = Real::start(limits()).await;
     let user = real.platform.user("user@example.com").await;
     let app = real.platform.app("ticks", &user).await;
-    let secret = "'; touch /tmp/pwned; $(touch /tmp/pwned) \"\\\nsecond line";
-    let place = store::key::release_config(app, model::ReleaseVersion::FIRST);
-    let config = model::ConfigVars([("SECRET".parse().unwrap(), secret.into())].into());
-    let sealed = real.platform.keyring.seal(&place, &config).unwrap();
-    real.platform.commit(store::Txn::new().put(&store::key::RELEASE_CONFIG, place, &sealed)).await;
     let script = r#"
         id -u; test ! -e /var/run/docker.sock && echo no-socket; test ! -e /tmp/pwned && echo inert
         grep -q ^NoNewPrivs:.1 /proc/self/status && echo confined
         grep -q '^CapEff:.0*$' /proc/self/status && echo no-capabilities
         touch /usr/x 2>/dev/null || echo read-only
-        sha256sum /build/env/SECRET
+        env | grep -q second || echo no-secret-in-env; sha256sum "$3/SECRET"
     "#;
-    let tree = real.tree(&user, script).await;
+    let tree = real.tree(&user, app, script).await;
     let push = tree.push(&["main"]).await.ok();
-    let hash = hex::encode(<sha2::Sha256 as sha2::Digest>::digest(secret));
-    for words in ["2000", "no-socket", "inert", "confined", "no-capabilities", "read-only", &hash] {
+    let hash = hex::encode(<sha2::Sha256 as sha2::Digest>::digest(SECRET));
+    for words in ["2000", "no-socket", "inert", "confined", "no-capabilities", "read-only", "no-secret-in-env", &hash] {
         assert!(push.remote().contains(words), "no {words:?} in\n{}", push.remote());
     }
 }
@@ -163,7 +192,7 @@ async fn ctrl_c_removes_the_container_within_five_seconds() {
     let real = Real::start(limits()).await;
     let user = real.platform.user("user@example.com").await;
     let app = real.platform.app("ticks", &user).await;
-    let tree = real.tree(&user, "trap '' TERM INT HUP; echo hanging; sleep 1000 & wait; sleep 1000").await;
+    let tree = real.tree(&user, app, "trap '' TERM INT HUP; echo hanging; sleep 1000 & wait; sleep 1000").await;
     let push = tree.start_push(&["main"]);
     eventually("the build runs", async || real.containers().await == 1).await;
     push.interrupt();
