@@ -8,7 +8,7 @@ cgroup_number() { # key, files...: the number after KEY in the first of the file
   for file in "$@"; do
     if [[ -r $file ]]; then
       while read -r name value; do
-        if [[ $name == "$key" ]]; then printf '%s' "$value"; return; fi
+        if [[ $name == "$key" ]]; then printf '%s' "$value"; return 0; fi
       done <"$file"
     fi
   done
@@ -22,7 +22,7 @@ first_line() {
     if [[ -r $file ]]; then
       read -r line <"$file" || true
       printf '%s' "$line"
-      return
+      return 0
     fi
   done
 }

@@ -11,7 +11,7 @@ delete_slugignored() { # build directory
     line=${line%"${line##*[![:space:]]}"}
     line=${line%/}
     if [[ -z $line || /$line/ == */../* ]]; then continue; fi
-    if [[ $line == */* ]]; then pattern=${line#/}; else pattern=**/$line; fi
+    if [[ $line == */* ]]; then pattern=${line#/}; else pattern="**/$line"; fi
     while IFS= read -rd '' path; do
       # A directory's content goes with it, and may match too.
       if [[ -e $path || -L $path ]]; then

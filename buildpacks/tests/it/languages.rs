@@ -220,7 +220,7 @@ fn a_ruby_app_brings_its_gems_in_vendor_cache() {
     let app = App::empty()
         .file("Gemfile", "source \"https://rubygems.org\"\ngem \"greeting\"\n")
         .file("Gemfile.lock", "GEM\n  remote: https://rubygems.org/\n  specs:\n    greeting (1.0.0)\n\nPLATFORMS\n  ruby\n\nDEPENDENCIES\n  greeting\n\nBUNDLED WITH\n   2.6.7\n")
-        .file("app.rb", "require \"socket\"\nrequire \"greeting\"\nserver = TCPServer.new(\"0.0.0.0\", ENV.fetch(\"PORT\"))\nloop { client = server.accept; client.gets; client.write \"HTTP/1.1 200 OK\\r\\nContent-Length: #{Greeting.text.size}\\r\\n\\r\\n#{Greeting.text}\"; client.close }\n")
+        .file("app.rb", "require \"socket\"\nrequire \"greeting\"\nserver = TCPServer.new(\"0.0.0.0\", ENV.fetch(\"PORT\"))\nloop { client = server.accept; nil until client.gets.to_s.strip.empty?; client.write \"HTTP/1.1 200 OK\\r\\nContent-Length: #{Greeting.text.size}\\r\\n\\r\\n#{Greeting.text}\"; client.close }\n")
         .file("Procfile", "web: bundle exec ruby app.rb\n");
     super::harness::make_gem(
         &app.source().join("vendor/cache"),

@@ -109,7 +109,7 @@ prune_dependencies() {
     topic "Skipping pruning, since NODE_ENV or NPM_CONFIG_PRODUCTION says so"
   elif declares devDependencies; then
     topic "Pruning devDependencies"
-    npm_quietly prune --omit=dev --ignore-scripts $([[ -n $(lockfile) ]] || echo --no-package-lock) || fail "Error: npm could not prune devDependencies."
+    npm_quietly prune --omit=dev --ignore-scripts "--package-lock=$([[ -n $(lockfile) ]] && echo true || echo false)" || fail "Error: npm could not prune devDependencies."
   fi
   if [[ -n $KEY ]] && ! builds_with_dev; then cache_save pruned "$KEY" node_modules; fi
 }

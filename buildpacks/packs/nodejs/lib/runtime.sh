@@ -25,8 +25,7 @@ ask_npm() { # version, range
 
 install_runtime() {
   local wanted wanted_npm status=0 stack_node
-  wanted=$(jq -r '.engines.node? // empty | tostring' package.json)
-  wanted_npm=$(jq -r '.engines.npm? // empty | tostring' package.json)
+  { read -r wanted; read -r wanted_npm; } < <(jq -r '.engines? | .node? // "", .npm? // "" | tostring' package.json)
   detail "engines.node (package.json):   ${wanted:-unspecified}"
   detail "engines.npm (package.json):    ${wanted_npm:-unspecified (use default)}"
   stack_node=$(node --version)
@@ -37,7 +36,8 @@ install_runtime() {
     1) fetch_node "$wanted" ;;
     *) fail "Error: engines.node of package.json is not a version range: $wanted" ;;
   esac
-  NODE_VERSION=$(node --version) NPM_VERSION=$(npm_version)
+  NODE_VERSION=$stack_node NPM_VERSION=$(npm_version)
+  if [[ -n $NODE_DIR ]]; then NODE_VERSION=$(node --version); fi
   detail "Using npm $NPM_VERSION"
   if [[ -n $wanted_npm ]] && ! in_range "$NPM_VERSION" "$wanted_npm"; then
     warning "engines.npm asks for $wanted_npm; this stack has npm $NPM_VERSION, which is used instead."
