@@ -14,7 +14,7 @@ use clap::{Args, Parser, Subcommand};
 pub(crate) use apps::{
     AppsArgs, CreateArgs, DestroyArgs, GitRemoteArgs, InfoArgs, OpenArgs, RenameArgs,
 };
-pub(crate) use auth::{GitCredentialsArgs, LoginArgs, TokenArgs};
+pub(crate) use auth::{AccountCreateArgs, GitCredentialsArgs, LoginArgs, TokenArgs};
 pub(crate) use dynos::{
     LogsArgs, OneOffArgs, PsArgs, RestartArgs, RunArgs, RunDetachedArgs, ScaleArgs, StopArgs,
 };
@@ -345,6 +345,12 @@ pub(crate) enum Verb {
     )]
     AccessRemove(AccessArgs),
 
+    /// Let somebody new onto the platform (administrators)
+    #[command(
+        name = "accounts:create",
+        after_help = "Examples:\n  $ paas accounts:create friend@example.com\n  $ paas accounts:create ci@example.com --password-stdin < password.txt"
+    )]
+    AccountCreate(AccountCreateArgs),
     /// List the hosts that run dynos (administrators)
     #[command(
         name = "nodes",

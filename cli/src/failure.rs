@@ -106,6 +106,9 @@ fn first_upper(text: &str) -> String {
 fn advice(error: &ClientError) -> Option<String> {
     let advice = match error {
         ClientError::Api(api) => return advice_for(api),
+        ClientError::Unreachable { source, .. } if innermost(source).contains("certificate") => {
+            "Trust the platform's own CA with `paas login --ca-file FILE` or PAAS_CA_FILE."
+        }
         ClientError::Unreachable { .. } | ClientError::TimedOut { .. } => {
             "Is the platform up, and is this its address? Another is set with `paas login --api URL`."
         }
@@ -118,10 +121,18 @@ fn advice(error: &ClientError) -> Option<String> {
     Some(advice.to_owned())
 }
 
+fn innermost(error: &dyn std::error::Error) -> String {
+    let mut cause = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    cause.to_string()
+}
+
 fn advice_for(error: &ApiError) -> Option<String> {
     let advice = match (error.id.as_str(), error.status) {
         ("unauthorized", _) => "Log in again with `paas login`, or check PAAS_API_KEY.",
-        ("not_found", _) if error.message.to_lowercase().contains("app") => {
+        ("not_found", _) if error.message.contains("find that app") => {
             "List the apps you may see with `paas apps --all`."
         }
         ("forbidden", _) => "Ask the app's owner or an administrator of the platform.",

@@ -86,6 +86,7 @@ const TOPICS: [(&str, &[&str]); 9] = [
             "keys",
             "keys:add",
             "keys:remove",
+            "accounts:create",
         ],
     ),
     ("Help", &["help", "version"]),

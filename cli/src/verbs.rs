@@ -1,6 +1,7 @@
 //! What each verb does: ask the platform, say what is being done, show the answer.
 
 mod access;
+mod accounts;
 mod apps;
 mod auth;
 mod buildpacks;
@@ -98,6 +99,7 @@ async fn online(verb: Verb, context: &Context) -> Result<ExitCode> {
         Verb::Access(args) => access::list(context, &args).await,
         Verb::AccessAdd(args) => access::add(context, &args).await,
         Verb::AccessRemove(args) => access::remove(context, &args).await,
+        Verb::AccountCreate(args) => accounts::create(context, &args).await,
         Verb::Nodes(args) => nodes::list(context, args).await,
         Verb::GitRemote(args) => git_remote::add(context, &args).await,
         Verb::Help(_)

@@ -45,6 +45,23 @@ pub(crate) struct LoginArgs {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct AccountCreateArgs {
+    /// E-mail address of the person
+    pub(crate) email: String,
+    /// Name of the person
+    #[arg(short, long)]
+    pub(crate) name: Option<String>,
+    /// Make an administrator
+    #[arg(long)]
+    pub(crate) admin: bool,
+    /// Read the password from standard input; without this one is made and shown
+    #[arg(long)]
+    pub(crate) password_stdin: bool,
+    #[command(flatten)]
+    pub(crate) json: JsonArgs,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct TokenArgs {
     #[command(flatten)]
     pub(crate) json: JsonArgs,

@@ -165,7 +165,7 @@ fn ask_email(known: Option<&str>) -> Result<String> {
 }
 
 /// A secret that is piped in; its line end is not part of it.
-fn whole_stdin() -> Result<String> {
+pub(super) fn whole_stdin() -> Result<String> {
     let mut text = String::new();
     io::stdin()
         .read_to_string(&mut text)

@@ -168,7 +168,7 @@ fn a_private_ca_is_trusted_for_the_api_for_git_and_for_attaching() {
         cli.paas_with_stdin(&["login", "--api", &api, "--token-stdin"], TOKEN.as_bytes());
     assert_eq!(untrusted.code, 1);
     assert!(
-        untrusted.stderr.contains("certificate"),
+        untrusted.stderr.contains("--ca-file"),
         "{}",
         untrusted.stderr
     );

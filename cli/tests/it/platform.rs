@@ -152,6 +152,17 @@ fn an_app_lives_from_login_to_destroy() {
     assert!(ok(&["logs"]).stdout.contains("app[api]: "));
     ok(&["nodes"]);
 
+    let invited = ok(&["accounts:create", "friend@example.com", "--json"]).stdout;
+    let invited: serde_json::Value = serde_json::from_str(&invited).unwrap();
+    assert_eq!(invited["account"]["email"], "friend@example.com");
+    assert!(invited["password"].as_str().unwrap().len() > 10);
+    ok(&["access:add", "friend@example.com"]);
+    assert!(
+        ok(&["access"])
+            .stdout
+            .contains("friend@example.com  collaborator")
+    );
+
     let run = cli.paas(&["run", "bash"]);
     assert_eq!(run.code, 1);
     assert!(
