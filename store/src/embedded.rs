@@ -10,6 +10,8 @@
 //! Not done here: the history is not kept across restarts. Watchers do not survive them either.
 
 mod engine;
+#[cfg(test)]
+mod faults;
 mod leases;
 mod writer;
 

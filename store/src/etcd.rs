@@ -29,7 +29,9 @@ use self::convert::{entry, is_lease_gone, revision, transaction, whole_seconds};
 use self::retry::{Repeat, within_deadline};
 use crate::history::History;
 use crate::key::ROOT;
-use crate::{Commit, Committed, Compare, Entry, Key, Lease, LeaseId, Listing, Op, Store, StoreError, Watch};
+use crate::{
+    Commit, Committed, Compare, Entry, Key, Lease, LeaseId, Listing, Op, Store, StoreError, Watch,
+};
 
 /// Entries in one answer to a list; all pages are read as of one revision.
 const PAGE: i64 = 1000;
@@ -45,7 +47,9 @@ pub struct Etcd {
 
 impl fmt::Debug for Etcd {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Etcd").field("history", &self.history).finish_non_exhaustive()
+        f.debug_struct("Etcd")
+            .field("history", &self.history)
+            .finish_non_exhaustive()
     }
 }
 
@@ -58,7 +62,13 @@ impl Etcd {
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         tasks.spawn(follow::run(client.clone(), history.clone(), stop.clone()));
         let guard = stop.clone().drop_guard();
-        Ok(Arc::new(Self { client, history, tasks, stop, _stop_when_dropped: guard }))
+        Ok(Arc::new(Self {
+            client,
+            history,
+            tasks,
+            stop,
+            _stop_when_dropped: guard,
+        }))
     }
 
     /// Ends the watch, and with it every watch of this store.
@@ -81,7 +91,10 @@ impl Store for Etcd {
     }
 
     async fn list(&self, prefix: &Key) -> Result<Listing, StoreError> {
-        within_deadline("listing keys", Repeat::Always, || list(kv(&self.client), prefix.as_str())).await?
+        within_deadline("listing keys", Repeat::Always, || {
+            list(kv(&self.client), prefix.as_str())
+        })
+        .await?
     }
 
     async fn commit(&self, commit: Commit) -> Result<Committed, StoreError> {
@@ -102,12 +115,19 @@ impl Store for Etcd {
         })
         .await
         .map_err(|error| lapsed_or(error, lease))?;
-        if answer.succeeded() { Ok(Committed::Done(revision(answer.header())?)) } else { Ok(Committed::Conflict) }
+        if answer.succeeded() {
+            Ok(Committed::Done(revision(answer.header())?))
+        } else {
+            Ok(Committed::Conflict)
+        }
     }
 
     async fn watch(&self, prefix: &Key, after: Revision) -> Result<Watch, StoreError> {
         if !prefix.as_str().starts_with(ROOT) {
-            return Err(StoreError::unavailable("watching", format!("{prefix} is not below {ROOT}")));
+            return Err(StoreError::unavailable(
+                "watching",
+                format!("{prefix} is not below {ROOT}"),
+            ));
         }
         Ok(self.history.clone().watch(prefix.clone(), after))
     }
@@ -119,7 +139,10 @@ impl Store for Etcd {
             async move { leases.grant(whole_seconds(ttl), None).await }
         })
         .await?;
-        Ok(Arc::new(EtcdLease { id: LeaseId(granted.id()), client: self.client.clone() }))
+        Ok(Arc::new(EtcdLease {
+            id: LeaseId(granted.id()),
+            client: self.client.clone(),
+        }))
     }
 }
 
@@ -130,7 +153,9 @@ struct EtcdLease {
 
 impl fmt::Debug for EtcdLease {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("EtcdLease").field("id", &self.id).finish_non_exhaustive()
+        f.debug_struct("EtcdLease")
+            .field("id", &self.id)
+            .finish_non_exhaustive()
     }
 }
 
@@ -175,8 +200,16 @@ async fn newest_revision(client: &Client) -> Result<Revision, StoreError> {
     revision(answer.header())
 }
 
-async fn list(mut kv: KvClient, prefix: &str) -> Result<Result<Listing, StoreError>, etcd_client::Error> {
-    let first = kv.get(prefix, Some(GetOptions::new().with_prefix().with_limit(PAGE))).await?;
+async fn list(
+    mut kv: KvClient,
+    prefix: &str,
+) -> Result<Result<Listing, StoreError>, etcd_client::Error> {
+    let first = kv
+        .get(
+            prefix,
+            Some(GetOptions::new().with_prefix().with_limit(PAGE)),
+        )
+        .await?;
     let as_of = match revision(first.header()) {
         Ok(revision) => revision,
         Err(error) => return Ok(Err(error)),
@@ -191,7 +224,10 @@ async fn list(mut kv: KvClient, prefix: &str) -> Result<Result<Listing, StoreErr
             }
         }
         let Some(last) = page.kvs().last().filter(|_| page.more()) else {
-            return Ok(Ok(Listing { revision: as_of, entries }));
+            return Ok(Ok(Listing {
+                revision: as_of,
+                entries,
+            }));
         };
         let next = [last.key(), b"\0"].concat();
         let options = GetOptions::new()

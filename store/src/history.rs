@@ -126,7 +126,9 @@ impl History {
             if cursor < ring.floor || generation != ring.generation {
                 return Look::Missed;
             }
-            let known = ring.batches.partition_point(|batch| batch.revision <= cursor);
+            let known = ring
+                .batches
+                .partition_point(|batch| batch.revision <= cursor);
             for batch in ring.batches.range(known..) {
                 let events: Vec<Event> = batch
                     .events
@@ -210,7 +212,10 @@ impl Watcher {
                 self.ended = true;
                 return Some(Err(StoreError::closed("watching")));
             }
-            match self.history.look(&self.prefix, self.generation, self.cursor) {
+            match self
+                .history
+                .look(&self.prefix, self.generation, self.cursor)
+            {
                 Look::Missed => {
                     self.ended = true;
                     return Some(Ok(WatchItem::Resync));
@@ -241,5 +246,125 @@ impl Watcher {
             self.told = Some((self.cursor, Some(Instant::now())));
             return Some(Ok(WatchItem::Progress(self.cursor)));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use futures::StreamExt as _;
+
+    use super::*;
+    use crate::Entry;
+
+    fn batch(revision: Revision, name: &str, bytes: usize) -> WatchBatch {
+        let value = Bytes::from(vec![0; bytes]);
+        let key = Key::from_text(name);
+        let entry = Entry {
+            key,
+            value,
+            revision,
+        };
+        WatchBatch {
+            revision,
+            events: vec![Event::Put(entry)],
+        }
+    }
+
+    async fn next(watch: &mut Watch) -> WatchItem {
+        watch.next().await.unwrap().unwrap()
+    }
+
+    #[test]
+    fn what_is_kept_is_bounded_by_revisions_and_by_bytes() {
+        let history = History::after(1);
+        let revisions = 2..2 + 3 * MAX_REVISIONS as u64;
+        history.publish(
+            revisions
+                .clone()
+                .map(|revision| batch(revision, "/a", 1))
+                .collect(),
+        );
+        history.with_ring(|ring| {
+            assert_eq!(ring.batches.len(), MAX_REVISIONS);
+            assert_eq!(ring.newest, revisions.end - 1);
+            assert_eq!(ring.floor, ring.newest - MAX_REVISIONS as u64);
+        });
+        let large = (0..20)
+            .map(|i| batch(revisions.end + i, "/a", 1_000_000))
+            .collect();
+        history.publish(large);
+        history.with_ring(|ring| {
+            assert!(
+                ring.bytes <= MAX_BYTES && ring.batches.len() == 4,
+                "{}",
+                ring.bytes
+            );
+            assert_eq!(ring.bytes, ring.batches.iter().map(size).sum::<usize>());
+        });
+    }
+
+    #[tokio::test]
+    async fn revisions_may_have_gaps_and_are_told_once() {
+        let history = History::after(10);
+        history.publish(vec![batch(12, "/a", 1), batch(20, "/b", 1)]);
+        history.publish(vec![batch(20, "/b", 1), batch(21, "/a", 1)]);
+        for (after, expected) in [
+            (10, vec![12, 20, 21]),
+            (12, vec![20, 21]),
+            (15, vec![20, 21]),
+        ] {
+            let mut watch = history.clone().watch(Key::from_text("/"), after);
+            for revision in expected {
+                let item = next(&mut watch).await;
+                assert!(matches!(item, WatchItem::Batch(batch) if batch.revision == revision));
+            }
+        }
+        let mut late = history.clone().watch(Key::from_text("/"), 21);
+        assert_eq!(next(&mut late).await, WatchItem::Progress(21));
+        let mut early = history.watch(Key::from_text("/"), 9);
+        assert_eq!(next(&mut early).await, WatchItem::Resync);
+    }
+
+    #[tokio::test]
+    async fn a_watch_of_before_a_gap_resyncs_even_if_its_revision_would_do() {
+        let history = History::after(10);
+        let mut watch = history.clone().watch(Key::from_text("/"), 50);
+        assert_eq!(next(&mut watch).await, WatchItem::Progress(50));
+        history.restart_after(20);
+        assert_eq!(next(&mut watch).await, WatchItem::Resync);
+        assert!(watch.next().await.is_none());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_a_watch_does_not_cover_wakes_its_reader_only_now_and_then() {
+        let history = History::after(1);
+        let mut watch = history.clone().watch(Key::from_text("/in/"), 1);
+        assert_eq!(next(&mut watch).await, WatchItem::Progress(1));
+        let publishing = async {
+            for revision in 2..=1000 {
+                history.publish(vec![batch(revision, "/out/", 1)]);
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            let began = Instant::now();
+            history.publish(vec![batch(1001, "/in/", 1)]);
+            began
+        };
+        let reading = async {
+            let mut progress = 0;
+            loop {
+                match next(&mut watch).await {
+                    WatchItem::Progress(_) => progress += 1,
+                    WatchItem::Batch(_) => return (progress, Instant::now()),
+                    WatchItem::Resync => panic!("nothing was lost"),
+                }
+            }
+        };
+        let (published, (progress, told)) = tokio::join!(publishing, reading);
+        assert!(
+            (10..=21).contains(&progress),
+            "{progress} times in a second"
+        );
+        assert_eq!(published, told, "what it does cover is told at once");
     }
 }

@@ -111,8 +111,14 @@ fn write_private(path: &Path, text: &str) -> std::io::Result<()> {
     use fs_err::os::unix::fs::OpenOptionsExt as _;
     use std::io::Write as _;
     let temporary = path.with_extension(format!("new.{}", uuid::Uuid::new_v4().simple()));
-    let mut file = fs_err::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
-    let written = file.write_all(text.as_bytes()).and_then(|()| file.sync_all());
+    let mut file = fs_err::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&temporary)?;
+    let written = file
+        .write_all(text.as_bytes())
+        .and_then(|()| file.sync_all());
     let linked = written.and_then(|()| match fs_err::hard_link(&temporary, path) {
         Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
         linked => linked,
@@ -161,11 +167,17 @@ mod tests {
                 std::thread::spawn(move || Keyring::load_or_create(&path).unwrap())
             })
             .collect();
-        let mut tokens: Vec<_> =
-            makers.into_iter().map(|maker| maker.join().unwrap().internal_token().clone()).collect();
+        let mut tokens: Vec<_> = makers
+            .into_iter()
+            .map(|maker| maker.join().unwrap().internal_token().clone())
+            .collect();
         tokens.dedup();
         assert_eq!(tokens.len(), 1);
-        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1, "no temporary file is left");
+        assert_eq!(
+            std::fs::read_dir(dir.path()).unwrap().count(),
+            1,
+            "no temporary file is left"
+        );
     }
 
     #[test]
@@ -173,7 +185,10 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("master.key");
         std::fs::write(&path, "too short").unwrap();
-        assert!(matches!(Keyring::load_or_create(&path), Err(StoreError::Files { .. })));
+        assert!(matches!(
+            Keyring::load_or_create(&path),
+            Err(StoreError::Files { .. })
+        ));
     }
 
     #[test]

@@ -8,11 +8,16 @@ use std::time::Duration;
 
 use futures::StreamExt as _;
 use model::Revision;
-use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 use tracing::{info, warn};
 
 use crate::presence::TTL;
 use crate::{Committed, Event, Key, Lease, Store, StoreError, Txn, WatchItem, key};
+
+/// How much sooner than the store a leader believes that its lease has lapsed.
+const MARGIN: Duration = Duration::from_secs(1);
 
 /// Proof of having won an election, good until [`Leadership::lost`] fires.
 #[derive(Debug)]
@@ -21,7 +26,7 @@ pub struct Leadership {
     revision: Revision,
     lost: CancellationToken,
     lease: Arc<dyn Lease>,
-    _keeper: DropGuard,
+    _keeper: AbortOnDropHandle<()>,
 }
 
 impl Leadership {
@@ -69,7 +74,7 @@ async fn attempt(
 ) -> Result<Option<Leadership>, StoreError> {
     let key = key::leader(election);
     // From before it was asked for: the lease begins no earlier than that.
-    let granted = tokio::time::Instant::now();
+    let granted = Instant::now();
     let lease = store.lease(TTL).await?;
     let txn = Txn::new().absent(key.clone()).put_leased(
         &key::LEADERS,
@@ -87,14 +92,14 @@ async fn attempt(
     };
     if let Committed::Done(revision) = committed {
         let lost = CancellationToken::new();
-        let keeper = CancellationToken::new();
-        tokio::spawn(keep(lease.clone(), granted, lost.clone(), keeper.clone()));
+        let keeper =
+            AbortOnDropHandle::new(tokio::spawn(keep(lease.clone(), granted, lost.clone())));
         return Ok(Some(Leadership {
             key,
             revision,
             lost,
             lease,
-            _keeper: keeper.drop_guard(),
+            _keeper: keeper,
         }));
     }
     lease.revoke().await?;
@@ -102,23 +107,20 @@ async fn attempt(
     Ok(None)
 }
 
-async fn keep(
-    lease: Arc<dyn Lease>,
-    granted: tokio::time::Instant,
-    lost: CancellationToken,
-    stop: CancellationToken,
-) {
-    let mut alive_until = granted + TTL;
+/// Keeps the lease alive, and says that it is lost a little before it is: whoever hears it has stopped by then.
+async fn keep(lease: Arc<dyn Lease>, granted: Instant, lost: CancellationToken) {
+    let mut alive_until = granted + TTL - MARGIN;
     loop {
-        tokio::select! {
-            () = stop.cancelled() => return,
-            () = tokio::time::sleep_until((tokio::time::Instant::now() + TTL / 4).min(alive_until)) => {}
+        tokio::time::sleep_until((Instant::now() + TTL / 4).min(alive_until)).await;
+        let sent = Instant::now();
+        if sent >= alive_until {
+            break;
         }
-        let sent = tokio::time::Instant::now();
-        // An answer that comes after the lease may have lapsed is too late to be believed.
-        let Ok(answer) = tokio::time::timeout_at(alive_until, lease.keep_alive()).await else { break };
+        let Ok(answer) = tokio::time::timeout_at(alive_until, lease.keep_alive()).await else {
+            break;
+        };
         match answer {
-            Ok(()) => alive_until = sent + TTL,
+            Ok(()) => alive_until = sent + TTL - MARGIN,
             Err(StoreError::LeaseLapsed { .. }) => break,
             Err(_) => {}
         }
@@ -132,7 +134,8 @@ async fn wait_for_vacancy(store: &dyn Store, key: &Key) -> Result<(), StoreError
     if listing.entries.iter().all(|entry| entry.key != *key) {
         return Ok(());
     }
-    let is_vacancy = |event: &Event| matches!(event, Event::Delete { key: gone, .. } if gone == key);
+    let is_vacancy =
+        |event: &Event| matches!(event, Event::Delete { key: gone, .. } if gone == key);
     let mut watch = store.watch(key, listing.revision).await?;
     while let Some(item) = watch.next().await {
         match item? {

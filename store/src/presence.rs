@@ -85,7 +85,16 @@ async fn keep<T>(
                 }
             }
         };
-        match hold(&*store, table, &key, (&*lease, alive_until), &mut value, &stop).await {
+        match hold(
+            &*store,
+            table,
+            &key,
+            (&*lease, alive_until),
+            &mut value,
+            &stop,
+        )
+        .await
+        {
             Ok(()) => {
                 if let Err(error) = lease.revoke().await {
                     info!(error = &error as &dyn std::error::Error, %key, "Left; the record goes when its lease lapses");

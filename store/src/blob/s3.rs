@@ -41,7 +41,9 @@ pub(super) fn open(config: &BlobConfig) -> Result<Arc<dyn ObjectStore>, object_s
         .with_bucket_name(bucket)
         .with_region(region)
         .with_client_options(client)
-        .with_retry(retry);
+        .with_retry(retry)
+        // One at a time, which every S3 speaks.
+        .with_disable_bulk_delete(true);
     if let Some(endpoint) = endpoint {
         builder = builder
             .with_endpoint(endpoint.trim_end_matches('/'))

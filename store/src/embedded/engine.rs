@@ -12,7 +12,8 @@ use fs_err::os::unix::fs::OpenOptionsExt as _;
 use model::Revision;
 use redb::backends::{FileBackend, InMemoryBackend};
 use redb::{
-    Builder, Database, DatabaseError, ReadableDatabase as _, ReadableTable, Table, TableDefinition,
+    Builder, Database, DatabaseError, ReadableDatabase as _, ReadableTable, StorageBackend, Table,
+    TableDefinition,
 };
 
 use super::leases::Leases;
@@ -34,7 +35,7 @@ const THIS_FORMAT: u64 = 1;
 const CACHE_BYTES: usize = 16 * 1024 * 1024;
 const NO_LEASE: i64 = 0;
 
-type Opener = Box<dyn Fn() -> Result<Database, StoreError> + Send + Sync>;
+pub(super) type Opener = Box<dyn Fn() -> Result<Database, StoreError> + Send + Sync>;
 
 pub(super) struct Engine {
     path: PathBuf,
@@ -85,12 +86,7 @@ impl Engine {
         let at = path.clone();
         Self::new(
             path,
-            Box::new(move || {
-                let backend = InMemoryBackend::new();
-                builder()
-                    .create_with_backend(backend)
-                    .map_err(|error| files(&at, error))
-            }),
+            Box::new(move || open_with(&at, InMemoryBackend::new())),
         )
     }
 
@@ -204,12 +200,6 @@ impl Engine {
     }
 }
 
-fn builder() -> Builder {
-    let mut builder = Builder::new();
-    builder.set_cache_size(CACHE_BYTES);
-    builder
-}
-
 fn open_file(path: &Path) -> Result<Database, StoreError> {
     if let Some(dir) = path.parent() {
         fs_err::create_dir_all(dir).map_err(|error| files(path, error))?;
@@ -229,7 +219,12 @@ fn open_file(path: &Path) -> Result<Database, StoreError> {
             .map_err(|error| files(path, error))?;
     }
     let backend = FileBackend::new(file.into_parts().0).map_err(|error| open_error(path, error))?;
-    builder()
+    open_with(path, backend)
+}
+
+pub(super) fn open_with(path: &Path, backend: impl StorageBackend) -> Result<Database, StoreError> {
+    Builder::new()
+        .set_cache_size(CACHE_BYTES)
         .create_with_backend(backend)
         .map_err(|error| open_error(path, error))
 }
@@ -244,7 +239,10 @@ fn open_error(path: &Path, error: DatabaseError) -> StoreError {
     }
 }
 
-fn files(path: &Path, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> StoreError {
+pub(super) fn files(
+    path: &Path,
+    source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+) -> StoreError {
     StoreError::Files {
         path: path.to_owned(),
         source: source.into(),

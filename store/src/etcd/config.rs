@@ -47,11 +47,17 @@ impl EtcdConfig {
             .with_keep_alive_while_idle(false)
             .with_require_leader(true);
         if let Some(user) = &self.user {
-            options = options.with_user(&user.name, user.password.expose()).with_auto_token_refresh(true);
+            options = options
+                .with_user(&user.name, user.password.expose())
+                .with_auto_token_refresh(true);
         }
         if let Some(tls) = &self.tls {
             options = options.with_tls(tls.options().await?);
-        } else if self.endpoints.iter().any(|endpoint| endpoint.starts_with("https://")) {
+        } else if self
+            .endpoints
+            .iter()
+            .any(|endpoint| endpoint.starts_with("https://"))
+        {
             options = options.with_tls(TlsOptions::new().with_enabled_roots());
         }
         tokio::time::timeout(DEADLINE, Client::connect(&self.endpoints, Some(options)))
@@ -68,7 +74,10 @@ impl EtcdTls {
             None => TlsOptions::new().with_enabled_roots(),
         };
         if let Some((certificate, key)) = &self.identity {
-            options = options.identity(Identity::from_pem(read(certificate).await?, read(key).await?));
+            options = options.identity(Identity::from_pem(
+                read(certificate).await?,
+                read(key).await?,
+            ));
         }
         Ok(options)
     }
@@ -77,5 +86,8 @@ impl EtcdTls {
 async fn read(path: &Path) -> Result<Vec<u8>, StoreError> {
     fs_err::tokio::read(path)
         .await
-        .map_err(|source| StoreError::Files { path: path.to_owned(), source: source.into() })
+        .map_err(|source| StoreError::Files {
+            path: path.to_owned(),
+            source: source.into(),
+        })
 }

@@ -13,7 +13,11 @@ use crate::{Commit, Compare, Entry, Event, Key, Op, StoreError, WatchBatch};
 const LEASE_NOT_FOUND: &str = "requested lease not found";
 
 pub(super) fn transaction(commit: &Commit) -> Result<Txn, StoreError> {
-    let compares = commit.compares.iter().map(compare).collect::<Result<Vec<_>, _>>()?;
+    let compares = commit
+        .compares
+        .iter()
+        .map(compare)
+        .collect::<Result<Vec<_>, _>>()?;
     let ops: Vec<_> = commit.ops.iter().map(operation).collect();
     Ok(Txn::new().when(compares).and_then(ops))
 }
@@ -21,12 +25,16 @@ pub(super) fn transaction(commit: &Commit) -> Result<Txn, StoreError> {
 fn compare(compare: &Compare) -> Result<etcd_client::Compare, StoreError> {
     Ok(match compare {
         Compare::Revision { key, revision } => {
-            let revision =
-                i64::try_from(*revision).map_err(|error| StoreError::unavailable("comparing a revision", error))?;
+            let revision = i64::try_from(*revision)
+                .map_err(|error| StoreError::unavailable("comparing a revision", error))?;
             etcd_client::Compare::mod_revision(key.as_str(), CompareOp::Equal, revision)
         }
-        Compare::Absent { key } => etcd_client::Compare::create_revision(key.as_str(), CompareOp::Equal, 0),
-        Compare::Exists { key } => etcd_client::Compare::create_revision(key.as_str(), CompareOp::Greater, 0),
+        Compare::Absent { key } => {
+            etcd_client::Compare::create_revision(key.as_str(), CompareOp::Equal, 0)
+        }
+        Compare::Exists { key } => {
+            etcd_client::Compare::create_revision(key.as_str(), CompareOp::Greater, 0)
+        }
     })
 }
 
@@ -49,7 +57,10 @@ pub(super) fn entry(found: &KeyValue) -> Result<Entry, StoreError> {
 }
 
 fn key(found: &KeyValue) -> Result<Key, StoreError> {
-    found.key_str().map(Key::from_text).map_err(|error| StoreError::unavailable("reading a key's name", error))
+    found
+        .key_str()
+        .map(Key::from_text)
+        .map_err(|error| StoreError::unavailable("reading a key's name", error))
 }
 
 /// One batch for each revision. etcd never spreads a revision over two answers unless asked to.
@@ -59,11 +70,17 @@ pub(super) fn batches(events: &[etcd_client::Event]) -> Result<Vec<WatchBatch>, 
         let Some(found) = event.kv() else { continue };
         let event = match event.event_type() {
             EventType::Put => Event::Put(entry(found)?),
-            EventType::Delete => Event::Delete { key: key(found)?, revision: unsigned(found.mod_revision())? },
+            EventType::Delete => Event::Delete {
+                key: key(found)?,
+                revision: unsigned(found.mod_revision())?,
+            },
         };
         match batches.last_mut() {
             Some(batch) if batch.revision == event.revision() => batch.events.push(event),
-            _ => batches.push(WatchBatch { revision: event.revision(), events: vec![event] }),
+            _ => batches.push(WatchBatch {
+                revision: event.revision(),
+                events: vec![event],
+            }),
         }
     }
     Ok(batches)
@@ -75,7 +92,10 @@ pub(super) fn revision(header: Option<&ResponseHeader>) -> Result<Revision, Stor
 
 fn unsigned(revision: i64) -> Result<Revision, StoreError> {
     match u64::try_from(revision) {
-        Ok(0) => Err(StoreError::unavailable("reading etcd's answer", "it has no revision")),
+        Ok(0) => Err(StoreError::unavailable(
+            "reading etcd's answer",
+            "it has no revision",
+        )),
         Ok(revision) => Ok(revision),
         Err(error) => Err(StoreError::unavailable("reading etcd's answer", error)),
     }
@@ -99,7 +119,9 @@ pub(super) fn end_of(prefix: &str) -> Vec<u8> {
 }
 
 pub(super) fn is_lease_gone(error: &StoreError) -> bool {
-    let StoreError::Unavailable { source, .. } = error else { return false };
+    let StoreError::Unavailable { source, .. } = error else {
+        return false;
+    };
     match source.downcast_ref::<etcd_client::Error>() {
         Some(etcd_client::Error::LeaseKeepAliveError(text)) => text == "lease not found",
         Some(error) => message_of(error).is_some_and(|message| message.contains(LEASE_NOT_FOUND)),

@@ -39,18 +39,30 @@ async fn follow(client: &Client, history: &History) {
         match watch(client, history).await {
             Ok(Gap::Compacted) => match newest_revision(client).await {
                 Ok(newest) => {
-                    warn!(revision = newest, "etcd has dropped changes that were not seen yet; all watches resync");
+                    warn!(
+                        revision = newest,
+                        "etcd has dropped changes that were not seen yet; all watches resync"
+                    );
                     history.restart_after(newest);
                     continue;
                 }
-                Err(error) => warn!(error = &error as &dyn std::error::Error, "Could not ask etcd for its revision"),
+                Err(error) => warn!(
+                    error = &error as &dyn std::error::Error,
+                    "Could not ask etcd for its revision"
+                ),
             },
             Ok(Gap::WentBack { to }) => {
-                warn!(revision = to, "etcd is behind what it said before, as after a restored backup; all watches resync");
+                warn!(
+                    revision = to,
+                    "etcd is behind what it said before, as after a restored backup; all watches resync"
+                );
                 history.restart_after(to);
                 continue;
             }
-            Err(error) => warn!(error = &error as &dyn std::error::Error, "Lost the watch on etcd; will connect again"),
+            Err(error) => warn!(
+                error = &error as &dyn std::error::Error,
+                "Lost the watch on etcd; will connect again"
+            ),
         }
         if began.elapsed() > SILENCE {
             pause = FIRST_PAUSE;
@@ -64,7 +76,9 @@ async fn follow(client: &Client, history: &History) {
 enum Gap {
     Compacted,
     /// Its revision is lower than one it told of before.
-    WentBack { to: Revision },
+    WentBack {
+        to: Revision,
+    },
 }
 
 async fn watch(client: &Client, history: &History) -> Result<Gap, StoreError> {
@@ -127,12 +141,19 @@ fn take(message: &WatchResponse, history: &History) -> Result<Taken, StoreError>
     }
     if message.canceled() {
         let reason = message.cancel_reason();
-        return Err(StoreError::unavailable(DOING, format!("etcd cancelled it: {reason}")));
+        return Err(StoreError::unavailable(
+            DOING,
+            format!("etcd cancelled it: {reason}"),
+        ));
     }
     if message.created() {
         let at = revision(message.header())?;
         info!(revision = at, "Watching etcd");
-        return Ok(if at < history.newest() { Taken::Behind } else { Taken::Fine });
+        return Ok(if at < history.newest() {
+            Taken::Behind
+        } else {
+            Taken::Fine
+        });
     }
     let batches = batches(message.events())?;
     if !batches.is_empty() {

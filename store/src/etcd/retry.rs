@@ -64,7 +64,10 @@ fn is_transient(error: &Error) -> bool {
     const UNAVAILABLE: i32 = 14;
     match error {
         Error::GRpcStatus(status) => {
-            matches!(status.code() as i32, CANCELLED | UNKNOWN | RESOURCE_EXHAUSTED | INTERNAL | UNAVAILABLE)
+            matches!(
+                status.code() as i32,
+                CANCELLED | UNKNOWN | RESOURCE_EXHAUSTED | INTERNAL | UNAVAILABLE
+            )
         }
         Error::TransportError(_) | Error::IoError(_) => true,
         // A stream that ended without an answer.
@@ -83,7 +86,9 @@ fn was_not_sent(error: &Error) -> bool {
         if let Some(io) = error.downcast_ref::<std::io::Error>() {
             return matches!(
                 io.kind(),
-                ErrorKind::ConnectionRefused | ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable
+                ErrorKind::ConnectionRefused
+                    | ErrorKind::HostUnreachable
+                    | ErrorKind::NetworkUnreachable
             );
         }
         cause = error.source();

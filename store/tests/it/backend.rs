@@ -25,19 +25,31 @@ pub(crate) struct Backend {
 impl Backend {
     pub(crate) async fn embedded_in_memory() -> Self {
         let store = Embedded::open_in_memory().unwrap();
-        Self { store, _dir: None, _etcd: None }
+        Self {
+            store,
+            _dir: None,
+            _etcd: None,
+        }
     }
 
     pub(crate) async fn embedded_on_disk() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let store = Embedded::open(dir.path()).unwrap();
-        Self { store, _dir: Some(dir), _etcd: None }
+        Self {
+            store,
+            _dir: Some(dir),
+            _etcd: None,
+        }
     }
 
     pub(crate) async fn etcd() -> Self {
         let etcd = EtcdServer::start().await;
         let store = etcd.connect().await;
-        Self { store, _dir: None, _etcd: Some(etcd) }
+        Self {
+            store,
+            _dir: None,
+            _etcd: Some(etcd),
+        }
     }
 }
 
@@ -46,11 +58,19 @@ pub(crate) fn key(name: &str) -> Key {
 }
 
 pub(crate) fn put(name: &str, value: &str) -> Op {
-    Op::Put { key: key(name), value: Bytes::from(value.to_owned()), lease: None }
+    Op::Put {
+        key: key(name),
+        value: Bytes::from(value.to_owned()),
+        lease: None,
+    }
 }
 
 pub(crate) fn put_leased(name: &str, value: &str, lease: LeaseId) -> Op {
-    Op::Put { key: key(name), value: Bytes::from(value.to_owned()), lease: Some(lease) }
+    Op::Put {
+        key: key(name),
+        value: Bytes::from(value.to_owned()),
+        lease: Some(lease),
+    }
 }
 
 pub(crate) fn delete(name: &str) -> Op {
@@ -72,17 +92,30 @@ pub(crate) async fn done(store: &dyn Store, ops: Vec<Op>) -> u64 {
 /// Value and revision.
 pub(crate) async fn get(store: &dyn Store, name: &str) -> Option<(String, u64)> {
     let entry = store.get(&key(name)).await.unwrap()?;
-    Some((String::from_utf8(entry.value.to_vec()).unwrap(), entry.revision))
+    Some((
+        String::from_utf8(entry.value.to_vec()).unwrap(),
+        entry.revision,
+    ))
 }
 
 pub(crate) async fn names(store: &dyn Store, prefix: &str) -> Vec<String> {
     let listing = store.list(&key(prefix)).await.unwrap();
-    let text = |entry: &store::Entry| entry.key.as_str().trim_start_matches("/paas/v1/test/").to_owned();
+    let text = |entry: &store::Entry| {
+        entry
+            .key
+            .as_str()
+            .trim_start_matches("/paas/v1/test/")
+            .to_owned()
+    };
     listing.entries.iter().map(text).collect()
 }
 
 pub(crate) async fn next(watch: &mut Watch) -> WatchItem {
-    tokio::time::timeout(PATIENCE, watch.next()).await.expect("a watch tells something").unwrap().unwrap()
+    tokio::time::timeout(PATIENCE, watch.next())
+        .await
+        .expect("a watch tells something")
+        .unwrap()
+        .unwrap()
 }
 
 /// `+name=value` or `-name`, with its revision.
@@ -101,9 +134,18 @@ pub(crate) async fn read_up_to(watch: &mut Watch, revision: u64) -> Vec<(u64, St
     while known < revision {
         match next(watch).await {
             WatchItem::Batch(batch) => {
-                assert!(batch.revision > known, "revision {} after {known}", batch.revision);
+                assert!(
+                    batch.revision > known,
+                    "revision {} after {known}",
+                    batch.revision
+                );
                 assert!(!batch.events.is_empty());
-                assert!(batch.events.iter().all(|event| event.revision() == batch.revision));
+                assert!(
+                    batch
+                        .events
+                        .iter()
+                        .all(|event| event.revision() == batch.revision)
+                );
                 known = batch.revision;
                 events.extend(batch.events.iter().map(told));
             }
@@ -124,5 +166,7 @@ pub(crate) async fn eventually(what: &str, mut condition: impl AsyncFnMut() -> b
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };
-    tokio::time::timeout(PATIENCE, waiting).await.unwrap_or_else(|_| panic!("never: {what}"));
+    tokio::time::timeout(PATIENCE, waiting)
+        .await
+        .unwrap_or_else(|_| panic!("never: {what}"));
 }

@@ -22,10 +22,19 @@ const ROUNDS: usize = 10;
 /// Each number in a commit of its own that writes two keys, and the acknowledgement told to `tell`.
 async fn write(store: &dyn Store, writer: usize, count: u64, tell: impl Fn(u64, u64)) {
     let last = format!("last/{writer}");
-    let begin: u64 = get(store, &last).await.map_or(0, |(number, _)| number.parse().unwrap());
+    let begin: u64 = get(store, &last)
+        .await
+        .map_or(0, |(number, _)| number.parse().unwrap());
     for number in begin + 1..=begin.saturating_add(count) {
         let text = number.to_string();
-        let revision = done(store, vec![put(&last, &text), put(&format!("all/{writer}/{number:08}"), &text)]).await;
+        let revision = done(
+            store,
+            vec![
+                put(&last, &text),
+                put(&format!("all/{writer}/{number:08}"), &text),
+            ],
+        )
+        .await;
         tell(number, revision);
     }
 }
@@ -37,8 +46,13 @@ async fn check_whole(store: &dyn Store) -> BTreeMap<usize, u64> {
         let last = get(store, &format!("last/{writer}")).await;
         let last = last.map_or(0, |(number, _)| number.parse().unwrap());
         let found = names(store, &format!("all/{writer}/")).await;
-        let expected: Vec<_> = (1..=last).map(|number| format!("all/{writer}/{number:08}")).collect();
-        assert_eq!(found, expected, "all of every commit is there, or nothing of it");
+        let expected: Vec<_> = (1..=last)
+            .map(|number| format!("all/{writer}/{number:08}"))
+            .collect();
+        assert_eq!(
+            found, expected,
+            "all of every commit is there, or nothing of it"
+        );
         lasts.insert(writer, last);
     }
     lasts
@@ -57,11 +71,15 @@ async fn the_writers_write_and_tell() {
     let lease = store.lease(Duration::from_secs(60)).await.unwrap();
     done(&*store, vec![put_leased("leased", "x", lease.id())]).await;
     let writers = (0..WRITERS).map(|writer| {
-        let tell = move |number, revision| println!("\nacknowledged {writer} {number} {revision} .");
+        let tell =
+            move |number, revision| println!("\nacknowledged {writer} {number} {revision} .");
         write(&*store, writer, count, tell)
     });
     futures::future::join_all(writers).await;
-    assert_eq!(check_whole(&*store).await.into_values().collect::<Vec<_>>(), [5; WRITERS]);
+    assert_eq!(
+        check_whole(&*store).await.into_values().collect::<Vec<_>>(),
+        [5; WRITERS]
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -73,13 +91,23 @@ async fn an_embedded_store_keeps_what_it_acknowledged_when_it_is_killed() {
         let store = Embedded::open(dir.path()).unwrap();
         let lasts = check_whole(&*store).await;
         for (writer, (number, at)) in &acknowledged {
-            assert!(lasts[writer] >= *number, "round {round}: writer {writer} lost {number}, has {}", lasts[writer]);
-            let (_, found) = get(&*store, &format!("all/{writer}/{number:08}")).await.unwrap();
+            assert!(
+                lasts[writer] >= *number,
+                "round {round}: writer {writer} lost {number}, has {}",
+                lasts[writer]
+            );
+            let (_, found) = get(&*store, &format!("all/{writer}/{number:08}"))
+                .await
+                .unwrap();
             assert_eq!(found, *at, "as acknowledged");
             revision = revision.max(*at);
         }
         assert!(store.list(&super::backend::key("")).await.unwrap().revision >= revision);
-        assert_eq!(get(&*store, "leased").await, None, "the lease's holder is dead");
+        assert_eq!(
+            get(&*store, "leased").await,
+            None,
+            "the lease's holder is dead"
+        );
         store.close().await;
     }
 }
@@ -87,7 +115,11 @@ async fn an_embedded_store_keeps_what_it_acknowledged_when_it_is_killed() {
 /// The last acknowledgement of each writer: its number and revision.
 async fn kill_while_it_writes(dir: &Path) -> BTreeMap<usize, (u64, u64)> {
     let mut child = Command::new(std::env::current_exe().unwrap())
-        .args(["it::crash::the_writers_write_and_tell", "--exact", "--nocapture"])
+        .args([
+            "it::crash::the_writers_write_and_tell",
+            "--exact",
+            "--nocapture",
+        ])
         .env(DIR, dir)
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
@@ -110,7 +142,9 @@ async fn kill_while_it_writes(dir: &Path) -> BTreeMap<usize, (u64, u64)> {
             }
         }
     };
-    tokio::time::timeout(PATIENCE, reading).await.expect("the writers write");
+    tokio::time::timeout(PATIENCE, reading)
+        .await
+        .expect("the writers write");
     assert!(!child.wait().await.unwrap().success(), "it was killed");
     acknowledged
 }
@@ -127,7 +161,10 @@ async fn etcd_keeps_what_it_acknowledged_when_it_is_killed() {
             tokio::spawn(async move {
                 for number in kept + 1.. {
                     let text = u64::to_string(&number);
-                    let commit = Commit { compares: vec![], ops: vec![put("last", &text)] };
+                    let commit = Commit {
+                        compares: vec![],
+                        ops: vec![put("last", &text)],
+                    };
                     match store.commit(commit).await {
                         Ok(Committed::Done(_)) => *acknowledged.lock().unwrap() = number,
                         Ok(Committed::Conflict) => panic!("nothing was compared"),
@@ -137,10 +174,16 @@ async fn etcd_keeps_what_it_acknowledged_when_it_is_killed() {
             })
         };
         let enough = kept + rand::rng().random_range(20..100);
-        eventually("the writer writes", async || *acknowledged.lock().unwrap() > enough).await;
+        eventually("the writer writes", async || {
+            *acknowledged.lock().unwrap() > enough
+        })
+        .await;
         etcd.kill();
         // Stops at its first failure, which comes within a call's deadline.
-        tokio::time::timeout(PATIENCE, writer).await.unwrap().unwrap();
+        tokio::time::timeout(PATIENCE, writer)
+            .await
+            .unwrap()
+            .unwrap();
         etcd.start_again().await;
         let mut found = None;
         eventually("etcd answers again", async || {
@@ -151,7 +194,10 @@ async fn etcd_keeps_what_it_acknowledged_when_it_is_killed() {
         let entry = found.flatten().unwrap();
         let last: u64 = std::str::from_utf8(&entry.value).unwrap().parse().unwrap();
         let acknowledged = *acknowledged.lock().unwrap();
-        assert!(last >= acknowledged, "round {round}: {acknowledged} was acknowledged, {last} is there");
+        assert!(
+            last >= acknowledged,
+            "round {round}: {acknowledged} was acknowledged, {last} is there"
+        );
         kept = last;
     }
 }

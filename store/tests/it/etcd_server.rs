@@ -1,6 +1,7 @@
 //! A real etcd of one member, in a directory of its own, on ports of its own. It ends with the test, however that ends.
 
 use std::net::TcpListener;
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -13,18 +14,56 @@ use super::backend::PATIENCE;
 pub(crate) struct EtcdServer {
     dir: TempDir,
     child: Child,
+    settings: Settings,
+}
+
+/// What stays when it starts again.
+#[derive(Clone)]
+struct Settings {
     port: u16,
     peer_port: u16,
+    tls: Option<ServerTls>,
+}
+
+/// PEM files: the server's own, and the authority that clients must be of.
+#[derive(Clone)]
+pub(crate) struct ServerTls {
+    pub(crate) ca: PathBuf,
+    pub(crate) certificate: PathBuf,
+    pub(crate) key: PathBuf,
+}
+
+impl Settings {
+    const fn scheme(&self) -> &'static str {
+        if self.tls.is_some() { "https" } else { "http" }
+    }
 }
 
 impl EtcdServer {
     pub(crate) async fn start() -> Self {
+        Self::start_with(None).await
+    }
+
+    /// One that takes only clients with a certificate.
+    pub(crate) async fn start_with_tls(tls: ServerTls) -> Self {
+        Self::start_with(Some(tls)).await
+    }
+
+    async fn start_with(tls: Option<ServerTls>) -> Self {
         // A free port may be taken by somebody else before etcd takes it.
         for _ in 0..5 {
             let dir = tempfile::tempdir().unwrap();
             let (port, peer_port) = free_ports();
-            let child = spawn(&dir, port, peer_port);
-            let mut etcd = Self { dir, child, port, peer_port };
+            let settings = Settings {
+                port,
+                peer_port,
+                tls: tls.clone(),
+            };
+            let mut etcd = Self {
+                child: spawn(&dir, &settings),
+                dir,
+                settings,
+            };
             if etcd.is_ready().await {
                 return etcd;
             }
@@ -33,11 +72,11 @@ impl EtcdServer {
     }
 
     pub(crate) const fn port(&self) -> u16 {
-        self.port
+        self.settings.port
     }
 
     pub(crate) fn endpoint(&self) -> String {
-        format!("http://127.0.0.1:{}", self.port)
+        format!("{}://127.0.0.1:{}", self.settings.scheme(), self.port())
     }
 
     pub(crate) async fn connect(&self) -> Arc<Etcd> {
@@ -46,7 +85,9 @@ impl EtcdServer {
 
     /// A client past the store.
     pub(crate) async fn client(&self) -> etcd_client::Client {
-        etcd_client::Client::connect([self.endpoint()], None).await.unwrap()
+        etcd_client::Client::connect([self.endpoint()], None)
+            .await
+            .unwrap()
     }
 
     /// SIGKILL.
@@ -57,8 +98,12 @@ impl EtcdServer {
 
     /// Starts again on the same data and ports.
     pub(crate) async fn start_again(&mut self) {
-        self.child = spawn(&self.dir, self.port, self.peer_port);
-        assert!(self.is_ready().await, "etcd did not start again: {}", self.log());
+        self.child = spawn(&self.dir, &self.settings);
+        assert!(
+            self.is_ready().await,
+            "etcd did not start again: {}",
+            self.log()
+        );
     }
 
     async fn is_ready(&mut self) -> bool {
@@ -69,7 +114,7 @@ impl EtcdServer {
                 assert!(log.contains("address already in use"), "etcd ended: {log}");
                 return false;
             }
-            if std::net::TcpStream::connect(("127.0.0.1", self.port)).is_ok() {
+            if std::net::TcpStream::connect(("127.0.0.1", self.port())).is_ok() {
                 return true;
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
@@ -91,7 +136,11 @@ impl Drop for EtcdServer {
 
 /// It listens before it has a leader.
 pub(crate) async fn connect(endpoint: &str) -> Arc<Etcd> {
-    let config = EtcdConfig { endpoints: vec![endpoint.to_owned()], user: None, tls: None };
+    let config = EtcdConfig {
+        endpoints: vec![endpoint.to_owned()],
+        user: None,
+        tls: None,
+    };
     let connecting = async {
         loop {
             if let Ok(etcd) = Etcd::connect(&config).await {
@@ -99,20 +148,41 @@ pub(crate) async fn connect(endpoint: &str) -> Arc<Etcd> {
             }
         }
     };
-    tokio::time::timeout(PATIENCE, connecting).await.expect("etcd answers")
+    tokio::time::timeout(PATIENCE, connecting)
+        .await
+        .expect("etcd answers")
 }
 
-fn spawn(dir: &TempDir, port: u16, peer_port: u16) -> Child {
+fn spawn(dir: &TempDir, settings: &Settings) -> Child {
     let log = std::fs::File::create(dir.path().join("log")).unwrap();
-    let (client, peer) = (format!("http://127.0.0.1:{port}"), format!("http://127.0.0.1:{peer_port}"));
-    Command::new("setpriv")
-        .args(["--pdeathsig", "KILL", "--", "etcd", "--name", "test", "--log-level", "error"])
-        .args(["--listen-client-urls", &client, "--advertise-client-urls", &client])
-        .args(["--listen-peer-urls", &peer, "--initial-advertise-peer-urls", &peer])
-        .arg("--initial-cluster")
-        .arg(format!("test={peer}"))
+    let client = format!("{}://127.0.0.1:{}", settings.scheme(), settings.port);
+    let peer = format!("http://127.0.0.1:{}", settings.peer_port);
+    // The kernel ends it when the test's thread ends, were it by SIGKILL.
+    let mut command = Command::new("setpriv");
+    command
+        .args(["--pdeathsig", "KILL", "--", "etcd"])
+        .args(["--name", "test", "--log-level", "error"])
         .arg("--data-dir")
         .arg(dir.path().join("data"))
+        .arg(format!("--initial-cluster=test={peer}"));
+    for role in ["listen-client", "advertise-client"] {
+        command.arg(format!("--{role}-urls={client}"));
+    }
+    for role in ["listen-peer", "initial-advertise-peer"] {
+        command.arg(format!("--{role}-urls={peer}"));
+    }
+    if let Some(tls) = &settings.tls {
+        command
+            .arg("--client-cert-auth")
+            .arg("--trusted-ca-file")
+            .arg(&tls.ca);
+        command
+            .arg("--cert-file")
+            .arg(&tls.certificate)
+            .arg("--key-file")
+            .arg(&tls.key);
+    }
+    command
         .stdin(Stdio::null())
         .stdout(log.try_clone().unwrap())
         .stderr(log)
@@ -122,9 +192,17 @@ fn spawn(dir: &TempDir, port: u16, peer_port: u16) -> Child {
 
 /// Fails with words for humans when etcd is missing.
 fn free_ports() -> (u16, u16) {
-    let found = Command::new("etcd").arg("--version").stdout(Stdio::null()).status();
-    assert!(found.is_ok(), "etcd is not installed: apt-get install etcd-server");
+    let found = Command::new("etcd")
+        .arg("--version")
+        .stdout(Stdio::null())
+        .status();
+    assert!(
+        found.is_ok(),
+        "etcd is not installed: apt-get install etcd-server"
+    );
     let listeners = [(); 2].map(|()| TcpListener::bind(("127.0.0.1", 0)).unwrap());
-    let [port, peer_port] = listeners.each_ref().map(|listener| listener.local_addr().unwrap().port());
+    let [port, peer_port] = listeners
+        .each_ref()
+        .map(|listener| listener.local_addr().unwrap().port());
     (port, peer_port)
 }

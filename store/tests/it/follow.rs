@@ -25,7 +25,9 @@ impl Copy {
                 assert!(revision >= self.revision);
                 self.revision = revision;
                 self.snapshots += 1;
-                let values = entries.iter().map(|entry| (entry.key.name().to_owned(), text(&entry.value)));
+                let values = entries
+                    .iter()
+                    .map(|entry| (entry.key.name().to_owned(), text(&entry.value)));
                 self.values = values.collect();
             }
             Update::Changes { revision, events } => {
@@ -35,7 +37,8 @@ impl Copy {
                 for event in events {
                     match event {
                         Event::Put(entry) => {
-                            self.values.insert(entry.key.name().to_owned(), text(&entry.value));
+                            self.values
+                                .insert(entry.key.name().to_owned(), text(&entry.value));
                         }
                         Event::Delete { key, .. } => {
                             self.values.remove(key.name());
@@ -52,18 +55,27 @@ impl Copy {
                 self.apply(follower.next().await);
             }
         };
-        tokio::time::timeout(PATIENCE, following).await.expect("the follower catches up");
+        tokio::time::timeout(PATIENCE, following)
+            .await
+            .expect("the follower catches up");
     }
 
     fn pairs(&self) -> Vec<(&str, &str)> {
-        self.values.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect()
+        self.values
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()))
+            .collect()
     }
 }
 
 #[tokio::test]
 async fn a_snapshot_comes_first_and_then_every_change() {
     let store = Embedded::open_in_memory().unwrap();
-    let first = done(&*store, vec![put("f/a", "1"), put("f/b", "1"), put("g/c", "1")]).await;
+    let first = done(
+        &*store,
+        vec![put("f/a", "1"), put("f/b", "1"), put("g/c", "1")],
+    )
+    .await;
     let mut follower = Follower::new(store.clone(), vec![key("f/")]);
     let mut copy = Copy::default();
     copy.follow_up_to(&mut follower, first).await;
@@ -77,20 +89,32 @@ async fn a_snapshot_comes_first_and_then_every_change() {
 #[tokio::test]
 async fn several_prefixes_are_followed_as_one() {
     let store = Embedded::open_in_memory().unwrap();
-    let first = done(&*store, vec![put("f/a", "1"), put("g/b", "1"), put("h/c", "1")]).await;
+    let first = done(
+        &*store,
+        vec![put("f/a", "1"), put("g/b", "1"), put("h/c", "1")],
+    )
+    .await;
     let mut follower = Follower::new(store.clone(), vec![key("f/"), key("g/")]);
     let mut copy = Copy::default();
     copy.follow_up_to(&mut follower, first).await;
     assert_eq!(copy.pairs(), [("a", "1"), ("b", "1")]);
     let update = loop {
-        done(&*store, vec![put("f/a", "2"), put("g/b", "2"), put("h/c", "2")]).await;
+        done(
+            &*store,
+            vec![put("f/a", "2"), put("g/b", "2"), put("h/c", "2")],
+        )
+        .await;
         if let Update::Changes { events, .. } = follower.next().await
             && !events.is_empty()
         {
             break events;
         }
     };
-    assert_eq!(update.len(), 2, "both prefixes of one commit in one update: {update:?}");
+    assert_eq!(
+        update.len(),
+        2,
+        "both prefixes of one commit in one update: {update:?}"
+    );
 }
 
 #[tokio::test]
@@ -107,7 +131,10 @@ async fn who_falls_behind_gets_a_new_snapshot() {
     }
     let last = done(&*store, vec![put("f/c", "1")]).await;
     copy.follow_up_to(&mut follower, last).await;
-    assert_eq!((copy.pairs(), copy.snapshots), (vec![("a", "2"), ("c", "1")], 2));
+    assert_eq!(
+        (copy.pairs(), copy.snapshots),
+        (vec![("a", "2"), ("c", "1")], 2)
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -147,7 +174,13 @@ async fn a_follower_survives_a_restart_of_etcd() {
         copy.follow_up_to(&mut follower, before).await;
         etcd.kill();
         etcd.start_again().await;
-        let after = commit_when_possible(store.clone(), Commit { compares: vec![], ops: vec![put("f/after", round)] });
+        let after = commit_when_possible(
+            store.clone(),
+            Commit {
+                compares: vec![],
+                ops: vec![put("f/after", round)],
+            },
+        );
         let after = tokio::time::timeout(PATIENCE, after).await.unwrap();
         copy.follow_up_to(&mut follower, after).await;
         assert_eq!(copy.pairs(), [("after", round), ("before", round)]);

@@ -13,11 +13,17 @@ use super::outage::Outage;
 
 async fn lead(store: Arc<dyn Store>, candidate: &str) -> Leadership {
     let campaign = store::leader::campaign(&store, "test", candidate);
-    tokio::time::timeout(PATIENCE, campaign).await.expect("somebody leads")
+    tokio::time::timeout(PATIENCE, campaign)
+        .await
+        .expect("somebody leads")
 }
 
 async fn guarded(store: &dyn Store, leader: &Leadership, value: &str) -> Committed {
-    let txn = leader.guard(Txn::new().put(&key::LEADERS, name("written-by-the-leader"), &value.to_owned()));
+    let txn = leader.guard(Txn::new().put(
+        &key::LEADERS,
+        name("written-by-the-leader"),
+        &value.to_owned(),
+    ));
     txn.commit(store).await.unwrap()
 }
 
@@ -28,18 +34,32 @@ async fn each_leads_in_turn(store: Arc<dyn Store>) {
         .iter()
         .map(|candidate| {
             let store = store.clone();
-            async move { (candidate, store::leader::campaign(&store, "test", candidate).await) }
+            async move {
+                (
+                    candidate,
+                    store::leader::campaign(&store, "test", candidate).await,
+                )
+            }
         })
         .collect();
     let mut led = Vec::new();
     while led.len() < names.len() {
-        let next = tokio::time::timeout(PATIENCE, campaigns.next()).await.expect("somebody leads");
+        let next = tokio::time::timeout(PATIENCE, campaigns.next())
+            .await
+            .expect("somebody leads");
         let (candidate, leader) = next.unwrap();
-        let record = key::LEADERS.get(&*store, &key::leader("test")).await.unwrap().unwrap();
+        let record = key::LEADERS
+            .get(&*store, &key::leader("test"))
+            .await
+            .unwrap()
+            .unwrap();
         assert_eq!(record.value, *candidate);
         let second = tokio::time::timeout(Duration::from_millis(100), campaigns.next()).await;
         assert!(!matches!(second, Ok(Some(_))), "two lead");
-        assert!(matches!(guarded(&*store, &leader, candidate).await, Committed::Done(_)));
+        assert!(matches!(
+            guarded(&*store, &leader, candidate).await,
+            Committed::Done(_)
+        ));
         led.push(*candidate);
         leader.resign().await;
     }
@@ -63,7 +83,10 @@ async fn a_leader_that_is_cut_off_knows_it_before_another_leads_and_cannot_write
     let store = Embedded::open_in_memory().unwrap();
     let outage = Outage::of(store.clone());
     let first = lead(outage.clone(), "first").await;
-    assert!(matches!(guarded(&*store, &first, "first").await, Committed::Done(_)));
+    assert!(matches!(
+        guarded(&*store, &first, "first").await,
+        Committed::Done(_)
+    ));
 
     // Kept alive for much longer than its lease, it leads on.
     tokio::time::sleep(store::presence::TTL * 5).await;
@@ -73,7 +96,10 @@ async fn a_leader_that_is_cut_off_knows_it_before_another_leads_and_cannot_write
     let second = lead(store.clone(), "second").await;
     assert!(first.lost().is_cancelled(), "it was told first");
     assert_eq!(guarded(&*store, &first, "late").await, Committed::Conflict);
-    assert!(matches!(guarded(&*store, &second, "second").await, Committed::Done(_)));
+    assert!(matches!(
+        guarded(&*store, &second, "second").await,
+        Committed::Done(_)
+    ));
 }
 
 #[tokio::test(start_paused = true)]
@@ -83,7 +109,11 @@ async fn a_leader_that_is_dropped_without_a_word_is_followed_when_its_lease_laps
     let began = tokio::time::Instant::now();
     drop(first);
     lead(store.clone(), "second").await;
-    assert!(began.elapsed() <= store::presence::TTL + Duration::from_secs(1), "{:?}", began.elapsed());
+    assert!(
+        began.elapsed() <= store::presence::TTL + Duration::from_secs(1),
+        "{:?}",
+        began.elapsed()
+    );
 }
 
 #[tokio::test]
@@ -93,6 +123,12 @@ async fn elections_whose_names_begin_alike_are_strangers() {
     let first = lead(store.clone(), "first").await;
     let waiting = tokio::spawn(lead(store.clone(), "second"));
     first.resign().await;
-    let second = tokio::time::timeout(PATIENCE, waiting).await.unwrap().unwrap();
-    assert!(matches!(guarded(&*store, &second, "second").await, Committed::Done(_)));
+    let second = tokio::time::timeout(PATIENCE, waiting)
+        .await
+        .unwrap()
+        .unwrap();
+    assert!(matches!(
+        guarded(&*store, &second, "second").await,
+        Committed::Done(_)
+    ));
 }

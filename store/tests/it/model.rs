@@ -17,7 +17,10 @@ const LEASES: usize = 3;
 
 #[derive(Debug, Clone)]
 enum Step {
-    Commit { compares: Vec<(usize, Compared)>, writes: BTreeMap<usize, Write> },
+    Commit {
+        compares: Vec<(usize, Compared)>,
+        writes: BTreeMap<usize, Write>,
+    },
     Revoke(usize),
     Get(usize),
     List(usize),
@@ -79,7 +82,10 @@ impl Model {
     }
 
     fn holds(&self, name: usize, compared: &Compared) -> bool {
-        let written = self.entries.get(&self.name(name)).map(|(_, revision, _)| *revision);
+        let written = self
+            .entries
+            .get(&self.name(name))
+            .map(|(_, revision, _)| *revision);
         match compared {
             Compared::Absent => written.is_none(),
             Compared::Exists => written.is_some(),
@@ -94,14 +100,27 @@ impl Model {
         match (compared, self.entries.get(&self.name(name))) {
             (Compared::Absent, _) | (Compared::AsItIs, None) => Compare::Absent { key },
             (Compared::Exists, _) => Compare::Exists { key },
-            (Compared::AsItIs, Some((_, revision, _))) => Compare::Revision { key, revision: *revision },
-            (Compared::AtRevision(revision), _) => Compare::Revision { key, revision: *revision },
+            (Compared::AsItIs, Some((_, revision, _))) => Compare::Revision {
+                key,
+                revision: *revision,
+            },
+            (Compared::AtRevision(revision), _) => Compare::Revision {
+                key,
+                revision: *revision,
+            },
         }
     }
 
     /// What a commit should answer: `Err` if a lease is gone.
-    fn apply(&mut self, compares: &[(usize, Compared)], writes: &BTreeMap<usize, Write>) -> Result<Committed, ()> {
-        if !compares.iter().all(|(name, compared)| self.holds(*name, compared)) {
+    fn apply(
+        &mut self,
+        compares: &[(usize, Compared)],
+        writes: &BTreeMap<usize, Write>,
+    ) -> Result<Committed, ()> {
+        if !compares
+            .iter()
+            .all(|(name, compared)| self.holds(*name, compared))
+        {
             return Ok(Committed::Conflict);
         }
         let lapsed = |write: &Write| matches!(write, Write::Put { lease: Some(lease), .. } if !self.leases[*lease].1);
@@ -113,7 +132,8 @@ impl Model {
             let name = self.name(*name);
             match write {
                 Write::Put { value, lease } => {
-                    self.entries.insert(name.clone(), (*value, revision, *lease));
+                    self.entries
+                        .insert(name.clone(), (*value, revision, *lease));
                     self.events.push((revision, format!("+{name}={value}")));
                     changed = true;
                 }
@@ -130,8 +150,12 @@ impl Model {
 
     fn revoke(&mut self, lease: usize) {
         self.leases[lease].1 = false;
-        let gone: Vec<_> =
-            self.entries.iter().filter(|(_, entry)| entry.2 == Some(lease)).map(|(name, _)| name.clone()).collect();
+        let gone: Vec<_> = self
+            .entries
+            .iter()
+            .filter(|(_, entry)| entry.2 == Some(lease))
+            .map(|(name, _)| name.clone())
+            .collect();
         self.revision += u64::from(!gone.is_empty());
         for name in gone {
             self.entries.remove(&name);
@@ -146,13 +170,25 @@ async fn check(store: &Arc<dyn Store>, folder: String, steps: Vec<Step>) {
     for _ in 0..LEASES {
         leases.push((store.lease(Duration::from_secs(60)).await.unwrap(), true));
     }
-    let mut model = Model { folder, revision: beginning, entries: BTreeMap::new(), leases, events: Vec::new() };
+    let mut model = Model {
+        folder,
+        revision: beginning,
+        entries: BTreeMap::new(),
+        leases,
+        events: Vec::new(),
+    };
     for step in steps {
         match step {
             Step::Commit { compares, writes } => {
                 let commit = Commit {
-                    compares: compares.iter().map(|(name, compared)| model.compare(*name, compared)).collect(),
-                    ops: writes.iter().map(|(name, write)| operation(&model, *name, write)).collect(),
+                    compares: compares
+                        .iter()
+                        .map(|(name, compared)| model.compare(*name, compared))
+                        .collect(),
+                    ops: writes
+                        .iter()
+                        .map(|(name, write)| operation(&model, *name, write))
+                        .collect(),
                 };
                 let expected = model.apply(&compares, &writes);
                 match (store.commit(commit).await, expected) {
@@ -172,7 +208,8 @@ async fn check(store: &Arc<dyn Store>, folder: String, steps: Vec<Step>) {
                 let expected = model.entries.get(&model.name(name));
                 assert_eq!(
                     entry.map(|entry| (entry.value, entry.revision)),
-                    expected.map(|(value, revision, _)| (Bytes::from(value.to_string()), *revision))
+                    expected
+                        .map(|(value, revision, _)| (Bytes::from(value.to_string()), *revision))
                 );
             }
             Step::List(prefix) => {
@@ -183,10 +220,15 @@ async fn check(store: &Arc<dyn Store>, folder: String, steps: Vec<Step>) {
                     .entries
                     .iter()
                     .filter(|(name, _)| name.starts_with(&prefix))
-                    .map(|(name, (value, revision, _))| (key(name), Bytes::from(value.to_string()), *revision))
+                    .map(|(name, (value, revision, _))| {
+                        (key(name), Bytes::from(value.to_string()), *revision)
+                    })
                     .collect();
-                let listed: Vec<_> =
-                    listing.entries.into_iter().map(|entry| (entry.key, entry.value, entry.revision)).collect();
+                let listed: Vec<_> = listing
+                    .entries
+                    .into_iter()
+                    .map(|entry| (entry.key, entry.value, entry.revision))
+                    .collect();
                 assert_eq!(listed, expected);
             }
         }
@@ -194,9 +236,17 @@ async fn check(store: &Arc<dyn Store>, folder: String, steps: Vec<Step>) {
     // Every watch from here to the end tells what the model says, also when it begins in the middle.
     let middle = beginning + (model.revision - beginning) / 2;
     for after in BTreeSet::from([beginning, middle, model.revision]) {
-        let mut watch = store.watch(&key(&format!("{}/", model.folder)), after).await.unwrap();
+        let mut watch = store
+            .watch(&key(&format!("{}/", model.folder)), after)
+            .await
+            .unwrap();
         let mut events = read_up_to(&mut watch, model.revision).await;
-        let mut expected: Vec<_> = model.events.iter().filter(|(revision, _)| *revision > after).cloned().collect();
+        let mut expected: Vec<_> = model
+            .events
+            .iter()
+            .filter(|(revision, _)| *revision > after)
+            .cloned()
+            .collect();
         // Within one revision the order says nothing.
         events.sort();
         expected.sort();
@@ -212,17 +262,30 @@ fn operation(model: &Model, name: usize, write: &Write) -> Op {
     match write {
         Write::Put { value, lease } => {
             let lease = lease.map(|lease| model.leases[lease].0.id());
-            Op::Put { key, value: Bytes::from(value.to_string()), lease }
+            Op::Put {
+                key,
+                value: Bytes::from(value.to_string()),
+                lease,
+            }
         }
         Write::Delete => Op::Delete { key },
     }
 }
 
 fn check_many(cases: u32, backend: impl AsyncFnOnce() -> Backend) {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .unwrap();
     let backend = runtime.block_on(backend());
     let case = std::cell::Cell::new(0);
-    let config = Config { cases, failure_persistence: None, max_shrink_iters: 500, ..Config::default() };
+    let config = Config {
+        cases,
+        failure_persistence: None,
+        max_shrink_iters: 500,
+        ..Config::default()
+    };
     let outcome = TestRunner::new(config).run(&steps(), |steps| {
         case.set(case.get() + 1);
         runtime.block_on(check(&backend.store, format!("{:04}", case.get()), steps));

@@ -17,7 +17,10 @@ pub(crate) struct Outage {
 
 impl Outage {
     pub(crate) fn of(inner: Arc<dyn Store>) -> Arc<Self> {
-        Arc::new(Self { inner, is_down: Arc::default() })
+        Arc::new(Self {
+            inner,
+            is_down: Arc::default(),
+        })
     }
 
     pub(crate) fn begin(&self) {
@@ -30,7 +33,10 @@ impl Outage {
 
     fn check(&self) -> Result<(), StoreError> {
         if self.is_down.load(Ordering::SeqCst) {
-            return Err(StoreError::unavailable("reaching it", "an outage made for a test"));
+            return Err(StoreError::unavailable(
+                "reaching it",
+                "an outage made for a test",
+            ));
         }
         Ok(())
     }
@@ -63,7 +69,10 @@ impl Store for Outage {
     async fn lease(&self, ttl: Duration) -> Result<Arc<dyn Lease>, StoreError> {
         self.check()?;
         let lease = self.inner.lease(ttl).await?;
-        Ok(Arc::new(OutageLease { outage: self.clone(), lease }))
+        Ok(Arc::new(OutageLease {
+            outage: self.clone(),
+            lease,
+        }))
     }
 }
 

@@ -14,7 +14,11 @@ fn place() -> Key {
 }
 
 async fn record(store: &dyn Store) -> Option<String> {
-    key::LEADERS.get(store, &place()).await.unwrap().map(|found| found.value)
+    key::LEADERS
+        .get(store, &place())
+        .await
+        .unwrap()
+        .map(|found| found.value)
 }
 
 fn start(store: Arc<dyn Store>, value: &str) -> Presence<String> {
@@ -25,13 +29,22 @@ fn start(store: Arc<dyn Store>, value: &str) -> Presence<String> {
 async fn the_record_is_there_is_updated_and_goes_when_stopped() {
     let store = Embedded::open_in_memory().unwrap();
     let presence = start(store.clone(), "one");
-    eventually("it is there", async || record(&*store).await.as_deref() == Some("one")).await;
+    eventually("it is there", async || {
+        record(&*store).await.as_deref() == Some("one")
+    })
+    .await;
     presence.update(|value| *value = "two".to_owned());
-    eventually("it is updated", async || record(&*store).await.as_deref() == Some("two")).await;
+    eventually("it is updated", async || {
+        record(&*store).await.as_deref() == Some("two")
+    })
+    .await;
     for i in 0..100 {
         presence.update(|value| *value = i.to_string());
     }
-    eventually("the last of many updates wins", async || record(&*store).await.as_deref() == Some("99")).await;
+    eventually("the last of many updates wins", async || {
+        record(&*store).await.as_deref() == Some("99")
+    })
+    .await;
     presence.stop().await;
     assert_eq!(record(&*store).await, None, "gone at once");
 }
@@ -67,9 +80,16 @@ async fn the_record_lapses_in_an_outage_and_comes_back_after_it_with_the_newest_
     presence.update(|value| *value = "two".to_owned());
     let began = Instant::now();
     eventually("it lapses", async || record(&*store).await.is_none()).await;
-    assert!(began.elapsed() <= store::presence::TTL + store::presence::TTL / 10, "{:?}", began.elapsed());
+    assert!(
+        began.elapsed() <= store::presence::TTL + store::presence::TTL / 10,
+        "{:?}",
+        began.elapsed()
+    );
     outage.end();
-    eventually("it comes back", async || record(&*store).await.as_deref() == Some("two")).await;
+    eventually("it comes back", async || {
+        record(&*store).await.as_deref() == Some("two")
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -86,7 +106,9 @@ async fn the_record_survives_a_restart_of_etcd() {
             tokio::task::yield_now().await;
         }
     };
-    tokio::time::timeout(PATIENCE, written).await.expect("it is written after the restart");
+    tokio::time::timeout(PATIENCE, written)
+        .await
+        .expect("it is written after the restart");
     presence.stop().await;
     assert_eq!(record(&*store).await, None);
 }

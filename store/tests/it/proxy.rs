@@ -28,7 +28,11 @@ impl Proxy {
         let (network, state) = watch::channel(Network::Up);
         let mut tasks = JoinSet::new();
         tasks.spawn(serve(listener, to_port, state));
-        Self { port, network, _tasks: tasks }
+        Self {
+            port,
+            network,
+            _tasks: tasks,
+        }
     }
 
     pub(crate) fn endpoint(&self) -> String {
@@ -49,7 +53,9 @@ async fn serve(listener: TcpListener, to_port: u16, state: watch::Receiver<Netwo
             if *state.borrow() == Network::Cut {
                 return;
             }
-            let Ok(far) = TcpStream::connect(("127.0.0.1", to_port)).await else { return };
+            let Ok(far) = TcpStream::connect(("127.0.0.1", to_port)).await else {
+                return;
+            };
             let ((near_in, near_out), (far_in, far_out)) = (near.into_split(), far.into_split());
             let mut cut = state.clone();
             tokio::select! {
@@ -61,10 +67,19 @@ async fn serve(listener: TcpListener, to_port: u16, state: watch::Receiver<Netwo
     }
 }
 
-async fn carry(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut state: watch::Receiver<Network>) {
+async fn carry(
+    mut from: OwnedReadHalf,
+    mut to: OwnedWriteHalf,
+    mut state: watch::Receiver<Network>,
+) {
     let mut buffer = vec![0; 64 * 1024];
     loop {
-        let silent = async { state.wait_for(|state| *state == Network::Silent).await.is_ok() };
+        let silent = async {
+            state
+                .wait_for(|state| *state == Network::Silent)
+                .await
+                .is_ok()
+        };
         let read = tokio::select! {
             _ = silent => None,
             read = from.read(&mut buffer) => Some(read),

@@ -39,12 +39,18 @@ impl FakeS3 {
         let objects = Arc::<Mutex<Objects>>::default();
         let mut server = JoinSet::new();
         server.spawn(serve(listener, objects.clone()));
-        Self { endpoint, objects, _server: server }
+        Self {
+            endpoint,
+            objects,
+            _server: server,
+        }
     }
 
     fn open(&self, prefix: Option<&str>) -> BlobStore {
-        let credentials =
-            S3Credentials { access_key_id: "an id".to_owned(), secret_access_key: Secret::from("a secret") };
+        let credentials = S3Credentials {
+            access_key_id: "an id".to_owned(),
+            secret_access_key: Secret::from("a secret"),
+        };
         let config = BlobConfig::S3 {
             bucket: "bucket".to_owned(),
             region: "eu-west-1".to_owned(),
@@ -64,7 +70,9 @@ async fn serve(listener: TcpListener, objects: Arc<Mutex<Objects>>) {
         let objects = objects.clone();
         let service = service_fn(move |request| answer(request, objects.clone()));
         connections.spawn(async move {
-            let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+            let _ = hyper::server::conn::http1::Builder::new()
+                .serve_connection(TokioIo::new(stream), service)
+                .await;
         });
     }
 }
@@ -75,11 +83,19 @@ async fn answer(
 ) -> Result<Response<Full<Bytes>>, Infallible> {
     let (head, body) = request.into_parts();
     let body = body.collect().await.unwrap().to_bytes();
-    let is_signed = head.headers.get("authorization").is_some_and(|value| value.to_str().unwrap().contains("an id/"));
+    let is_signed = head
+        .headers
+        .get("authorization")
+        .is_some_and(|value| value.to_str().unwrap().contains("an id/"));
     if !is_signed {
         return Ok(respond(StatusCode::FORBIDDEN, Bytes::new()));
     }
-    let key = head.uri.path().trim_start_matches("/bucket").trim_start_matches('/').to_owned();
+    let key = head
+        .uri
+        .path()
+        .trim_start_matches("/bucket")
+        .trim_start_matches('/')
+        .to_owned();
     let query: BTreeMap<String, String> = head
         .uri
         .query()
@@ -88,7 +104,13 @@ async fn answer(
         .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
         .map(|(name, value)| (name.to_owned(), value.replace("%2F", "/")))
         .collect();
-    Ok(act(&head.method, &key, &query, body, &mut objects.lock().unwrap()))
+    Ok(act(
+        &head.method,
+        &key,
+        &query,
+        body,
+        &mut objects.lock().unwrap(),
+    ))
 }
 
 fn act(
@@ -100,13 +122,6 @@ fn act(
 ) -> Response<Full<Bytes>> {
     let has = |name: &str| query.contains_key(name);
     match *method {
-        Method::POST if has("delete") => {
-            let text = String::from_utf8(body.to_vec()).unwrap();
-            for part in text.split("<Key>").skip(1) {
-                objects.whole.remove(part.split("</Key>").next().unwrap());
-            }
-            respond(StatusCode::OK, "<DeleteResult></DeleteResult>".into())
-        }
         Method::POST if has("uploads") => {
             objects.parts.insert(key.to_owned(), BTreeMap::new());
             let id = "<InitiateMultipartUploadResult><UploadId>1</UploadId></InitiateMultipartUploadResult>";
@@ -119,16 +134,22 @@ fn act(
         }
         Method::POST if has("uploadId") => {
             let parts = objects.parts.remove(key).unwrap();
-            objects.whole.insert(key.to_owned(), parts.into_values().flatten().collect());
+            objects
+                .whole
+                .insert(key.to_owned(), parts.into_values().flatten().collect());
             objects.uploads_completed += 1;
-            let done = "<CompleteMultipartUploadResult><ETag>\"x\"</ETag></CompleteMultipartUploadResult>";
+            let done =
+                "<CompleteMultipartUploadResult><ETag>\"x\"</ETag></CompleteMultipartUploadResult>";
             respond(StatusCode::OK, done.into())
         }
         Method::PUT => {
             objects.whole.insert(key.to_owned(), body);
             respond(StatusCode::OK, Bytes::new())
         }
-        Method::GET if has("list-type") => respond(StatusCode::OK, listing(&query["prefix"], objects).into()),
+        Method::GET if has("list-type") => respond(
+            StatusCode::OK,
+            listing(query.get("prefix").map_or("", String::as_str), objects).into(),
+        ),
         Method::GET | Method::HEAD => match objects.whole.get(key) {
             Some(bytes) => respond(StatusCode::OK, bytes.clone()),
             None => respond(StatusCode::NOT_FOUND, Bytes::new()),
@@ -144,7 +165,11 @@ fn act(
 fn listing(prefix: &str, objects: &Objects) -> String {
     let mut text = "<ListBucketResult><IsTruncated>false</IsTruncated>".to_owned();
     let now = model::Timestamp::now();
-    for (key, bytes) in objects.whole.iter().filter(|(key, _)| key.starts_with(prefix)) {
+    for (key, bytes) in objects
+        .whole
+        .iter()
+        .filter(|(key, _)| key.starts_with(prefix))
+    {
         let size = bytes.len();
         write!(
             text,
@@ -159,6 +184,7 @@ fn respond(status: StatusCode, body: Bytes) -> Response<Full<Bytes>> {
     Response::builder()
         .status(status)
         .header("etag", "\"x\"")
+        .header("content-length", body.len())
         .header("last-modified", "Sat, 01 Aug 2026 00:00:00 GMT")
         .body(Full::new(body))
         .unwrap()
@@ -168,7 +194,11 @@ fn respond(status: StatusCode, body: Bytes) -> Response<Full<Bytes>> {
 async fn s3_keeps_the_promises_of_a_blob_store() {
     let s3 = FakeS3::start().await;
     keeps_its_promises(&s3.open(None)).await;
-    assert_eq!(s3.objects.lock().unwrap().uploads_completed, 1, "the large blob went up in parts");
+    assert_eq!(
+        s3.objects.lock().unwrap().uploads_completed,
+        1,
+        "the large blob went up in parts"
+    );
 }
 
 #[tokio::test]
@@ -177,7 +207,12 @@ async fn two_prefixes_of_a_bucket_are_two_stores() {
     keeps_its_promises(&s3.open(Some("one/deep"))).await;
     keeps_its_promises(&s3.open(Some("/two/"))).await;
     let objects = s3.objects.lock().unwrap();
-    assert!(objects.whole.keys().all(|key| key.starts_with("one/deep/") || key.starts_with("two/")));
+    assert!(
+        objects
+            .whole
+            .keys()
+            .all(|key| key.starts_with("one/deep/") || key.starts_with("two/"))
+    );
 }
 
 #[tokio::test]
@@ -194,7 +229,17 @@ async fn what_s3_has_damaged_is_noticed() {
     }
     let dir = tempfile::tempdir().unwrap();
     let fetched = blobs.fetch_to(&checksum, &dir.path().join("blob")).await;
-    assert!(matches!(fetched, Err(BlobError::Damaged { .. })), "{fetched:?}");
-    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0, "no partial file");
-    assert!(matches!(blobs.read(&checksum, u64::MAX).await, Err(BlobError::Damaged { .. })));
+    assert!(
+        matches!(fetched, Err(BlobError::Damaged { .. })),
+        "{fetched:?}"
+    );
+    assert_eq!(
+        std::fs::read_dir(dir.path()).unwrap().count(),
+        0,
+        "no partial file"
+    );
+    assert!(matches!(
+        blobs.read(&checksum, u64::MAX).await,
+        Err(BlobError::Damaged { .. })
+    ));
 }
