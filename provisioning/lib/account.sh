@@ -10,7 +10,7 @@ local_ca_file() { echo "${setting[data-dir]}/tls/ca.pem"; }
 has_local_ca() { [[ -e $(local_ca_file) ]]; }
 
 # The authority's certificate, readable to all: clients need it, and the data directory is closed to them.
-public_ca_file() { echo "${setting[prefix]}/share/paas/${setting[name]}-ca.pem"; }
+public_ca_file() { echo "${setting[prefix]}/share/paas/${setting[name]}/ca.pem"; }
 
 # Also says how to log in.
 publish_ca() {
@@ -18,8 +18,22 @@ publish_ca() {
   if ! has_local_ca; then return; fi
   login_options+=(--ca-file "$(public_ca_file)")
   mkdir -p "$(dirname "$(public_ca_file)")"
-  write_if_changed "$(public_ca_file)" 644 <"$(local_ca_file)" || true
+  if ! write_if_changed "$(public_ca_file)" 644 <"$(local_ca_file)"; then return; fi
+  # By this name OpenSSL finds it in the directory; GnuTLS, which Debian's git uses, reads every file.
+  if command -v openssl >/dev/null; then
+    (cd "$(dirname "$(public_ca_file)")" && ln -sf ca.pem "$(openssl x509 -noout -hash -in ca.pem).0")
+  fi
 }
+
+# `paas login` names the authority to git as a file, which GIT_SSL_CAINFO in the environment of many build machines
+# overrides; a directory of authorities counts besides.
+git_trust_key() { echo "http.$(platform_url https "git.${setting[domain]}")/.sslCAPath"; }
+
+trust_ca_in_git() {
+  if has_local_ca; then as_caller git config --global --replace-all "$(git_trust_key)" "$(dirname "$(public_ca_file)")"; fi
+}
+
+distrust_ca_in_git() { as_caller git config --global --unset-all "$(git_trust_key)" 2>/dev/null || true; }
 
 first_account_file() { echo "${setting[data-dir]}/first-account.json"; }
 
@@ -88,7 +102,8 @@ log_in() {
   local arguments=("${login_options[@]}" --token-stdin) host=git.${setting[domain]} other
   if [[ $host == *.localhost ]]; then host=localhost; fi
   if [[ ${setting[ssh-port]} != 2222 ]]; then arguments+=(--ssh-host "$host:${setting[ssh-port]}"); fi
-  other=$(paas auth:token --json 2>/dev/null | sed -n 's/.*"api"[[:space:]]*:[[:space:]]*"\([^"]*\)".*/\1/p')
+  other=$(paas auth:token --json 2>/dev/null | sed -n 's/.*"api"[[:space:]]*:[[:space:]]*"\([^"]*\)".*/\1/p') || true
   if [[ -n $other && ${other%/} != "$(api_url)" ]]; then warn "the login at $other gives way to that of $(api_url)"; fi
   first_account token | paas login "${arguments[@]}"
+  trust_ca_in_git
 }

@@ -31,6 +31,7 @@ remove_from_docker() { # installation
 
 log_out() {
   choose_session
+  distrust_ca_in_git
   if logged_in; then
     PAAS_API_URL=$(api_url) paas logout >/dev/null 2>&1 || warn "the login of $(api_url) stays: paas logout"
   fi
@@ -57,7 +58,7 @@ remove_data() { # directory
   if ((${#mounted[@]})); then
     umount "${mounted[@]}" || fail "something is still mounted below $1" "end what uses it (fuser -vm), then run this again"
   fi
-  rm -f "$(public_ca_file)"
+  rm -rf -- "$(dirname "$(public_ca_file)")"
   rm -rf -- "$1"
   say "Removed $1"
 }

@@ -36,7 +36,7 @@ make_sample() {
 }
 
 push_sample() {
-  in_sample git push --porcelain paas master
+  in_sample git push paas master
 }
 
 fetch_sample() {

@@ -109,7 +109,7 @@ fn a_second_installation_shares_nothing_with_the_first() {
     let first = shell.says(facts);
     assert_eq!(
         first,
-        "/var/lib/paas paas.localhost paas paasd.service /usr/local/share/paas/paas-ca.pem\npaas0"
+        "/var/lib/paas paas.localhost paas paasd.service /usr/local/share/paas/paas/ca.pem\npaas0"
     );
     let second = shell.says(&format!("setting[name]=a-long-name-indeed\n{facts}"));
     let mut words = second.split_whitespace();
