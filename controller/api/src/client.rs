@@ -65,8 +65,9 @@ impl Client {
             user_agent,
         } = options;
         let secure = base_url.scheme() == "https";
+        let host = base_url.host_str().unwrap_or_default();
         let tls = if secure {
-            tls::client_config(ca_pem.as_deref())?
+            tls::client_config_for(host, ca_pem.as_deref())?
         } else {
             tls::no_roots()?
         };

@@ -1,6 +1,6 @@
 //! Dynos: listing, running, restarting, stopping.
 
-use model::{DynoKind, Intent};
+use model::{DynoKind, DynoName, Intent, ProcessType};
 use serde_json::json;
 use store::key;
 
@@ -135,10 +135,10 @@ async fn a_restart_replaces_dynos_of_the_formation_and_leaves_one_offs_alone() {
         .push(app, &ann, &[("web", "serve"), ("worker", "work")])
         .await;
     platform.prove(app).await;
-    let mut webs = Vec::new();
-    for n in 1..=120 {
-        webs.push(platform.dyno(app, &format!("web.{n}")).await);
-    }
+    let names: Vec<DynoName> = (1..=120)
+        .map(|n| DynoName::new(ProcessType::web(), n))
+        .collect();
+    let webs = platform.dynos(app, &names).await;
     let worker = platform.dyno(app, "worker.1").await;
     let run = ann
         .post("/apps/ticks/dynos", json!({"command": "bash"}))

@@ -2,7 +2,7 @@
 
 use controller_api::wire::{AppCreate, DynoCreate, FormationChange, FormationUpdate, Quantity};
 use controller_api::{Client, ClientError, ClientOptions};
-use model::Secret;
+use model::{DynoName, ProcessType, Secret};
 
 use crate::harness::Platform;
 use crate::world::id_of;
@@ -87,9 +87,10 @@ async fn long_lists_are_fetched_page_by_page() {
     let ann = platform.user("ann").await;
     let app = id_of(&ann.app("ticks").await);
     platform.push(app, &ann, &[("web", "serve")]).await;
-    for n in 1..=1100 {
-        platform.dyno(app, &format!("web.{n}")).await;
-    }
+    let names: Vec<DynoName> = (1..=1100)
+        .map(|n| DynoName::new(ProcessType::web(), n))
+        .collect();
+    platform.dynos(app, &names).await;
     assert_eq!(ann.client().dynos("ticks").await.unwrap().len(), 1100);
 }
 

@@ -129,6 +129,11 @@ impl Platform {
 
     /// A dyno of the formation, up.
     pub(crate) async fn dyno(&self, app: AppId, name: &str) -> DynoId {
+        self.dynos(app, &[name.parse().unwrap()]).await[0]
+    }
+
+    /// Many of them, in few commits.
+    pub(crate) async fn dynos(&self, app: AppId, names: &[DynoName]) -> Vec<DynoId> {
         let record = self.record(app).await.value;
         let place = key::release(app, record.target);
         let release = key::RELEASES
@@ -137,42 +142,22 @@ impl Platform {
             .unwrap()
             .unwrap()
             .value;
-        let (id, node, now) = (DynoId::new(), NodeId::new(), Timestamp::now());
-        let dyno = Dyno {
-            id,
-            app,
-            app_name: record.name,
-            name: name.parse::<DynoName>().unwrap(),
-            kind: DynoKind::Formation,
-            release: release.version,
-            release_id: release.id,
-            node: Some(node),
-            command: "serve".to_owned(),
-            size: model::DynoSize::default(),
-            intent: Intent::Run,
-            replace: false,
-            created_at: now,
-        };
-        let state = DynoState::Up {
-            since: now,
-            addr: None,
-        };
-        let status = DynoStatus {
-            dyno: id,
-            app,
-            node,
-            state,
-            restarts: 0,
-            updated_at: now,
-        };
-        let txn = Txn::new()
-            .create(&key::DYNOS, key::dyno(app, id), &dyno)
-            .create(&key::DYNO_STATUS, key::dyno_status(app, id), &status);
-        assert!(matches!(
-            txn.commit(&*self.store).await.unwrap(),
-            Committed::Done(_)
-        ));
-        id
+        let mut ids = Vec::new();
+        for names in names.chunks(50) {
+            let mut txn = Txn::new();
+            for name in names {
+                let (dyno, status) = up(&record, &release, name.clone());
+                ids.push(dyno.id);
+                txn = txn
+                    .create(&key::DYNOS, key::dyno(app, dyno.id), &dyno)
+                    .create(&key::DYNO_STATUS, key::dyno_status(app, dyno.id), &status);
+            }
+            assert!(matches!(
+                txn.commit(&*self.store).await.unwrap(),
+                Committed::Done(_)
+            ));
+        }
+        ids
     }
 
     pub(crate) async fn dyno_record(&self, app: AppId, id: DynoId) -> Dyno {
@@ -183,4 +168,36 @@ impl Platform {
             .unwrap()
             .value
     }
+}
+
+fn up(app: &App, release: &Release, name: DynoName) -> (Dyno, DynoStatus) {
+    let (id, node, now) = (DynoId::new(), NodeId::new(), Timestamp::now());
+    let dyno = Dyno {
+        id,
+        app: app.id,
+        app_name: app.name.clone(),
+        name,
+        kind: DynoKind::Formation,
+        release: release.version,
+        release_id: release.id,
+        node: Some(node),
+        command: "serve".to_owned(),
+        size: model::DynoSize::default(),
+        intent: Intent::Run,
+        replace: false,
+        created_at: now,
+    };
+    let state = DynoState::Up {
+        since: now,
+        addr: None,
+    };
+    let status = DynoStatus {
+        dyno: id,
+        app: app.id,
+        node,
+        state,
+        restarts: 0,
+        updated_at: now,
+    };
+    (dyno, status)
 }
