@@ -72,6 +72,8 @@ impl Writer {
             if !works.is_empty() && !self.write(works, replies).await {
                 not_before = Instant::now() + RETRY_AFTER;
             }
+            // Whoever was just answered often has a next commit: let it come, and be in the next group.
+            tokio::task::yield_now().await;
         }
         self.history.close();
     }
