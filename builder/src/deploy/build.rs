@@ -156,14 +156,14 @@ impl Supervised<'_> {
         tokio::pin!(compiling);
         let trouble = self.trouble();
         tokio::pin!(trouble);
-        let mut bytes = 0;
+        let mut printer = Printer { limits, transcript, bytes: 0, was_refused_processes: false };
         let mut reason = None;
         let result = loop {
             tokio::select! {
                 result = &mut compiling => break result,
                 Some(chunk) = printed.recv() => {
-                    if reason.is_none() && print(&chunk, &mut bytes, limits, transcript) {
-                        reason = Some(too_much_output(limits));
+                    if reason.is_none() && let Err(too_much) = printer.print(&chunk) {
+                        reason = Some(too_much);
                         stop.cancel();
                     }
                 }
@@ -174,14 +174,19 @@ impl Supervised<'_> {
             }
         };
         while let Ok(chunk) = printed.try_recv() {
-            if reason.is_none() && print(&chunk, &mut bytes, limits, transcript) {
-                reason = Some(too_much_output(limits));
+            if reason.is_none() && let Err(too_much) = printer.print(&chunk) {
+                reason = Some(too_much);
             }
         }
-        if result.is_err() {
+        let was_refused_processes = printer.was_refused_processes;
+        if reason.is_some() || result.is_err() {
             transcript.build_has_ended();
         }
         match (reason, result) {
+            (Some(Failure::Refused(mut lines)), _) if was_refused_processes => {
+                lines.push(format!("It wanted more processes than a build may have ({}).", limits.pids));
+                Err(Failure::Refused(lines))
+            }
             (Some(reason), _) => Err(reason),
             (None, Ok(compiled)) => Ok(compiled),
             (None, Err(CompileError::Told(reason))) => Err(Failure::Told(reason)),
@@ -227,15 +232,28 @@ impl Supervised<'_> {
     }
 }
 
-fn too_much_output(limits: &Limits) -> Failure {
-    Failure::refused([format!("Build printed more than {}, and was ended.", words::limit(limits.output_bytes))])
+/// Passes a build's output on, and listens to it.
+struct Printer<'a> {
+    limits: &'a Limits,
+    transcript: &'a mut Transcript,
+    bytes: u64,
+    /// What a process says that may start no other. A fork bomb does so until its time is up, and cannot say more.
+    was_refused_processes: bool,
 }
 
-/// Whether that was too much.
-fn print(chunk: &Bytes, bytes: &mut u64, limits: &Limits, transcript: &mut Transcript) -> bool {
-    *bytes += chunk.len() as u64;
-    transcript.raw(chunk);
-    *bytes > limits.output_bytes
+impl Printer<'_> {
+    fn print(&mut self, chunk: &Bytes) -> Result<(), Failure> {
+        const REFUSED: &[u8] = b"Resource temporarily unavailable";
+        self.was_refused_processes =
+            self.was_refused_processes || chunk.windows(REFUSED.len()).any(|window| window == REFUSED);
+        self.bytes += chunk.len() as u64;
+        self.transcript.raw(chunk);
+        if self.bytes <= self.limits.output_bytes {
+            return Ok(());
+        }
+        let limit = words::limit(self.limits.output_bytes);
+        Err(Failure::refused([format!("Build printed more than {limit} of output, and was ended.")]))
+    }
 }
 
 async fn pack(job: Job<'_>, tree: PathBuf, workspace: &Workspace, transcript: &mut Transcript) -> Result<Packed, Failure> {

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use model::{AppId, DynoId, DynoKind, DynoState, DynoStatus, Release, ReleaseStatus, ReleaseVersion};
+use model::{AppId, Dyno, DynoId, DynoKind, DynoState, DynoStatus, Release, ReleaseStatus, ReleaseVersion};
 use store::{Entry, Event, Follower, Update, key};
 use tokio::time::{Instant, MissedTickBehavior};
 
@@ -134,7 +134,7 @@ impl<'a> Watched<'a> {
             tokio::select! {
                 biased;
                 update = self.dynos.next(), if self.has_command => self.note_dynos(update),
-                update = self.statuses.next(), if self.has_command => self.note_statuses(update, transcript),
+                update = self.statuses.next(), if self.has_command => self.note_statuses(update, transcript).await?,
                 _ = self.release.next() => {
                     let found = key::RELEASES.get(&*self.job.builder.store, &key::release(self.app, self.version)).await?;
                     let Some(release) = found else {
@@ -153,8 +153,7 @@ impl<'a> Watched<'a> {
     fn note_dynos(&mut self, update: Update) {
         for entry in entries(update) {
             if let Ok(dyno) = key::DYNOS.decode(&entry)
-                && matches!(dyno.value.kind, DynoKind::ReleasePhase)
-                && dyno.value.release == self.version
+                && Self::is_release_dyno(self.version, &dyno.value)
             {
                 self.release_dynos.insert(dyno.value.id);
             }
@@ -162,19 +161,32 @@ impl<'a> Watched<'a> {
     }
 
     /// What the release command wrote last, once it has ended.
-    fn note_statuses(&mut self, update: Update, transcript: &mut Transcript) {
+    async fn note_statuses(&mut self, update: Update, transcript: &mut Transcript) -> Result<(), Failure> {
         for entry in entries(update) {
             let Ok(status) = key::DYNO_STATUS.decode(&entry) else { continue };
-            if let DynoStatus { dyno, state: DynoState::Stopped { exit: Some(exit), .. }, .. } = status.value
-                && self.release_dynos.contains(&dyno)
-                && !self.has_shown_output
-            {
+            let DynoStatus { dyno, state: DynoState::Stopped { exit: Some(exit), .. }, .. } = status.value else { continue };
+            if !self.has_shown_output && self.is_of_release(dyno).await? {
                 self.has_shown_output = true;
                 for line in exit.log_tail {
                     transcript.raw(format!("{line}\n").as_bytes());
                 }
             }
         }
+        Ok(())
+    }
+
+    /// Noted already, or still there to be asked: the two follow each other at a distance.
+    async fn is_of_release(&mut self, dyno: DynoId) -> Result<bool, Failure> {
+        if self.release_dynos.contains(&dyno) {
+            return Ok(true);
+        }
+        let found = key::DYNOS.get(&*self.job.builder.store, &key::dyno(self.app, dyno)).await?;
+        let version = self.version;
+        Ok(found.is_some_and(|found| Self::is_release_dyno(version, &found.value)))
+    }
+
+    fn is_release_dyno(version: ReleaseVersion, dyno: &Dyno) -> bool {
+        matches!(dyno.kind, DynoKind::ReleasePhase) && dyno.release == version
     }
 }
 

@@ -2,7 +2,7 @@ use builder::Limits;
 use model::{BuildStatus, ReleaseFailure, ReleaseStatus};
 
 use super::common::user::{BOTH, Over};
-use super::common::{Fate, Platform};
+use super::common::{Fate, Platform, eventually};
 
 const APP: &[(&str, &str)] = &[("Procfile", "web: serve\nworker: work\n"), ("Buildfile", "print        hello")];
 
@@ -148,7 +148,7 @@ async fn limits_end_a_build_with_a_sentence_that_names_them() {
     let tree = user.work_tree(&platform, Over::Http, "ticks", APP).await;
     for (buildfile, words) in [
         ("hang", " !     Build timed out: it may take 2 seconds, and was ended."),
-        ("lines 100000", " !     Build printed more than 2 MB, and was ended."),
+        ("lines 100000", " !     Build printed more than 2 MB of output, and was ended."),
         ("noise 2000000", " !     Compiled slug is too large (max is 1M)."),
         ("noise 40000000\nhang", " !     Build"),
     ] {
@@ -175,4 +175,52 @@ async fn a_release_that_stays_pending_is_left_to_itself_after_a_while() {
     platform.app("ticks", &user).await;
     let tree = user.work_tree(&platform, Over::Http, "ticks", APP).await;
     tree.push(&["main"]).await.ok().says("v2 is not up after 1 seconds. It goes on without this push");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_release_command_is_announced_and_its_output_shown() {
+    let platform = Platform::start().await;
+    platform.set_fate(Fate::Undecided);
+    let user = platform.user("user@example.com").await;
+    let app = platform.app("ticks", &user).await;
+    let files = [("Procfile", "web: serve\nrelease: migrate\n")];
+    let tree = user.work_tree(&platform, Over::Http, "ticks", &files).await;
+    let push = tree.start_push(&["main"]);
+    eventually("it is released", async || platform.releases(app).await.len() == 2).await;
+    let release = platform.releases(app).await.pop().unwrap();
+    let now = jiff::Timestamp::now();
+    let (dyno, node) = (model::DynoId::new(), model::NodeId::new());
+    let record = model::Dyno {
+        id: dyno,
+        app,
+        app_name: "ticks".parse().unwrap(),
+        name: "release.1".parse().unwrap(),
+        kind: model::DynoKind::ReleasePhase,
+        release: release.version,
+        release_id: release.id,
+        node: Some(node),
+        command: "migrate".to_owned(),
+        size: Default::default(),
+        intent: model::Intent::Run,
+        replace: false,
+        created_at: now,
+    };
+    let exit = model::Exit {
+        reason: model::ExitReason::Exited { status: 0 },
+        log_tail: vec!["migrated 3 tables".to_owned()],
+    };
+    let state = model::DynoState::Stopped { at: now, exit: Some(exit) };
+    let status = model::DynoStatus { dyno, app, node, state, restarts: 0, updated_at: now };
+    platform
+        .commit(
+            store::Txn::new()
+                .put(&store::key::DYNOS, store::key::dyno(app, dyno), &record)
+                .put(&store::key::DYNO_STATUS, store::key::dyno_status(app, dyno), &status),
+        )
+        .await;
+    platform.set_fate(Fate::Succeed);
+    let said = push.end().await.ok().remote();
+    assert!(said.contains(" !     Release command declared: this new release will not be available until the command succeeds.\n       Released v2\n"), "{said}");
+    assert!(said.ends_with("\nRunning release command...\n\nmigrated 3 tables\nWaiting for release... done.\n"), "{said}");
+    assert!(!platform.app_record(app).await.formation.contains_key(&model::ProcessType::release()));
 }

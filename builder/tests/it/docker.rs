@@ -61,7 +61,7 @@ impl Real {
 
 const SECRET: &str = "'; touch /tmp/pwned; $(touch /tmp/pwned) \"\\\nsecond line";
 
-/// Answers every request with a buildpack that runs the app's `build.sh`; the port it does so on.
+/// Serves a buildpack that runs the app's `build.sh`, at any path; the port it does so on.
 async fn serve_pack(address: IpAddr) -> u16 {
     let dir = tempfile::tempdir().unwrap();
     let bin = dir.path().join("bin");
@@ -69,17 +69,26 @@ async fn serve_pack(address: IpAddr) -> u16 {
     for (name, script) in [("detect", "echo Scripted"), ("compile", "cd \"$1\" && exec bash ./build.sh \"$@\"")] {
         std::fs::write(bin.join(name), format!("#!/bin/bash\n{script}\n")).unwrap();
     }
-    let packed = tokio::process::Command::new("tar").arg("-czC").arg(dir.path()).arg("bin").output().await.unwrap();
+    let packed = std::process::Command::new("tar").arg("-czC").arg(dir.path()).arg("bin").output().unwrap();
     assert!(packed.status.success());
+    serve(address, move |_| Some(packed.stdout.clone())).await
+}
+
+/// A web server of one idea: what the function makes of a path, or 404.
+async fn serve(address: IpAddr, answer: impl Fn(&str) -> Option<Vec<u8>> + Send + 'static) -> u16 {
     let listener = TcpListener::bind((address, 0)).await.unwrap();
     let port = listener.local_addr().unwrap().port();
     tokio::spawn(async move {
         loop {
             let (mut stream, _) = listener.accept().await.unwrap();
-            let head = format!("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: {}\r\n\r\n", packed.stdout.len());
-            // The request is one packet, whatever it says.
-            let _ = stream.read(&mut [0; 4096]).await;
-            let _ = stream.write_all(&[head.as_bytes(), &packed.stdout].concat()).await;
+            let mut request = [0; 4096];
+            // The request is one packet.
+            let length = stream.read(&mut request).await.unwrap_or(0);
+            let request = String::from_utf8_lossy(&request[..length]);
+            let path = request.split(['?', ' ']).nth(1).unwrap_or_default();
+            let (status, body) = answer(path).map_or(("404 Not Found", Vec::new()), |body| ("200 OK", body));
+            let head = format!("HTTP/1.1 {status}\r\nConnection: close\r\nContent-Length: {}\r\n\r\n", body.len());
+            let _ = stream.write_all(&[head.as_bytes(), &body].concat()).await;
         }
     });
     port
@@ -98,7 +107,7 @@ fn limits() -> Limits {
         memory_bytes: 512 << 20,
         cpus: 1.0,
         pids: 200,
-        build_time: Duration::from_secs(20),
+        build_time: Duration::from_secs(180),
         output_bytes: 8 << 20,
         shown_bytes: 1 << 20,
         ..Limits::heroku()
@@ -136,35 +145,58 @@ async fn a_procfile_app_is_built_in_a_container() {
     assert_eq!(real.containers().await, 0);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn builds_that_misbehave_end_with_a_clear_message_and_leave_nothing_behind() {
-    let real = Real::start(limits()).await;
+/// Each script's push is refused with its words, and nothing of it is left.
+async fn misbehave(limits: Limits, builds: &[(&str, &str, &[&str])]) {
+    let real = Real::start(limits).await;
     let user = real.platform.user("user@example.com").await;
     let app = real.platform.app("ticks", &user).await;
     let tree = real.tree(&user, app, "echo fine").await;
-    for (name, script, words) in [
-        ("fork bomb", "bomb() { bomb | bomb & }; bomb; wait; sleep 1000", &["Resource temporarily unavailable", "Build timed out: it may take 20 seconds, and was ended."][..]),
-        ("memory hog", "exec python3 -c 'a = []\nwhile True: a.append(bytes(1 << 20) + b\"x\")'", &["more memory than a build may"]),
-        ("chatterbox", "exec yes 0123456789012345678901234567890123456789012345678901234567890123456789", &[
-            "Output truncated: 1 MB were shown",
-            "Build printed more than 8 MB, and was ended.",
-        ]),
-        ("sleeper", "echo sleeping; sleep 1000", &["Build timed out: it may take 20 seconds, and was ended."]),
-    ] {
+    for (name, script, words) in builds {
         tree.commit(&[("build.sh", script)]).await;
         let began = Instant::now();
-        let push = tree.push(&["main"]).await.refused();
+        let push = tree.push(&["main"]).await.refused().says("Push rejected to ticks.");
         println!("{name}: {:.1?}", began.elapsed());
-        for words in words {
+        for words in *words {
             let end: String = push.stderr.chars().rev().take(3000).collect::<Vec<_>>().into_iter().rev().collect();
             assert!(push.stderr.contains(words), "{name}: no {words:?} in ...{end}");
         }
-        assert!(push.stderr.contains("Push rejected to ticks."));
         assert_eq!(real.containers().await, 0, "{name}");
     }
     tree.commit(&[("build.sh", "echo fine")]).await;
     tree.push(&["main"]).await.ok().says("Released v2");
     assert!(real.platform.files("builds").is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn builds_that_take_too_much_end_with_a_clear_message_and_leave_nothing_behind() {
+    let hog = "exec python3 -c 'a = []\nwhile True: a.append(bytes(1 << 20) + b\"x\")'";
+    let chatterbox = "exec yes 0123456789012345678901234567890123456789012345678901234567890123456789";
+    misbehave(
+        limits(),
+        &[
+            ("memory hog", hog, &["The build used more memory than a build may (512 MB)"]),
+            (
+                "chatterbox",
+                chatterbox,
+                &["Output truncated: 1 MB were shown", "Build printed more than 8 MB of output, and was ended."],
+            ),
+        ],
+    )
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn builds_that_never_end_are_ended_with_a_clear_message_and_leave_nothing_behind() {
+    let over = "Build timed out: it may take 20 seconds, and was ended.";
+    let bomb = "bomb() { bomb | bomb & }; bomb; wait; sleep 1000";
+    misbehave(
+        Limits { build_time: Duration::from_secs(20), ..limits() },
+        &[
+            ("fork bomb", bomb, &[over, "It wanted more processes than a build may have (200)."]),
+            ("sleeper", "echo sleeping; sleep 1000", &[over]),
+        ],
+    )
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -219,4 +251,32 @@ async fn a_new_builder_removes_the_containers_of_a_killed_one() {
     real.platform.kill_builder().await;
     real.start_builder().await;
     assert_eq!(real.containers().await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn submodules_are_fetched_in_the_build_and_land_in_the_slug() {
+    let real = Real::start(limits()).await;
+    let user = real.platform.user("user@example.com").await;
+    let app = real.platform.app("ticks", &user).await;
+    let files = [("Procfile", "web: x\n")];
+    let tree = user.work_tree(&real.platform, Over::Http, "ticks", &files).await;
+    let library = user.work_tree(&real.platform, Over::Http, "library", &[("lib.txt", "from the submodule")]).await;
+    let commit = library.git(&["rev-parse", "HEAD"]).await.ok().stdout.trim().to_owned();
+    library.git(&["update-server-info"]).await.ok();
+    let git_dir = library.file(".git");
+    let network = super::common::container_config(&real.instance).network;
+    let gateway = real.docker.ensure_network(&network).await.unwrap().gateway.unwrap();
+    let port = serve(gateway, move |path| std::fs::read(git_dir.join(path.strip_prefix("/library.git/")?)).ok()).await;
+    let modules = format!("[submodule \"any name\"]\n\tpath = vendor/library\n\turl = http://{gateway}:{port}/library.git\n");
+    std::fs::write(tree.file(".gitmodules"), modules).unwrap();
+    tree.git(&["update-index", "--add", "--cacheinfo", &format!("160000,{commit},vendor/library")]).await.ok();
+    tree.git(&["add", ".gitmodules"]).await.ok();
+    tree.git(&["commit", "-q", "-m", "A submodule"]).await.ok();
+    tree.push(&["main"]).await.ok().says("-----> Fetching submodule vendor/library from http://");
+    let release = real.platform.releases(app).await.pop().unwrap();
+    let path = real.platform.blobs.local_path(&real.platform.slug_of(&release).await.checksum).unwrap();
+    let listing = tokio::process::Command::new("tar").args(["--zstd", "-tf"]).arg(path).output().await.unwrap();
+    let listing = String::from_utf8(listing.stdout).unwrap();
+    assert!(listing.lines().any(|name| name == "vendor/library/lib.txt"), "{listing}");
+    assert!(!listing.contains(".git/"), "{listing}");
 }
