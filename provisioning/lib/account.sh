@@ -96,14 +96,19 @@ choose_session() {
 
 paas() { as_caller "${setting[prefix]}/bin/paas" "$@"; }
 
+# The platform that the caller is logged in to; nothing without a login.
+session_api() {
+  paas auth:token --json 2>/dev/null | sed -n 's|.*"api"[[:space:]]*:[[:space:]]*"\([^"]*[^"/]\)/*".*|\1|p' || true
+}
+
 logged_in() { PAAS_API_URL=$(api_url) paas whoami >/dev/null 2>&1; }
 
 log_in() {
   local arguments=("${login_options[@]}" --token-stdin) host=git.${setting[domain]} other
+  other=$(session_api)
   if [[ $host == *.localhost ]]; then host=localhost; fi
   if [[ ${setting[ssh-port]} != 2222 ]]; then arguments+=(--ssh-host "$host:${setting[ssh-port]}"); fi
-  other=$(paas auth:token --json 2>/dev/null | sed -n 's/.*"api"[[:space:]]*:[[:space:]]*"\([^"]*\)".*/\1/p') || true
-  if [[ -n $other && ${other%/} != "$(api_url)" ]]; then warn "the login at $other gives way to that of $(api_url)"; fi
+  if [[ -n $other && $other != "$(api_url)" ]]; then warn "the login at $other gives way to that of $(api_url)"; fi
   first_account token | paas login "${arguments[@]}"
   trust_ca_in_git
 }

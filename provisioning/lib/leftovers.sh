@@ -29,12 +29,13 @@ remove_from_docker() { # installation
   done
 }
 
+# Best while the platform still answers, which then forgets the token, too.
 log_out() {
+  if [[ ! -x ${setting[prefix]}/bin/paas || -z ${setting[https-port]:-} ]]; then return; fi
   choose_session
   distrust_ca_in_git
-  if logged_in; then
-    PAAS_API_URL=$(api_url) paas logout >/dev/null 2>&1 || warn "the login of $(api_url) stays: paas logout"
-  fi
+  if [[ $(session_api) != "$(api_url)" ]]; then return; fi
+  paas logout >/dev/null 2>&1 || warn "the login at $(api_url) stays; remove it with: paas logout"
 }
 
 remove_unit() {

@@ -190,6 +190,14 @@ fn a_host_gets_the_platform_keeps_it_and_gets_rid_of_it() {
         said("docker", &["network", "ls", "--quiet", "--filter", &label]),
         ""
     );
+    let home = installation.dir.path().join("home");
+    assert!(
+        !home
+            .join(format!(".config/paas/{}.toml", installation.name))
+            .exists()
+    );
+    let git = fs_err::read_to_string(home.join(".gitconfig")).unwrap_or_default();
+    assert!(!git.contains(&installation.name), "{git}");
     let hosts = fs_err::read_to_string("/etc/hosts").unwrap();
     assert!(!hosts.contains(&installation.name), "{hosts}");
     let told = installation.down(&["--purge"]);
