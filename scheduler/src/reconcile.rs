@@ -12,7 +12,7 @@ use model::{Revision, Timestamp};
 use store::{Committed, Follower, Leadership, Store, leader};
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use crate::plan::{Change, RandomIds, Rules, plan};
 use crate::snapshot::{Memory, Snapshot, followed};
@@ -91,11 +91,16 @@ impl Scheduler<'_> {
             memory.observe(&snapshot, now);
             let planned = plan(&snapshot, &memory, self.rules, now, &mut RandomIds);
             let wake_at = planned.wake_at;
+            debug!(revision = snapshot.revision, changes = planned.changes.len(), ?wake_at, "Looked");
             let mut conflicts = false;
             for change in planned.changes {
                 match self.commit(leadership, change).await {
                     Some(Committed::Done(revision)) => at_least = at_least.max(revision),
-                    Some(Committed::Conflict) | None => conflicts = true,
+                    Some(Committed::Conflict) => {
+                        debug!("Was overtaken; looks again");
+                        conflicts = true;
+                    }
+                    None => conflicts = true,
                 }
             }
             let wait = match wake_at {

@@ -50,6 +50,9 @@ pub struct Memory {
     pub unrouted: BTreeMap<DynoId, Timestamp>,
     /// Since when a dyno has found no place.
     pub unplaced: BTreeMap<DynoId, Timestamp>,
+    /// Dynos that every router was seen to send requests to, and that have not left their route since. A later change of
+    /// the route, still on its way to the routers, takes nothing from that.
+    pub acknowledged: BTreeSet<DynoId>,
 }
 
 /// The tables the planner follows.
@@ -271,6 +274,16 @@ impl Memory {
         self.unrouted.retain(|id, _| unrouted.contains(id));
         for id in unrouted {
             self.unrouted.entry(id).or_insert(now);
+        }
+
+        let routes = || snapshot.apps.values().filter_map(|app| app.route.as_ref());
+        let routed: BTreeSet<DynoId> =
+            routes().flat_map(|route| route.value.backends.iter().map(|b| b.dyno)).collect();
+        self.acknowledged.retain(|id| routed.contains(id));
+        if let Some(applied) = snapshot.routers.values().map(|router| router.applied).min() {
+            let in_force = routes().filter(|route| route.revision <= applied);
+            self.acknowledged
+                .extend(in_force.flat_map(|route| route.value.backends.iter().map(|b| b.dyno)));
         }
 
         let unplaced: BTreeSet<DynoId> = snapshot

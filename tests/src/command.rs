@@ -61,6 +61,20 @@ impl Said {
     }
 }
 
+impl Said {
+    /// # Panics
+    /// If no line holds all `parts`, in order.
+    #[track_caller]
+    pub fn says_line(self, parts: &[&str]) -> Self {
+        let all = self.all();
+        let holds = |line: &str| {
+            parts.iter().try_fold(line, |rest, part| Some(rest.split_once(part)?.1)).is_some()
+        };
+        assert!(all.lines().any(holds), "no line holds {parts:?}\n{all}");
+        self
+    }
+}
+
 /// Runs it to the end; it is killed when `within` is over.
 pub async fn run(command: &mut Command, within: Duration) -> anyhow::Result<Said> {
     let shown = format!("{:?}", command.as_std());

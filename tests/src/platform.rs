@@ -329,6 +329,23 @@ fn remove_from_docker(instance: &str) {
         &["volume", "rm", "-f"],
     );
     docker(&["network", "rm", instance]);
+    remove_from_firewall(instance);
+}
+
+/// Removes an installation's chains and the jumps into them.
+fn remove_from_firewall(instance: &str) {
+    let iptables = |args: &[&str]| std::process::Command::new("iptables").arg("-w").args(args).output();
+    let Ok(listed) = iptables(&["-S"]) else { return };
+    let listed = String::from_utf8_lossy(&listed.stdout).into_owned();
+    let ours = |rule: &&str| rule.split(' ').any(|word| word.starts_with("PAAS-") && word.ends_with(instance));
+    let (chains, rules): (Vec<&str>, Vec<&str>) =
+        listed.lines().filter(ours).partition(|rule| rule.starts_with("-N"));
+    for rule in rules.iter().filter_map(|rule| rule.strip_prefix("-A ")) {
+        let _ = iptables(&[&["-D"], rule.split(' ').collect::<Vec<_>>().as_slice()].concat());
+    }
+    for chain in chains.iter().filter_map(|rule| rule.strip_prefix("-N ")) {
+        let _ = iptables(&["-X", chain]);
+    }
 }
 
 /// A loopback address that is free now. Nobody else on this machine chooses ports from the kernel's range by number.

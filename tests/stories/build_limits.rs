@@ -3,17 +3,17 @@
 use tests::load::Load;
 use tests::{Platform, Project};
 
-const SMALL: [&str; 4] = [
+const SMALL: [&str; 3] = [
     "builder.build_memory_mb = 256",
-    "builder.build_timeout_secs = 20",
     "builder.build_output_mb = 8",
     "builder.build_pids = 128",
 ];
 
 /// Pushes the misbehaving fixture while a bystander serves 20 requests a second.
-async fn misbehave(fixture: &str, message: &str) {
-    let platform = Platform::with(&SMALL).await;
-    let bystander = platform.project("node-express").await;
+async fn misbehave(fixture: &str, seconds: u32, message: &str) {
+    let time = format!("builder.build_timeout_secs = {seconds}");
+    let platform = Platform::with(&[&SMALL[..], &[&time]].concat()).await;
+    let bystander = platform.project("procfile-only").await;
     bystander.push().await.ok();
     let load = Load::start(platform.http, &bystander.host(), 20, 0);
     let project: Project<'_> = platform.project(fixture).await;
@@ -25,20 +25,20 @@ async fn misbehave(fixture: &str, message: &str) {
 
 #[tokio::test]
 async fn a_build_that_sleeps_past_the_limit_is_ended() {
-    misbehave("sleeps", "20 seconds").await;
+    misbehave("sleeps", 30, "30 seconds").await;
 }
 
 #[tokio::test]
 async fn a_build_that_fills_memory_is_ended() {
-    misbehave("memory-hog", "memory").await;
+    misbehave("memory-hog", 120, "memory").await;
 }
 
 #[tokio::test]
 async fn a_build_that_forks_without_end_is_ended() {
-    misbehave("fork-bomb", "process").await;
+    misbehave("fork-bomb", 120, "process").await;
 }
 
 #[tokio::test]
 async fn a_build_that_prints_a_hundred_megabytes_is_ended() {
-    misbehave("chatty", "output").await;
+    misbehave("chatty", 120, "output").await;
 }

@@ -6,7 +6,7 @@ use tests::{Platform, Project};
 /// Pushes the fixture and returns what the app answers.
 async fn first_deploy(platform: &Platform, fixture: &str) -> String {
     let project = platform.project(fixture).await;
-    project.push().await.ok().says("Released v2").says("Verifying deploy... done.");
+    project.push().await.ok().says("Released v2").says_line(&["Verifying deploy...", " done."]);
     let answer = project.get("/").await;
     assert_eq!(answer.status, 200, "{answer:?}");
     answer.text
@@ -28,7 +28,7 @@ async fn a_procfile_app_goes_live_with_one_push() {
         .says("-----> Launching...")
         .says("Released v2")
         .says(&format!("https://{}", project.host()))
-        .says("Verifying deploy... done.");
+        .says_line(&["Verifying deploy...", " done."]);
     let answer = project.get("/").await;
     assert_eq!(answer.status, 200, "{answer:?}");
     assert!(answer.text.contains("Hello from paas v2 web.1"), "{answer:?}");

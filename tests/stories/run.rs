@@ -67,7 +67,7 @@ async fn a_terminal_has_the_size_of_ours_and_takes_keys() {
     let mut script = script.spawn().unwrap();
     let mut keys = script.stdin.take().unwrap();
     let mut screen = script.stdout.take().unwrap();
-    let mut seen = String::new();
+    let mut seen = Seen::default();
     let talk = async {
         expect(&mut screen, &mut seen, "$ ").await;
         keys.write_all(b"stty size; echo tty-$((40+2))\r").await.unwrap();
@@ -78,19 +78,30 @@ async fn a_terminal_has_the_size_of_ours_and_takes_keys() {
         keys.write_all(b"\x03echo after-$((1+1))\r").await.unwrap();
         expect(&mut screen, &mut seen, "after-2").await;
         keys.write_all(b"exit 5\r").await.unwrap();
+        drop(keys);
         script.wait().await.unwrap().code()
     };
     let code = tokio::time::timeout(Duration::from_secs(60), talk).await;
-    assert_eq!(code.unwrap_or_else(|_| panic!("no end in sight:\n{seen}")), Some(5), "{seen}");
+    assert_eq!(code.unwrap_or_else(|_| panic!("no end in sight:\n{}", seen.text)), Some(5), "{}", seen.text);
 }
 
-/// Reads until what has not been looked at yet holds `wanted`.
-async fn expect(screen: &mut tokio::process::ChildStdout, seen: &mut String, wanted: &str) {
-    let from = seen.len();
+/// What the terminal has shown, and how much of it was looked for already.
+#[derive(Default)]
+struct Seen {
+    text: String,
+    looked_at: usize,
+}
+
+/// Reads until `wanted` comes after what was expected before.
+async fn expect(screen: &mut tokio::process::ChildStdout, seen: &mut Seen, wanted: &str) {
     let mut buffer = [0u8; 4096];
-    while !seen[from..].contains(wanted) {
+    loop {
+        if let Some(at) = seen.text[seen.looked_at..].find(wanted) {
+            seen.looked_at += at + wanted.len();
+            return;
+        }
         let read = tokio::io::AsyncReadExt::read(screen, &mut buffer).await.unwrap();
-        assert!(read > 0, "it ended before {wanted:?}:\n{seen}");
-        seen.push_str(&String::from_utf8_lossy(&buffer[..read]));
+        assert!(read > 0, "it ended before {wanted:?}:\n{}", seen.text);
+        seen.text.push_str(&String::from_utf8_lossy(&buffer[..read]));
     }
 }

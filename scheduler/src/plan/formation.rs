@@ -66,8 +66,10 @@ impl<'a> Formation<'a> {
             .map(|seen| {
                 let mut member = Member::of(context, seen, state.status(seen.value.id));
                 member.routed = routed.contains(&seen.value.id);
-                member.ready = member.booted
-                    && (!seen.value.is_web() || (member.routed && route_acknowledged));
+                let acknowledged = route_acknowledged
+                    || context.memory.acknowledged.contains(&seen.value.id);
+                member.ready =
+                    member.booted && (!seen.value.is_web() || (member.routed && acknowledged));
                 member
             })
             .collect();

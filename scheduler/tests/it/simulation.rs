@@ -136,6 +136,26 @@ fn while_good_and_bad_releases_come_and_go_every_router_always_has_a_running_bac
 }
 
 #[test]
+fn a_switch_takes_each_step_once_however_late_the_routers_are() {
+    let mut world = World::new(4, 1, 1);
+    world.deploy(&[WEB], true);
+    world.settle();
+    world.restart_all();
+    // The scheduler looks many times before a router hears anything.
+    let before = world.route_writes();
+    for _ in 0..20 {
+        for _ in 0..30 {
+            world.look();
+        }
+        world.hear();
+    }
+    world.settle();
+    assert_converged(&world, 4);
+    let writes = world.route_writes() - before;
+    assert_eq!(writes, 2, "one to add the new dyno, one to take the old away");
+}
+
+#[test]
 fn a_bad_release_fails_with_its_reason_and_the_old_one_is_current() {
     let mut world = World::new(1, 1, 1);
     let good = world.deploy(&[WEB], true);

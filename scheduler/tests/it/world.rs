@@ -310,6 +310,28 @@ impl World {
         }
     }
 
+    /// The scheduler looks, and the agents do as they are told.
+    pub(super) fn look(&mut self) {
+        self.now += jiff::SignedDuration::from_millis(50);
+        self.schedule();
+        self.agents();
+    }
+
+    /// The routers apply all there is.
+    pub(super) fn hear(&mut self) {
+        for index in 0..self.routers.len() {
+            while self.routers[index].seen < self.log.len() {
+                self.route(index);
+            }
+        }
+    }
+
+    /// How often routes were written.
+    pub(super) fn route_writes(&self) -> usize {
+        let events = self.log.iter().flat_map(|batch| &batch.events);
+        events.filter(|event| key::ROUTES.holds(event.key())).count()
+    }
+
     /// Everything runs, in order, until nothing changes for a while.
     pub(super) fn settle(&mut self) {
         let mut quiet = 0;
