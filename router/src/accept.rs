@@ -1,5 +1,6 @@
 //! Clients' connections: accepted, TLS taken off, handed to HTTP/1.1 or HTTP/2.
 
+use std::cell::Cell;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::rc::Rc;
@@ -37,6 +38,9 @@ where
 /// Finds clients that have gone without a word.
 const TCP_KEEP_ALIVE: Duration = Duration::from_secs(60);
 
+/// How long a connection that has been silent since it was made may take to ask for something, once we shut down.
+const LAST_CHANCE: Duration = Duration::from_secs(1);
+
 /// Until shutdown.
 pub(crate) async fn accept(worker: Rc<Worker>, listener: TcpListener, is_https: bool) {
     loop {
@@ -47,7 +51,10 @@ pub(crate) async fn accept(worker: Rc<Worker>, listener: TcpListener, is_https: 
         match accepted {
             Ok((stream, peer)) => start(&worker, stream, peer, is_https),
             Err(error) => {
-                warn!(error = &error as &dyn std::error::Error, "Could not accept a connection");
+                warn!(
+                    error = &error as &dyn std::error::Error,
+                    "Could not accept a connection"
+                );
                 // Out of file descriptors, most likely: some will come back.
                 sleep(Duration::from_millis(20)).await;
             }
@@ -62,21 +69,40 @@ pub(crate) async fn accept(worker: Rc<Worker>, listener: TcpListener, is_https: 
 fn start(worker: &Rc<Worker>, stream: TcpStream, peer: SocketAddr, is_https: bool) {
     // Both only make things better; a connection that refuses them is served all the same.
     let _ = stream.set_nodelay(true);
-    let _ = SockRef::from(&stream).set_tcp_keepalive(&TcpKeepalive::new().with_time(TCP_KEEP_ALIVE));
+    let _ =
+        SockRef::from(&stream).set_tcp_keepalive(&TcpKeepalive::new().with_time(TCP_KEEP_ALIVE));
     let serving = serve(worker.clone(), stream, peer, is_https);
     worker.connections.spawn_local(serving);
 }
 
 async fn serve(worker: Rc<Worker>, stream: TcpStream, peer: SocketAddr, is_https: bool) {
     let client = |tls_version| {
-        Rc::new(Client { worker: worker.clone(), peer: peer.ip(), tls_version, abort: Notify::new() })
+        Rc::new(Client {
+            worker: worker.clone(),
+            peer: peer.ip(),
+            tls_version,
+            has_asked: Cell::new(false),
+            abort: Notify::new(),
+        })
     };
     let Some(tls) = worker.shared.tls.as_ref().filter(|_| is_https) else {
-        let is_http2 = worker.shared.config.http2_cleartext && begins_as_http2(&worker, &stream).await;
+        let is_http2 =
+            worker.shared.config.http2_cleartext && begins_as_http2(&worker, &stream).await;
         return speak(client(None), stream, is_http2).await;
     };
-    let handshake = timeout(worker.shared.config.timeouts.tls_handshake, tls.accept(stream));
-    match handshake.await {
+    let handshake = timeout(
+        worker.shared.config.timeouts.tls_handshake,
+        tls.accept(stream),
+    );
+    let shutdown = async {
+        worker.shared.shutdown.cancelled().await;
+        sleep(LAST_CHANCE).await;
+    };
+    let handshake = tokio::select! {
+        done = handshake => done,
+        () = shutdown => return,
+    };
+    match handshake {
         Ok(Ok(stream)) => {
             let (_, session) = stream.get_ref();
             let is_http2 = session.alpn_protocol() == Some(b"h2");
@@ -86,7 +112,9 @@ async fn serve(worker: Rc<Worker>, stream: TcpStream, peer: SocketAddr, is_https
             };
             speak(client(Some(version)), stream, is_http2).await;
         }
-        Ok(Err(error)) => debug!(error = &error as &dyn std::error::Error, %peer, "A TLS handshake failed"),
+        Ok(Err(error)) => {
+            debug!(error = &error as &dyn std::error::Error, %peer, "A TLS handshake failed")
+        }
         Err(_) => debug!(%peer, "A TLS handshake took too long"),
     }
 }
@@ -109,7 +137,10 @@ async fn begins_as_http2(worker: &Worker, stream: &TcpStream) -> bool {
             }
         }
     });
-    looked.await.unwrap_or(false)
+    tokio::select! {
+        looked = looked => looked.unwrap_or(false),
+        () = worker.shared.shutdown.cancelled() => false,
+    }
 }
 
 async fn speak<S>(client: Rc<Client>, stream: S, is_http2: bool)
@@ -139,11 +170,23 @@ where
             () = client.abort.notified() => return,
             () = shutdown => {
                 connection.as_mut().graceful_shutdown();
-                connection.await
+                // One that is between requests has ended by this; one that never had any would wait for the first.
+                tokio::select! {
+                    ended = connection.as_mut() => ended,
+                    () = silent_for(&client, LAST_CHANCE) => return,
+                }
             }
         }
     };
     if let Err(error) = ended {
         debug!(error = &error as &dyn std::error::Error, peer = %client.peer, "A client's connection broke");
+    }
+}
+
+/// Returns if the client has not asked for anything by then, else never.
+async fn silent_for(client: &Client, patience: Duration) {
+    sleep(patience).await;
+    if client.has_asked.get() {
+        std::future::pending::<()>().await;
     }
 }

@@ -49,15 +49,31 @@ impl fmt::Display for Record<'_> {
                 if let Some(sock) = code.sock {
                     write!(f, "sock={sock} ")?;
                 }
-                write!(f, "at={} code={} desc=\"{}\"", code.at, code.code, code.desc)?;
+                write!(
+                    f,
+                    "at={} code={} desc=\"{}\"",
+                    code.at, code.code, code.desc
+                )?;
                 if let Some(cause) = code.cause {
                     write!(f, " cause=\"{cause}\"")?;
                 }
             }
         }
         write!(f, " method={} path=\"{}\"", self.method, Quoted(self.path))?;
-        write!(f, " host={} request_id={} fwd=\"{}\"", self.host, self.request_id, Quoted(self.fwd))?;
-        write!(f, " dyno={} connect={} service={}", self.dyno, Millis(self.connect), Millis(self.service))?;
+        write!(
+            f,
+            " host={} request_id={} fwd=\"{}\"",
+            self.host,
+            self.request_id,
+            Quoted(self.fwd)
+        )?;
+        write!(
+            f,
+            " dyno={} connect={} service={}",
+            self.dyno,
+            Millis(self.connect),
+            Millis(self.service)
+        )?;
         write!(f, " status={} bytes=", self.status)?;
         if let Some(bytes) = self.bytes {
             write!(f, "{bytes}")?;
@@ -79,7 +95,8 @@ struct Millis(Option<Duration>);
 
 impl fmt::Display for Millis {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.map_or(Ok(()), |duration| write!(f, "{}ms", duration.as_millis()))
+        self.0
+            .map_or(Ok(()), |duration| write!(f, "{}ms", duration.as_millis()))
     }
 }
 
@@ -88,7 +105,11 @@ struct Quoted<'a>(&'a str);
 
 impl fmt::Display for Quoted<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if !self.0.bytes().any(|b| matches!(b, b'"' | b'\\') || b.is_ascii_control()) {
+        if !self
+            .0
+            .bytes()
+            .any(|b| matches!(b, b'"' | b'\\') || b.is_ascii_control())
+        {
             return f.write_str(self.0);
         }
         for c in self.0.chars() {
@@ -148,14 +169,27 @@ mod tests {
              request_id=8601b555-6a83-4c12-8269-97c8e32cdb22 fwd=\"1.2.3.4\" dyno= connect= service= status=503 bytes= \
              protocol=http1.1 tls=false"
         );
-        assert!(record(Some(Fault::ClientInterrupted)).to_string().starts_with("sock=client at=warning code=H27 desc="));
+        assert!(
+            record(Some(Fault::ClientInterrupted))
+                .to_string()
+                .starts_with("sock=client at=warning code=H27 desc=")
+        );
         let bad = record(Some(Fault::BadHeader)).to_string();
-        assert!(bad.starts_with("at=error code=H26 desc=\"Request Error\" cause=\"bad header\" method=GET"), "{bad}");
+        assert!(
+            bad.starts_with(
+                "at=error code=H26 desc=\"Request Error\" cause=\"bad header\" method=GET"
+            ),
+            "{bad}"
+        );
     }
 
     #[test]
     fn a_path_cannot_forge_fields() {
-        let forged = Record { path: "/\" status=200 \n", ..record(None) }.to_string();
+        let forged = Record {
+            path: "/\" status=200 \n",
+            ..record(None)
+        }
+        .to_string();
         assert!(forged.contains(r#"path="/\" status=200  ""#), "{forged}");
     }
 }

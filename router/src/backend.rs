@@ -39,7 +39,13 @@ pub(crate) struct Backend {
 }
 
 impl Backend {
-    pub(crate) fn new(serial: u64, id: BackendId, label: String, addr: SocketAddr, drained: Arc<Notify>) -> Self {
+    pub(crate) fn new(
+        serial: u64,
+        id: BackendId,
+        label: String,
+        addr: SocketAddr,
+        drained: Arc<Notify>,
+    ) -> Self {
         Self {
             serial,
             id,
@@ -56,7 +62,9 @@ impl Backend {
     }
 
     pub(crate) fn load(&self) -> u32 {
-        self.in_flight.load(Ordering::Relaxed).saturating_add(self.tunnels.load(Ordering::Relaxed))
+        self.in_flight
+            .load(Ordering::Relaxed)
+            .saturating_add(self.tunnels.load(Ordering::Relaxed))
     }
 
     pub(crate) fn in_flight(&self) -> u32 {
@@ -73,7 +81,8 @@ impl Backend {
 
     pub(crate) fn quarantine(&self, for_how_long: Duration) {
         let until = self.epoch.elapsed() + for_how_long;
-        self.quarantined_until.store(millis(until).max(1), Ordering::Relaxed);
+        self.quarantined_until
+            .store(millis(until).max(1), Ordering::Relaxed);
     }
 
     pub(crate) fn is_quarantined(&self, now: Instant) -> bool {

@@ -25,14 +25,20 @@ impl HttpBody for Upload {
     type Data = Bytes;
     type Error = CutShort;
 
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, CutShort>>> {
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, CutShort>>> {
         let exchange = &self.0;
         let mut body = exchange.upload.borrow_mut();
-        let Some(incoming) = body.as_mut() else { return Poll::Ready(Some(Err(CutShort))) };
+        let Some(incoming) = body.as_mut() else {
+            return Poll::Ready(Some(Err(CutShort)));
+        };
         match Pin::new(incoming).poll_frame(cx) {
             Poll::Pending => Poll::Pending,
             Poll::Ready(Some(Ok(frame))) => {
-                let is_end = frame.is_trailers() || body.as_ref().is_some_and(HttpBody::is_end_stream);
+                let is_end =
+                    frame.is_trailers() || body.as_ref().is_some_and(HttpBody::is_end_stream);
                 drop(body);
                 exchange.touch();
                 if is_end {
@@ -48,7 +54,11 @@ impl HttpBody for Upload {
                 Poll::Ready(None)
             }
             Poll::Ready(Some(Err(error))) => {
-                let fault = if is_nonsense(&error) { Fault::BadChunk } else { Fault::ClientInterrupted };
+                let fault = if is_nonsense(&error) {
+                    Fault::BadChunk
+                } else {
+                    Fault::ClientInterrupted
+                };
                 exchange.sent.set(Sent::Broken(fault));
                 Poll::Ready(Some(Err(CutShort)))
             }
@@ -56,11 +66,19 @@ impl HttpBody for Upload {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.0.upload.borrow().as_ref().is_none_or(HttpBody::is_end_stream)
+        self.0
+            .upload
+            .borrow()
+            .as_ref()
+            .is_none_or(HttpBody::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.0.upload.borrow().as_ref().map_or_else(SizeHint::default, HttpBody::size_hint)
+        self.0
+            .upload
+            .borrow()
+            .as_ref()
+            .map_or_else(SizeHint::default, HttpBody::size_hint)
     }
 }
 
@@ -69,7 +87,10 @@ fn is_nonsense(error: &hyper::Error) -> bool {
     let mut source = std::error::Error::source(error);
     while let Some(error) = source {
         if let Some(error) = error.downcast_ref::<io::Error>() {
-            return matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData);
+            return matches!(
+                error.kind(),
+                io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData
+            );
         }
         source = error.source();
     }
@@ -91,7 +112,10 @@ impl HttpBody for Body {
     type Data = Bytes;
     type Error = CutShort;
 
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, CutShort>>> {
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, CutShort>>> {
         match self.get_mut() {
             Self::Whole(bytes) if bytes.is_empty() => Poll::Ready(None),
             Self::Whole(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
@@ -109,9 +133,11 @@ impl HttpBody for Body {
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
-            Self::Stream(Download(exchange)) => {
-                exchange.download.borrow().as_ref().map_or_else(SizeHint::default, HttpBody::size_hint)
-            }
+            Self::Stream(Download(exchange)) => exchange
+                .download
+                .borrow()
+                .as_ref()
+                .map_or_else(SizeHint::default, HttpBody::size_hint),
         }
     }
 }
@@ -122,18 +148,26 @@ impl Download {
         let mut body = exchange.download.borrow_mut();
         let Some(incoming) = body.as_mut() else {
             // Ended well, or cut: whoever cut it has said why.
-            return Poll::Ready(if exchange.is_received() { None } else { Some(Err(CutShort)) });
+            return Poll::Ready(if exchange.is_received() {
+                None
+            } else {
+                Some(Err(CutShort))
+            });
         };
         match Pin::new(incoming).poll_frame(cx) {
             Poll::Pending => {
                 let mut waiting = exchange.waiting.borrow_mut();
-                if !waiting.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+                if !waiting
+                    .as_ref()
+                    .is_some_and(|waker| waker.will_wake(cx.waker()))
+                {
                     *waiting = Some(cx.waker().clone());
                 }
                 Poll::Pending
             }
             Poll::Ready(Some(Ok(frame))) => {
-                let is_end = frame.is_trailers() || body.as_ref().is_some_and(HttpBody::is_end_stream);
+                let is_end =
+                    frame.is_trailers() || body.as_ref().is_some_and(HttpBody::is_end_stream);
                 drop(body);
                 exchange.touch();
                 if let Some(data) = frame.data_ref() {

@@ -27,13 +27,19 @@ pub(crate) struct Mirror {
 #[derive(Debug)]
 pub(crate) enum Change {
     /// These are all there are below the prefix.
-    Replace { prefix: Key, entries: Vec<Entry> },
+    Replace {
+        prefix: Key,
+        entries: Vec<Entry>,
+    },
     Apply(Event),
 }
 
 impl Mirror {
     pub(crate) fn new(data_dir: &Path) -> Self {
-        Self { dir: data_dir.join("table"), unsynced: HashSet::new() }
+        Self {
+            dir: data_dir.join("table"),
+            unsynced: HashSet::new(),
+        }
     }
 
     /// What was kept below `prefix`. What cannot be read is left out, and said.
@@ -41,10 +47,19 @@ impl Mirror {
         let mut entries = Vec::new();
         for path in self.files(prefix) {
             let text = path.strip_prefix(&self.dir).ok().and_then(Path::to_str);
-            let Some(key) = text.map(|text| Key::from_text(format!("{ROOT}{text}"))) else { continue };
+            let Some(key) = text.map(|text| Key::from_text(format!("{ROOT}{text}"))) else {
+                continue;
+            };
             match fs::read(&path) {
-                Ok(value) => entries.push(Entry { key, value: Bytes::from(value), revision: 0 }),
-                Err(error) => warn!(error = &error as &dyn std::error::Error, "Could not read a kept record"),
+                Ok(value) => entries.push(Entry {
+                    key,
+                    value: Bytes::from(value),
+                    revision: 0,
+                }),
+                Err(error) => warn!(
+                    error = &error as &dyn std::error::Error,
+                    "Could not read a kept record"
+                ),
             }
         }
         entries
@@ -57,7 +72,8 @@ impl Mirror {
                 Change::Apply(Event::Put(entry)) => self.write(&entry),
                 Change::Apply(Event::Delete { key, .. }) => self.remove(&self.path(&key)),
                 Change::Replace { prefix, entries } => {
-                    let kept: HashSet<PathBuf> = entries.iter().map(|entry| self.path(&entry.key)).collect();
+                    let kept: HashSet<PathBuf> =
+                        entries.iter().map(|entry| self.path(&entry.key)).collect();
                     for path in self.files(&prefix) {
                         if !kept.contains(&path) {
                             self.remove(&path);
@@ -80,7 +96,10 @@ impl Mirror {
             match fs::File::open(&path).and_then(|file| file.sync_all()) {
                 Ok(()) => {}
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => warn!(error = &error as &dyn std::error::Error, "Could not sync a kept record"),
+                Err(error) => warn!(
+                    error = &error as &dyn std::error::Error,
+                    "Could not sync a kept record"
+                ),
             }
         }
     }
@@ -88,7 +107,9 @@ impl Mirror {
     fn path(&self, key: &Key) -> PathBuf {
         let text = key.as_str().strip_prefix(ROOT).unwrap_or(key.as_str());
         // A key's segments are ids and role names; anything that would climb out of the directory is none.
-        let safe = text.split('/').filter(|segment| !matches!(*segment, "" | "." | ".."));
+        let safe = text
+            .split('/')
+            .filter(|segment| !matches!(*segment, "" | "." | ".."));
         safe.fold(self.dir.clone(), |path, segment| path.join(segment))
     }
 
@@ -103,7 +124,10 @@ impl Mirror {
                 self.unsynced.insert(path);
             }
             Err(error) => {
-                warn!(error = &error as &dyn std::error::Error, "Could not keep a record on disk; a restart would not know it");
+                warn!(
+                    error = &error as &dyn std::error::Error,
+                    "Could not keep a record on disk; a restart would not know it"
+                );
                 self.remove(&path);
             }
         }
@@ -115,18 +139,25 @@ impl Mirror {
                 self.unsynced.extend(path.parent().map(Path::to_owned));
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => warn!(error = &error as &dyn std::error::Error, "Could not remove a kept record"),
+            Err(error) => warn!(
+                error = &error as &dyn std::error::Error,
+                "Could not remove a kept record"
+            ),
         }
     }
 
     fn files(&self, prefix: &Key) -> Vec<PathBuf> {
         let (mut files, mut dirs) = (Vec::new(), vec![self.path(prefix)]);
         while let Some(dir) = dirs.pop() {
-            let Ok(entries) = fs::read_dir(&dir) else { continue };
+            let Ok(entries) = fs::read_dir(&dir) else {
+                continue;
+            };
             for entry in entries.flatten() {
                 match entry.file_type() {
                     Ok(kind) if kind.is_dir() => dirs.push(entry.path()),
-                    Ok(_) if entry.path().extension().is_none_or(|end| end != TEMPORARY) => files.push(entry.path()),
+                    Ok(_) if entry.path().extension().is_none_or(|end| end != TEMPORARY) => {
+                        files.push(entry.path())
+                    }
                     _ => {}
                 }
             }
@@ -154,7 +185,11 @@ mod tests {
     use super::*;
 
     fn entry(app: AppId, value: &'static str) -> Entry {
-        Entry { key: key::route(app), value: Bytes::from_static(value.as_bytes()), revision: 0 }
+        Entry {
+            key: key::route(app),
+            value: Bytes::from_static(value.as_bytes()),
+            revision: 0,
+        }
     }
 
     fn loaded(mirror: &Mirror) -> Vec<Entry> {
@@ -169,17 +204,29 @@ mod tests {
         let mut mirror = Mirror::new(dir.path());
         let (one, two, three) = (AppId::new(), AppId::new(), AppId::new());
         let entries = vec![entry(one, "1"), entry(two, "2")];
-        mirror.keep(vec![Change::Replace { prefix: key::ROUTES.prefix(), entries }]);
+        mirror.keep(vec![Change::Replace {
+            prefix: key::ROUTES.prefix(),
+            entries,
+        }]);
         mirror.keep(vec![
             Change::Apply(Event::Put(entry(three, "3"))),
-            Change::Apply(Event::Delete { key: key::route(one), revision: 3 }),
+            Change::Apply(Event::Delete {
+                key: key::route(one),
+                revision: 3,
+            }),
         ]);
         assert!(mirror.needs_sync());
         mirror.sync();
-        assert_eq!(loaded(&Mirror::new(dir.path())), [entry(two, "2"), entry(three, "3")]);
+        assert_eq!(
+            loaded(&Mirror::new(dir.path())),
+            [entry(two, "2"), entry(three, "3")]
+        );
 
         let entries = vec![entry(two, "new")];
-        mirror.keep(vec![Change::Replace { prefix: key::ROUTES.prefix(), entries }]);
+        mirror.keep(vec![Change::Replace {
+            prefix: key::ROUTES.prefix(),
+            entries,
+        }]);
         assert_eq!(loaded(&Mirror::new(dir.path())), [entry(two, "new")]);
     }
 }

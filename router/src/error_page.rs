@@ -21,8 +21,14 @@ pub(crate) enum Taste {
 impl Taste {
     /// HTML, unless the client likes plain text better or takes no HTML.
     pub(crate) fn of(headers: &HeaderMap) -> Self {
-        let Some(accept) = headers.get(ACCEPT).and_then(|value| value.to_str().ok()) else { return Self::Html };
-        if weight(accept, "text", "plain") > weight(accept, "text", "html") { Self::Text } else { Self::Html }
+        let Some(accept) = headers.get(ACCEPT).and_then(|value| value.to_str().ok()) else {
+            return Self::Html;
+        };
+        if weight(accept, "text", "plain") > weight(accept, "text", "html") {
+            Self::Text
+        } else {
+            Self::Html
+        }
     }
 }
 
@@ -31,8 +37,13 @@ fn weight(accept: &str, kind: &str, subtype: &str) -> u32 {
     let mut best = (0, 0);
     for range in accept.split(',') {
         let mut parts = range.split(';').map(str::trim);
-        let Some((k, s)) = parts.next().and_then(|range| range.split_once('/')) else { continue };
-        let specific = match (k.eq_ignore_ascii_case(kind), s.eq_ignore_ascii_case(subtype)) {
+        let Some((k, s)) = parts.next().and_then(|range| range.split_once('/')) else {
+            continue;
+        };
+        let specific = match (
+            k.eq_ignore_ascii_case(kind),
+            s.eq_ignore_ascii_case(subtype),
+        ) {
             (true, true) => 3,
             (true, false) if s == "*" => 2,
             (false, _) if k == "*" && s == "*" => 1,
@@ -52,16 +63,29 @@ fn weight(accept: &str, kind: &str, subtype: &str) -> u32 {
 /// The answer to a fault. `own_page` is the app's `ERROR_PAGE_URL` or `MAINTENANCE_PAGE_URL`.
 pub(crate) fn page(fault: Fault, taste: Taste, own_page: Option<&str>) -> Response<Bytes> {
     let (title, text) = words(fault);
-    let own_page = own_page.filter(|url| ["https://", "http://", "//"].iter().any(|start| url.starts_with(start)));
+    let own_page = own_page.filter(|url| {
+        ["https://", "http://", "//"]
+            .iter()
+            .any(|start| url.starts_with(start))
+    });
     let code = fault.code().map_or("", |code| code.code);
     match taste {
         Taste::Json => {
-            let body = serde_json::json!({ "id": "service_unavailable", "message": text }).to_string();
+            let body =
+                serde_json::json!({ "id": "service_unavailable", "message": text }).to_string();
             response(fault.status(), "application/json", body)
         }
         Taste::Text => {
-            let code = if code.is_empty() { String::new() } else { format!(" ({code})") };
-            response(fault.status(), "text/plain; charset=utf-8", format!("{title}{code}\n\n{text}\n"))
+            let code = if code.is_empty() {
+                String::new()
+            } else {
+                format!(" ({code})")
+            };
+            response(
+                fault.status(),
+                "text/plain; charset=utf-8",
+                format!("{title}{code}\n\n{text}\n"),
+            )
         }
         Taste::Html => {
             let body = match own_page {
@@ -75,24 +99,57 @@ pub(crate) fn page(fault: Fault, taste: Taste, own_page: Option<&str>) -> Respon
 
 /// What the platform's domain itself answers.
 pub(crate) fn landing(domain: &str, taste: Taste) -> Response<Bytes> {
-    let (title, text) = ("It works", format!("This is an app platform. Its apps are at <app>.{domain}."));
+    let (title, text) = (
+        "It works",
+        format!("This is an app platform. Its apps are at <app>.{domain}."),
+    );
     match taste {
-        Taste::Html => response(StatusCode::OK, "text/html; charset=utf-8", html(title, &text, "")),
-        Taste::Text | Taste::Json => response(StatusCode::OK, "text/plain; charset=utf-8", format!("{title}\n\n{text}\n")),
+        Taste::Html => response(
+            StatusCode::OK,
+            "text/html; charset=utf-8",
+            html(title, &text, ""),
+        ),
+        Taste::Text | Taste::Json => response(
+            StatusCode::OK,
+            "text/plain; charset=utf-8",
+            format!("{title}\n\n{text}\n"),
+        ),
     }
 }
 
 const fn words(fault: Fault) -> (&'static str, &'static str) {
     match fault {
-        Fault::NoSuchApp => ("No such app", "There is no app at this address. Check the name, or add the domain to an app."),
-        Fault::Maintenance => ("Offline for maintenance", "This app is undergoing maintenance right now. Please check back later."),
-        Fault::Blank => ("Nothing here yet", "This app exists, but nothing has been deployed to it so far."),
-        Fault::BadHost | Fault::BadHeader | Fault::BadChunk => ("Bad request", "The request could not be understood."),
+        Fault::NoSuchApp => (
+            "No such app",
+            "There is no app at this address. Check the name, or add the domain to an app.",
+        ),
+        Fault::Maintenance => (
+            "Offline for maintenance",
+            "This app is undergoing maintenance right now. Please check back later.",
+        ),
+        Fault::Blank => (
+            "Nothing here yet",
+            "This app exists, but nothing has been deployed to it so far.",
+        ),
+        Fault::BadHost | Fault::BadHeader | Fault::BadChunk => {
+            ("Bad request", "The request could not be understood.")
+        }
         Fault::BadMethod => ("Method not allowed", "This method is not offered here."),
-        Fault::BadExpect => ("Expectation failed", "The request expects something that is not offered here."),
-        Fault::ClientIdle | Fault::ClientInterrupted => ("Request timeout", "The request did not arrive in time."),
-        Fault::PlatformAway => ("Not available", "The platform cannot answer this right now. Please try again in a moment."),
-        Fault::Platform => ("Platform error", "Something went wrong on our side. Please try again in a moment."),
+        Fault::BadExpect => (
+            "Expectation failed",
+            "The request expects something that is not offered here.",
+        ),
+        Fault::ClientIdle | Fault::ClientInterrupted => {
+            ("Request timeout", "The request did not arrive in time.")
+        }
+        Fault::PlatformAway => (
+            "Not available",
+            "The platform cannot answer this right now. Please try again in a moment.",
+        ),
+        Fault::Platform => (
+            "Platform error",
+            "Something went wrong on our side. Please try again in a moment.",
+        ),
         Fault::Timeout | Fault::BootTimeout => (
             "Application error",
             "The app did not answer in time. If you are its owner, its logs tell more: paas logs --tail",
@@ -106,7 +163,11 @@ const fn words(fault: Fault) -> (&'static str, &'static str) {
 
 fn html(title: &str, text: &str, code: &str) -> String {
     let (title, text) = (escape(title), escape(text));
-    let code = if code.is_empty() { String::new() } else { format!("<p><code>{code}</code></p>") };
+    let code = if code.is_empty() {
+        String::new()
+    } else {
+        format!("<p><code>{code}</code></p>")
+    };
     format!(
         "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"><title>{title}</title>\
@@ -129,20 +190,21 @@ fn framed(url: &str, title: &str) -> String {
 }
 
 fn escape(text: &str) -> String {
-    text.chars().fold(String::with_capacity(text.len()), |mut out, c| {
-        match c {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            '\'' => out.push_str("&#39;"),
-            c if c.is_control() => {
-                let _ = write!(out, "&#{};", u32::from(c));
+    text.chars()
+        .fold(String::with_capacity(text.len()), |mut out, c| {
+            match c {
+                '&' => out.push_str("&amp;"),
+                '<' => out.push_str("&lt;"),
+                '>' => out.push_str("&gt;"),
+                '"' => out.push_str("&quot;"),
+                '\'' => out.push_str("&#39;"),
+                c if c.is_control() => {
+                    let _ = write!(out, "&#{};", u32::from(c));
+                }
+                c => out.push(c),
             }
-            c => out.push(c),
-        }
-        out
-    })
+            out
+        })
 }
 
 fn response(status: StatusCode, content_type: &'static str, body: String) -> Response<Bytes> {
@@ -151,7 +213,10 @@ fn response(status: StatusCode, content_type: &'static str, body: String) -> Res
     let length = HeaderValue::from(response.body().len());
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache, no-store"));
+    headers.insert(
+        CACHE_CONTROL,
+        HeaderValue::from_static("no-cache, no-store"),
+    );
     headers.insert(CONTENT_LENGTH, length);
     response
 }
@@ -170,7 +235,10 @@ mod tests {
     fn text_is_for_those_who_prefer_it() {
         assert_eq!(Taste::of(&HeaderMap::new()), Taste::Html);
         assert_eq!(taste("*/*"), Taste::Html);
-        assert_eq!(taste("text/html,application/xhtml+xml,*/*;q=0.8"), Taste::Html);
+        assert_eq!(
+            taste("text/html,application/xhtml+xml,*/*;q=0.8"),
+            Taste::Html
+        );
         assert_eq!(taste("text/plain"), Taste::Text);
         assert_eq!(taste("text/html;q=0.5, text/plain"), Taste::Text);
         assert_eq!(taste("text/plain;q=0.4, text/*;q=0.9"), Taste::Html);
@@ -179,7 +247,12 @@ mod tests {
     #[test]
     fn the_apps_own_page_is_framed_and_cannot_break_out() {
         let own = "https://x.org/\"><script>alert(1)</script>";
-        let body = String::from_utf8(page(Fault::Crashed, Taste::Html, Some(own)).into_body().to_vec()).unwrap();
+        let body = String::from_utf8(
+            page(Fault::Crashed, Taste::Html, Some(own))
+                .into_body()
+                .to_vec(),
+        )
+        .unwrap();
         assert!(body.contains("<iframe src=\"https://x.org/&quot;&gt;&lt;script&gt;"));
         let body = page(Fault::Crashed, Taste::Html, Some("javascript:alert(1)")).into_body();
         assert!(!String::from_utf8_lossy(&body).contains("iframe"));

@@ -86,7 +86,11 @@ impl Exchange {
     pub(crate) fn new(client: Rc<Client>, asked: Asked, body: Incoming) -> Rc<Self> {
         let now = Instant::now();
         let has_body = !body.is_end_stream();
-        let sent = if has_body { Sent::Untouched } else { Sent::All(now) };
+        let sent = if has_body {
+            Sent::Untouched
+        } else {
+            Sent::All(now)
+        };
         Rc::new(Self {
             worker: client.worker.clone(),
             client,
@@ -157,7 +161,7 @@ impl Exchange {
         !self.has_body && self.asked.method.is_idempotent()
     }
 
-    pub(crate) fn into_tunnel(&self) -> Option<Tunnel> {
+    pub(crate) fn become_tunnel(&self) -> Option<Tunnel> {
         self.claim.borrow_mut().take().map(InFlight::into_tunnel)
     }
 
@@ -226,7 +230,11 @@ impl Exchange {
     pub(crate) fn cut(&self, fault: Fault) {
         self.log(Some(fault), fault.status().as_u16());
         self.unwatch();
-        let held = (self.download.borrow_mut().take(), self.upload.borrow_mut().take(), self.connection.borrow_mut().take());
+        let held = (
+            self.download.borrow_mut().take(),
+            self.upload.borrow_mut().take(),
+            self.connection.borrow_mut().take(),
+        );
         drop(held);
         self.release();
         let waiting = self.waiting.borrow_mut().take();
@@ -255,7 +263,8 @@ impl Exchange {
     fn has_more(&self) -> bool {
         let mut unwatched = Context::from_waker(Waker::noop());
         let mut body = self.download.borrow_mut();
-        body.as_mut().is_some_and(|body| Pin::new(body).poll_frame(&mut unwatched).is_ready())
+        body.as_mut()
+            .is_some_and(|body| Pin::new(body).poll_frame(&mut unwatched).is_ready())
     }
 
     fn unwatch(&self) {
@@ -272,21 +281,25 @@ impl Exchange {
         let Some(app) = self.app.get() else { return };
         let backend = self.backend.borrow();
         let dispatched = self.dispatched.get();
-        access_log::send(&self.worker.shared.log, app.id, &Record {
-            fault,
-            method: &self.asked.method,
-            path: self.asked.path.as_str(),
-            host: &self.asked.host,
-            request_id: self.asked.request_id.to_str().unwrap_or_default(),
-            fwd: self.asked.fwd.to_str().unwrap_or_default(),
-            dyno: backend.as_ref().map_or("", |backend| &backend.label),
-            connect: self.connect.get(),
-            service: dispatched.map(|at| at.elapsed()),
-            status,
-            bytes: dispatched.map(|_| self.bytes.get()),
-            version: self.asked.version,
-            tls_version: self.client.tls_version,
-        });
+        access_log::send(
+            &self.worker.shared.log,
+            app.id,
+            &Record {
+                fault,
+                method: &self.asked.method,
+                path: self.asked.path.as_str(),
+                host: &self.asked.host,
+                request_id: self.asked.request_id.to_str().unwrap_or_default(),
+                fwd: self.asked.fwd.to_str().unwrap_or_default(),
+                dyno: backend.as_ref().map_or("", |backend| &backend.label),
+                connect: self.connect.get(),
+                service: dispatched.map(|at| at.elapsed()),
+                status,
+                bytes: dispatched.map(|_| self.bytes.get()),
+                version: self.asked.version,
+                tls_version: self.client.tls_version,
+            },
+        );
     }
 }
 
@@ -294,7 +307,11 @@ impl Drop for Exchange {
     fn drop(&mut self) {
         self.unwatch();
         if !self.is_logged.get() {
-            let fault = if self.worker.is_closing() { Fault::ForcedClose } else { Fault::ClientInterrupted };
+            let fault = if self.worker.is_closing() {
+                Fault::ForcedClose
+            } else {
+                Fault::ClientInterrupted
+            };
             self.log(Some(fault), fault.status().as_u16());
         }
     }

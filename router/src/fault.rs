@@ -86,7 +86,13 @@ impl Fault {
             Self::BadExpect => Some("unsupported expect header value"),
             _ => None,
         };
-        Some(Code { code, desc, at, sock, cause })
+        Some(Code {
+            code,
+            desc,
+            at,
+            sock,
+            cause,
+        })
     }
 
     pub(crate) fn status(self) -> StatusCode {

@@ -42,7 +42,10 @@ pub(crate) struct Acks {
 
 impl Acks {
     pub(crate) fn new(workers: usize) -> Self {
-        Self { workers: (0..workers).map(|_| AtomicU64::new(0)).collect(), changed: Notify::new() }
+        Self {
+            workers: (0..workers).map(|_| AtomicU64::new(0)).collect(),
+            changed: Notify::new(),
+        }
     }
 
     pub(crate) fn adopted(&self, worker: usize, generation: u64) {
@@ -56,7 +59,11 @@ impl Acks {
     }
 
     fn in_force(&self) -> u64 {
-        self.workers.iter().map(|worker| worker.load(Ordering::SeqCst)).min().unwrap_or(0)
+        self.workers
+            .iter()
+            .map(|worker| worker.load(Ordering::SeqCst))
+            .min()
+            .unwrap_or(0)
     }
 }
 
@@ -72,13 +79,30 @@ pub(crate) struct Follow {
 impl Follow {
     /// Until `stop`, which comes when the workers have ended.
     pub(crate) async fn run(self, stop: CancellationToken) {
-        let Self { id, store, records, mirror, publish, acks } = self;
+        let Self {
+            id,
+            store,
+            records,
+            mirror,
+            publish,
+            acks,
+        } = self;
         let drained = records.drained();
         let begun = Instant::now();
         let started_at = Timestamp::now();
-        let report = RouterReport { id, applied: 0, draining: Default::default(), started_at };
+        let report = RouterReport {
+            id,
+            applied: 0,
+            draining: Default::default(),
+            started_at,
+        };
         // First known, then serving: a scheduler that does not yet know of this router would not wait for it.
-        let presence = Presence::start(store.clone(), &key::ALIVE_ROUTERS, key::alive_router(id), report);
+        let presence = Presence::start(
+            store.clone(),
+            &key::ALIVE_ROUTERS,
+            key::alive_router(id),
+            report,
+        );
         let known = is_known(&*store, id, started_at);
         let give_up = begun + WAIT_FOR_STORE;
         tokio::select! {
@@ -131,7 +155,9 @@ impl Follow {
 async fn is_known(store: &dyn Store, id: RouterId, started_at: Timestamp) {
     loop {
         let record = key::ALIVE_ROUTERS.get(store, &key::alive_router(id)).await;
-        if record.is_ok_and(|record| record.is_some_and(|record| record.value.started_at == started_at)) {
+        if record
+            .is_ok_and(|record| record.is_some_and(|record| record.value.started_at == started_at))
+        {
             return;
         }
         tokio::time::sleep(Duration::from_millis(10)).await;
@@ -170,7 +196,10 @@ impl State {
                     } else {
                         self.has_services = true;
                     }
-                    changes.push(Change::Replace { prefix: prefix.clone(), entries });
+                    changes.push(Change::Replace {
+                        prefix: prefix.clone(),
+                        entries,
+                    });
                     is_new = true;
                 }
                 Update::Changes { revision, events } => {
@@ -184,7 +213,11 @@ impl State {
                     }
                 }
             }
-            next = if changes.len() < MAX_MERGED { follower.next().now_or_never() } else { None };
+            next = if changes.len() < MAX_MERGED {
+                follower.next().now_or_never()
+            } else {
+                None
+            };
         }
         if is_new && (self.generation > 0 || (self.seen.is_some() && self.has_services)) {
             self.publish();
@@ -208,7 +241,10 @@ impl State {
 
     fn publish(&mut self) {
         self.generation += 1;
-        let published = Published { generation: self.generation, table: self.records.build() };
+        let published = Published {
+            generation: self.generation,
+            table: self.records.build(),
+        };
         self.history.push_back((self.seen, published.clone()));
         self.publish.send_replace(Some(published));
     }
@@ -239,8 +275,15 @@ impl State {
 
     async fn load(&mut self, prefix: Key) -> Vec<Entry> {
         let mut entries = Vec::new();
-        let Some(mirror) = self.mirror.take() else { return entries };
-        if let Ok((mirror, loaded)) = tokio::task::spawn_blocking(move || { let loaded = mirror.load(&prefix); (mirror, loaded) }).await {
+        let Some(mirror) = self.mirror.take() else {
+            return entries;
+        };
+        if let Ok((mirror, loaded)) = tokio::task::spawn_blocking(move || {
+            let loaded = mirror.load(&prefix);
+            (mirror, loaded)
+        })
+        .await
+        {
             self.mirror = Some(mirror);
             entries = loaded;
         }
@@ -248,14 +291,19 @@ impl State {
     }
 
     async fn with_mirror(&mut self, act: impl FnOnce(&mut Mirror) + Send + 'static) {
-        let Some(mut mirror) = self.mirror.take() else { return };
+        let Some(mut mirror) = self.mirror.take() else {
+            return;
+        };
         let acted = tokio::task::spawn_blocking(move || {
             act(&mut mirror);
             mirror
         });
         match acted.await {
             Ok(mirror) => self.mirror = Some(mirror),
-            Err(error) => warn!(error = &error as &dyn std::error::Error, "Records are not kept on disk any more"),
+            Err(error) => warn!(
+                error = &error as &dyn std::error::Error,
+                "Records are not kept on disk any more"
+            ),
         }
     }
 }

@@ -17,22 +17,32 @@ use tracing::{debug, error};
 use crate::body::Upload;
 use crate::exchange::{Exchange, Sent};
 use crate::fault::Fault;
-use crate::head::Head;
 use crate::pool::{ConnectError, Connection};
+use crate::rewrite::Head;
 use crate::route::{self, Step, Tries};
 
-/// How a request fared.
-#[derive(Debug)]
-pub(crate) enum Forwarded {
-    Answered { response: Response<Incoming>, connection: Connection },
+/// What there is instead of a dyno's answer.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Instead {
+    /// The platform's own page.
     Landing,
+    Fault(Fault),
+}
+
+impl From<Fault> for Instead {
+    fn from(fault: Fault) -> Self {
+        Self::Fault(fault)
+    }
 }
 
 /// While all backends are in quarantine or none is up, the table is asked again this often at first, then less.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
-pub(crate) async fn forward(exchange: &Rc<Exchange>, mut head: Head) -> Result<Forwarded, Fault> {
+pub(crate) async fn forward(
+    exchange: &Rc<Exchange>,
+    mut head: Head,
+) -> Result<(Response<Incoming>, Connection), Instead> {
     let worker = &exchange.worker;
     let began = Instant::now();
     let (mut tries, mut pause, mut only_fresh) = (Tries::default(), FIRST_PAUSE, false);
@@ -41,12 +51,12 @@ pub(crate) async fn forward(exchange: &Rc<Exchange>, mut head: Head) -> Result<F
         table_changed.as_mut().enable();
         let target = match route::next(exchange, &tries) {
             Step::To(target) => target,
-            Step::Landing => return Ok(Forwarded::Landing),
-            Step::Answer(fault) => return Err(fault),
+            Step::Landing => return Err(Instead::Landing),
+            Step::Answer(fault) => return Err(fault.into()),
             Step::Wait { at_most, then } => {
                 let left = at_most.saturating_sub(began.elapsed());
                 if left.is_zero() {
-                    return Err(then);
+                    return Err(then.into());
                 }
                 tokio::select! {
                     () = table_changed => pause = FIRST_PAUSE,
@@ -60,7 +70,12 @@ pub(crate) async fn forward(exchange: &Rc<Exchange>, mut head: Head) -> Result<F
             None => continue,
         };
         match send(exchange, connection, head, target.first_byte(exchange)).await? {
-            Outcome::Answered { response, connection } => return Ok(Forwarded::Answered { response, connection }),
+            Outcome::Answered {
+                response,
+                connection,
+            } => {
+                return Ok((response, connection));
+            }
             Outcome::Again(unsent) => {
                 head = unsent;
                 only_fresh = true;
@@ -77,7 +92,9 @@ async fn connect(
     tries: &mut Tries,
 ) -> Result<Option<Connection>, Fault> {
     let worker = &exchange.worker;
-    let Some(backend) = exchange.backend() else { return Err(Fault::Platform) };
+    let Some(backend) = exchange.backend() else {
+        return Err(Fault::Platform);
+    };
     if !only_fresh && let Some(connection) = worker.pool.take(&backend, !exchange.is_repeatable()) {
         exchange.dispatch(Duration::ZERO);
         return Ok(Some(connection));
@@ -90,7 +107,10 @@ async fn connect(
             return Ok(Some(connection));
         }
         Err(ConnectError::Ours(error)) => {
-            error!(error = &error as &dyn std::error::Error, "Could not open a connection to any dyno");
+            error!(
+                error = &error as &dyn std::error::Error,
+                "Could not open a connection to any dyno"
+            );
             exchange.release();
             return Err(Fault::Platform);
         }
@@ -107,7 +127,10 @@ async fn connect(
 }
 
 enum Outcome {
-    Answered { response: Response<Incoming>, connection: Connection },
+    Answered {
+        response: Response<Incoming>,
+        connection: Connection,
+    },
     /// Nothing happened; the head, to be sent once more.
     Again(Head),
 }
@@ -121,16 +144,23 @@ async fn send(
     let may_repeat = || exchange.is_repeatable() || exchange.sent.get() == Sent::Untouched;
     let spare = (connection.is_reused && may_repeat()).then(|| head.clone());
     connection.expect_answer();
-    let sending = connection.sender.try_send_request(head.with(Upload(exchange.clone())));
+    let sending = connection
+        .sender
+        .try_send_request(head.with(Upload(exchange.clone())));
     let failure = match patiently(exchange, first_byte, sending).await? {
-        Ok(response) => return Ok(Outcome::Answered { response, connection }),
+        Ok(response) => {
+            return Ok(Outcome::Answered {
+                response,
+                connection,
+            });
+        }
         Err(failure) => failure,
     };
     if let Sent::Broken(fault) = exchange.sent.get() {
         return Err(fault);
     }
     Err(match classify(failure, &connection) {
-        Failure::Unsent(request) if connection.is_reused => return Ok(Outcome::Again(request)),
+        Failure::Unsent(request) if connection.is_reused => return Ok(Outcome::Again(*request)),
         Failure::Silent => match spare {
             Some(head) if may_repeat() => return Ok(Outcome::Again(head)),
             _ => Fault::NoResponse,
@@ -144,7 +174,7 @@ async fn send(
 
 enum Failure {
     /// The connection was closed before a byte of it was written.
-    Unsent(Head),
+    Unsent(Box<Head>),
     /// The dyno closed without a byte of answer.
     Silent,
     /// It closed in the middle of the answer's head.
@@ -155,10 +185,13 @@ enum Failure {
 
 fn classify(mut failure: TrySendError<http::Request<Upload>>, connection: &Connection) -> Failure {
     if let Some(unsent) = failure.take_message() {
-        return Failure::Unsent(Head::of(unsent));
+        return Failure::Unsent(Box::new(Head::of(unsent)));
     }
     let error = failure.into_error();
-    debug!(error = &error as &dyn std::error::Error, "A dyno's answer failed");
+    debug!(
+        error = &error as &dyn std::error::Error,
+        "A dyno's answer failed"
+    );
     if error.is_parse_too_large() {
         Failure::Oversized
     } else if error.is_parse() {

@@ -7,28 +7,29 @@
 //!
 //! Read in this order: `start` here, [`worker`], [`accept`], [`request`], [`route`], [`forward`].
 
-mod config;
-mod listen;
-mod worker;
 mod accept;
-mod tls;
-mod request;
+mod access_log;
+mod backend;
+mod body;
+mod config;
+mod disk;
+mod error_page;
+mod exchange;
+mod fault;
+mod follow;
+mod forward;
 mod head;
+mod listen;
+mod pick;
+mod pool;
+mod records;
+mod request;
+mod rewrite;
 mod route;
 mod table;
-mod pick;
-mod backend;
-mod forward;
-mod pool;
-mod exchange;
-mod body;
+mod tls;
 mod upgrade;
-mod fault;
-mod error_page;
-mod access_log;
-mod follow;
-mod records;
-mod disk;
+mod worker;
 
 use std::fmt;
 use std::io;
@@ -79,7 +80,9 @@ pub struct RouterHandle {
 
 impl fmt::Debug for RouterHandle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RouterHandle").field("workers", &self.workers.len()).finish_non_exhaustive()
+        f.debug_struct("RouterHandle")
+            .field("workers", &self.workers.len())
+            .finish_non_exhaustive()
     }
 }
 
@@ -88,16 +91,24 @@ impl RouterHandle {
     pub async fn join(self) -> Result<(), RunError> {
         let workers = self.workers;
         let joined = tokio::task::spawn_blocking(move || {
-            workers.into_iter().map(JoinHandle::join).collect::<Vec<_>>()
+            workers
+                .into_iter()
+                .map(JoinHandle::join)
+                .collect::<Vec<_>>()
         });
         let ended = joined.await.unwrap_or_default();
         // The record goes last: while it is there, the scheduler spares dynos with requests in flight.
         self.stop_following.cancel();
         if let Err(error) = self.follow.await {
-            error!(error = &error as &dyn std::error::Error, "The router stopped following the store");
+            error!(
+                error = &error as &dyn std::error::Error,
+                "The router stopped following the store"
+            );
         }
         for ended in ended {
-            ended.map_err(|_| RunError::Panicked)?.map_err(RunError::Worker)?;
+            ended
+                .map_err(|_| RunError::Panicked)?
+                .map_err(RunError::Worker)?;
         }
         Ok(())
     }
@@ -128,10 +139,21 @@ pub fn start(
         publish,
         acks: acks.clone(),
     };
-    let shared = Arc::new(Shared { config, log, tls, shutdown });
+    let shared = Arc::new(Shared {
+        config,
+        log,
+        tls,
+        shutdown,
+    });
     let mut workers = Vec::new();
     for (index, (http, https)) in http.into_iter().zip(https).enumerate() {
-        let seat = Seat { index, http, https, published: published.clone(), acks: acks.clone() };
+        let seat = Seat {
+            index,
+            http,
+            https,
+            published: published.clone(),
+            acks: acks.clone(),
+        };
         let shared = shared.clone();
         let thread = std::thread::Builder::new()
             .name(format!("router-{index}"))
@@ -141,5 +163,9 @@ pub fn start(
     }
     let stop_following = CancellationToken::new();
     let follow = tokio::spawn(follow.run(stop_following.clone()));
-    Ok(RouterHandle { workers, follow, stop_following })
+    Ok(RouterHandle {
+        workers,
+        follow,
+        stop_following,
+    })
 }

@@ -35,7 +35,10 @@ fn bind_one(addr: SocketAddr) -> io::Result<TcpListener> {
 }
 
 /// Deals the listeners out to `workers`.
-pub(crate) fn deal(listeners: Vec<TcpListener>, workers: NonZeroUsize) -> io::Result<Vec<Vec<TcpListener>>> {
+pub(crate) fn deal(
+    listeners: Vec<TcpListener>,
+    workers: NonZeroUsize,
+) -> io::Result<Vec<Vec<TcpListener>>> {
     let workers = workers.get();
     let mut hands: Vec<Vec<TcpListener>> = (0..workers).map(|_| Vec::new()).collect();
     let count = listeners.len();

@@ -17,8 +17,14 @@ pub(crate) enum Pick<'a> {
 }
 
 /// `tried` holds serials. `backends` must not be empty.
-pub(crate) fn pick<'a>(backends: &'a [Arc<Backend>], tried: &[u64], now: Instant, rng: &mut impl Rng) -> Pick<'a> {
-    let fit = |backend: &Arc<Backend>| !backend.is_quarantined(now) && !tried.contains(&backend.serial);
+pub(crate) fn pick<'a>(
+    backends: &'a [Arc<Backend>],
+    tried: &[u64],
+    now: Instant,
+    rng: &mut impl Rng,
+) -> Pick<'a> {
+    let fit =
+        |backend: &Arc<Backend>| !backend.is_quarantined(now) && !tried.contains(&backend.serial);
     // Nearly always the two drawn are fit, and no list has to be made.
     let (first, second) = draw_two(backends.len(), rng);
     let (first, second) = (&backends[first], &backends[second]);
@@ -30,8 +36,14 @@ pub(crate) fn pick<'a>(backends: &'a [Arc<Backend>], tried: &[u64], now: Instant
     }
     let rest: Vec<_> = backends.iter().filter(|backend| fit(backend)).collect();
     if rest.is_empty() {
-        let all_tried = backends.iter().all(|backend| tried.contains(&backend.serial));
-        return if all_tried || !tried.is_empty() { Pick::Tried } else { Pick::Quarantined };
+        let all_tried = backends
+            .iter()
+            .all(|backend| tried.contains(&backend.serial));
+        return if all_tried || !tried.is_empty() {
+            Pick::Tried
+        } else {
+            Pick::Quarantined
+        };
     }
     let (first, second) = draw_two(rest.len(), rng);
     Pick::Backend(less_loaded(rest[first], rest[second]))
@@ -48,7 +60,11 @@ fn draw_two(len: usize, rng: &mut impl Rng) -> (usize, usize) {
 }
 
 fn less_loaded<'a>(first: &'a Arc<Backend>, second: &'a Arc<Backend>) -> &'a Arc<Backend> {
-    if second.load() < first.load() { second } else { first }
+    if second.load() < first.load() {
+        second
+    } else {
+        first
+    }
 }
 
 #[cfg(test)]
@@ -67,7 +83,13 @@ mod tests {
         let make = |serial| {
             let addr = ([127, 0, 0, 1], 1).into();
             let id = BackendId::Dyno(DynoId::new());
-            Arc::new(Backend::new(serial, id, format!("web.{serial}"), addr, Arc::new(Notify::new())))
+            Arc::new(Backend::new(
+                serial,
+                id,
+                format!("web.{serial}"),
+                addr,
+                Arc::new(Notify::new()),
+            ))
         };
         (0..count).map(make).collect()
     }
@@ -82,13 +104,18 @@ mod tests {
     #[test]
     fn the_most_loaded_of_several_is_never_picked_and_the_rest_all_are() {
         let (backends, mut rng) = (backends(4), StdRng::seed_from_u64(1));
-        let _load: Vec<_> = (0..3).map(|_| InFlight::begin(backends[2].clone())).collect();
+        let _load: Vec<_> = (0..3)
+            .map(|_| InFlight::begin(backends[2].clone()))
+            .collect();
         let mut seen = [0; 4];
         for _ in 0..1000 {
             seen[usize::try_from(picked(&backends, &[], &mut rng).unwrap()).unwrap()] += 1;
         }
         assert_eq!(seen[2], 0);
-        assert!(seen.iter().filter(|count| **count > 200).count() == 3, "{seen:?}");
+        assert!(
+            seen.iter().filter(|count| **count > 200).count() == 3,
+            "{seen:?}"
+        );
     }
 
     #[test]
@@ -98,11 +125,20 @@ mod tests {
         for _ in 0..100 {
             assert_eq!(picked(&backends, &[1], &mut rng), Some(2));
         }
-        assert!(matches!(pick(&backends, &[1, 2], Instant::now(), &mut rng), Pick::Tried));
+        assert!(matches!(
+            pick(&backends, &[1, 2], Instant::now(), &mut rng),
+            Pick::Tried
+        ));
         backends[1].quarantine(Duration::from_secs(5));
         backends[2].quarantine(Duration::from_secs(5));
-        assert!(matches!(pick(&backends, &[], Instant::now(), &mut rng), Pick::Quarantined));
+        assert!(matches!(
+            pick(&backends, &[], Instant::now(), &mut rng),
+            Pick::Quarantined
+        ));
         let later = Instant::now() + Duration::from_secs(6);
-        assert!(matches!(pick(&backends, &[], later, &mut rng), Pick::Backend(_)));
+        assert!(matches!(
+            pick(&backends, &[], later, &mut rng),
+            Pick::Backend(_)
+        ));
     }
 }

@@ -33,9 +33,17 @@ pub(crate) struct Connection {
 
 #[derive(Debug)]
 pub(crate) struct Pool {
-    idle: RefCell<HashMap<u64, (Arc<Backend>, Vec<Connection>)>>,
+    /// By the backend's serial.
+    idle: RefCell<HashMap<u64, Idle>>,
     keep_alive: Duration,
     client: http1::Builder,
+}
+
+#[derive(Debug)]
+struct Idle {
+    backend: Arc<Backend>,
+    /// The one used last is last.
+    connections: Vec<Connection>,
 }
 
 #[derive(Debug)]
@@ -50,19 +58,24 @@ impl Pool {
     pub(crate) fn new(keep_alive: Duration) -> Self {
         let mut client = http1::Builder::new();
         client.writev(true);
-        Self { idle: RefCell::default(), keep_alive, client }
+        Self {
+            idle: RefCell::default(),
+            keep_alive,
+            client,
+        }
     }
 
     /// The idle connection used last. `must_live`: the request could not be sent a second time, so the socket itself is
     /// asked whether the other end is still there.
     pub(crate) fn take(&self, backend: &Backend, must_live: bool) -> Option<Connection> {
         let mut idle = self.idle.borrow_mut();
-        let (_, connections) = idle.get_mut(&backend.serial)?;
+        let connections = &mut idle.get_mut(&backend.serial)?.connections;
         let mut index = connections.len();
         while index > 0 {
             index -= 1;
             let connection = &connections[index];
-            if connection.is_spent(self.keep_alive) || (must_live && !connection.socket.is_quiet()) {
+            if connection.is_spent(self.keep_alive) || (must_live && !connection.socket.is_quiet())
+            {
                 connections.remove(index);
             } else if connection.sender.is_ready() {
                 return Some(connections.remove(index));
@@ -79,26 +92,38 @@ impl Pool {
         connection.idle_since = Instant::now();
         connection.is_reused = true;
         let mut idle = self.idle.borrow_mut();
-        let (_, connections) = idle.entry(backend.serial).or_insert_with(|| (backend.clone(), Vec::new()));
-        if connections.len() < MAX_IDLE {
-            connections.push(connection);
+        let new = || Idle {
+            backend: backend.clone(),
+            connections: Vec::new(),
+        };
+        let idle = idle.entry(backend.serial).or_insert_with(new);
+        if idle.connections.len() < MAX_IDLE {
+            idle.connections.push(connection);
         }
     }
 
     /// Closes what idles towards backends that are not routed any more.
     pub(crate) fn forget_removed(&self) {
-        self.idle.borrow_mut().retain(|_, (backend, _)| !backend.is_removed());
+        self.idle
+            .borrow_mut()
+            .retain(|_, idle| !idle.backend.is_removed());
     }
 
     /// Closes what has idled for too long.
     pub(crate) fn sweep(&self) {
-        self.idle.borrow_mut().retain(|_, (_, connections)| {
-            connections.retain(|connection| !connection.is_spent(self.keep_alive));
-            !connections.is_empty()
-        });
+        self.idle
+            .borrow_mut()
+            .retain(|_, Idle { connections, .. }| {
+                connections.retain(|connection| !connection.is_spent(self.keep_alive));
+                !connections.is_empty()
+            });
     }
 
-    pub(crate) async fn connect(&self, addr: SocketAddr, patience: Duration) -> Result<Connection, ConnectError> {
+    pub(crate) async fn connect(
+        &self,
+        addr: SocketAddr,
+        patience: Duration,
+    ) -> Result<Connection, ConnectError> {
         let stream = match tokio::time::timeout(patience, TcpStream::connect(addr)).await {
             Ok(Ok(stream)) => stream,
             Ok(Err(error)) if is_ours(&error) => return Err(ConnectError::Ours(error)),
@@ -107,16 +132,27 @@ impl Pool {
         };
         // Small answers must not wait for each other; without it they are only slower.
         let _ = stream.set_nodelay(true);
-        let socket = Arc::new(Socket { stream, has_answered: AtomicBool::new(false) });
+        let socket = Arc::new(Socket {
+            stream,
+            has_answered: AtomicBool::new(false),
+        });
         let io = TokioIo::new(SocketIo(socket.clone()));
-        let (sender, connection) =
-            self.client.handshake(io).await.map_err(|error| ConnectError::Ours(io::Error::other(error)))?;
+        let (sender, connection) = self
+            .client
+            .handshake(io)
+            .await
+            .map_err(|error| ConnectError::Ours(io::Error::other(error)))?;
         // Owned by the worker's runtime; it ends when the sender is dropped or the dyno closes.
         tokio::task::spawn_local(async move {
             // Whoever sent a request over it is told of the error; an idle one's end is no news.
             let _ = connection.with_upgrades().await;
         });
-        Ok(Connection { sender, socket, is_reused: false, idle_since: Instant::now() })
+        Ok(Connection {
+            sender,
+            socket,
+            is_reused: false,
+            idle_since: Instant::now(),
+        })
     }
 }
 
@@ -159,7 +195,11 @@ impl Socket {
 struct SocketIo(Arc<Socket>);
 
 impl AsyncRead for SocketIo {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         loop {
             ready!(self.0.stream.poll_read_ready(cx))?;
             match self.0.stream.try_read_buf(buf) {
@@ -177,7 +217,11 @@ impl AsyncRead for SocketIo {
 }
 
 impl SocketIo {
-    fn poll_with(&self, cx: &mut Context<'_>, write: impl Fn(&TcpStream) -> io::Result<usize>) -> Poll<io::Result<usize>> {
+    fn poll_with(
+        &self,
+        cx: &mut Context<'_>,
+        write: impl Fn(&TcpStream) -> io::Result<usize>,
+    ) -> Poll<io::Result<usize>> {
         loop {
             ready!(self.0.stream.poll_write_ready(cx))?;
             match write(&self.0.stream) {
@@ -189,7 +233,11 @@ impl SocketIo {
 }
 
 impl AsyncWrite for SocketIo {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
         self.poll_with(cx, |stream| stream.try_write(buf))
     }
 

@@ -116,7 +116,11 @@ impl Records {
         let backends = route
             .backends
             .into_iter()
-            .map(|backend| self.backend(BackendId::Dyno(backend.dyno), backend.addr, || backend.name.to_string()))
+            .map(|backend| {
+                self.backend(BackendId::Dyno(backend.dyno), backend.addr, || {
+                    backend.name.to_string()
+                })
+            })
             .collect();
         App {
             id: route.app,
@@ -134,7 +138,8 @@ impl Records {
         match key::ALIVE_SERVICES.decode(entry) {
             Ok(service) => {
                 let ServiceEndpoint { id, role, addr, .. } = service.value;
-                let backend = self.backend(BackendId::Service(id), addr, || role.as_str().to_owned());
+                let backend =
+                    self.backend(BackendId::Service(id), addr, || role.as_str().to_owned());
                 self.services.insert(entry.key.clone(), (role, backend));
             }
             Err(error) => {
@@ -145,7 +150,12 @@ impl Records {
     }
 
     /// The same backend for as long as anything of it lives, so that its counts are.
-    fn backend(&mut self, id: BackendId, addr: SocketAddr, label: impl FnOnce() -> String) -> Arc<Backend> {
+    fn backend(
+        &mut self,
+        id: BackendId,
+        addr: SocketAddr,
+        label: impl FnOnce() -> String,
+    ) -> Arc<Backend> {
         let (serial, drained) = (&mut self.next_serial, &self.drained);
         let backend = self.backends.entry((id, addr)).or_insert_with(|| {
             *serial += 1;
@@ -165,7 +175,8 @@ impl Records {
             backend.set_removed(backend.generation.load(Ordering::Relaxed) != self.generation);
         }
         // Nobody else can begin a request with a backend that only this map holds.
-        self.backends.retain(|_, backend| !backend.is_removed() || Arc::strong_count(backend) > 1);
+        self.backends
+            .retain(|_, backend| !backend.is_removed() || Arc::strong_count(backend) > 1);
 
         let platform = [ServiceRole::Controller, ServiceRole::Builder].map(|wanted| {
             let mut backends: Vec<_> = self
@@ -175,16 +186,25 @@ impl Records {
                 .map(|(_, backend)| backend.clone())
                 .collect();
             backends.sort_by_key(|backend| backend.serial);
-            Arc::new(Platform { role: wanted, backends: backends.into() })
+            Arc::new(Platform {
+                role: wanted,
+                backends: backends.into(),
+            })
         });
-        Arc::new(Table::build(&self.domain, self.apps.values().cloned().collect(), platform.into()))
+        Arc::new(Table::build(
+            &self.domain,
+            self.apps.values().cloned().collect(),
+            platform.into(),
+        ))
     }
 
     /// Dynos that no route leads to any more but which still answer requests, and how many.
     pub(crate) fn draining(&self) -> BTreeMap<DynoId, u32> {
         let mut draining = BTreeMap::new();
         for backend in self.backends.values() {
-            if let (BackendId::Dyno(dyno), true, count @ 1..) = (backend.id, backend.is_removed(), backend.in_flight()) {
+            if let (BackendId::Dyno(dyno), true, count @ 1..) =
+                (backend.id, backend.is_removed(), backend.in_flight())
+            {
                 *draining.entry(dyno).or_insert(0) += count;
             }
         }
@@ -198,7 +218,6 @@ impl Records {
         draining
     }
 }
-
 
 #[cfg(test)]
 mod tests {
@@ -231,7 +250,11 @@ mod tests {
 
     fn entry(route: &Route) -> Entry {
         let key = key::route(route.app);
-        Entry { value: key::ROUTES.encode(&key, route).unwrap(), key, revision: 1 }
+        Entry {
+            value: key::ROUTES.encode(&key, route).unwrap(),
+            key,
+            revision: 1,
+        }
     }
 
     fn app_of(table: &Table, host: &str) -> Option<Arc<App>> {
@@ -245,8 +268,17 @@ mod tests {
     fn a_record_of_nonsense_hurts_only_its_own_app() {
         let (one, two) = (AppId::new(), AppId::new());
         let mut records = Records::new("paas.test".parse().unwrap());
-        records.replace(&key::ROUTES.prefix(), &[entry(&route(one, "one", &[1])), entry(&route(two, "two", &[2]))]);
-        let nonsense = Entry { value: Bytes::from_static(b"{\"app\":7}"), ..entry(&route(one, "one", &[])) };
+        records.replace(
+            &key::ROUTES.prefix(),
+            &[
+                entry(&route(one, "one", &[1])),
+                entry(&route(two, "two", &[2])),
+            ],
+        );
+        let nonsense = Entry {
+            value: Bytes::from_static(b"{\"app\":7}"),
+            ..entry(&route(one, "one", &[]))
+        };
         records.apply(&Event::Put(nonsense));
         let table = records.build();
         assert_eq!(app_of(&table, "two.paas.test").unwrap().backends.len(), 1);
@@ -261,16 +293,25 @@ mod tests {
         records.apply(&Event::Put(entry(&route(app, "one", &[1, 2]))));
         let table = records.build();
         let gone = app_of(&table, "one.paas.test").unwrap().backends[0].clone();
-        let (dyno, request) = (DynoId::from_uuid(uuid::Uuid::from_u128(1)), InFlight::begin(gone));
+        let (dyno, request) = (
+            DynoId::from_uuid(uuid::Uuid::from_u128(1)),
+            InFlight::begin(gone),
+        );
         records.apply(&Event::Put(entry(&route(app, "one", &[2]))));
         records.build();
-        assert_eq!(records.draining().into_iter().collect::<Vec<_>>(), [(dyno, 1)]);
+        assert_eq!(
+            records.draining().into_iter().collect::<Vec<_>>(),
+            [(dyno, 1)]
+        );
 
         records.apply(&Event::Put(entry(&route(app, "one", &[1, 2]))));
         records.build();
         assert!(records.draining().is_empty(), "it is routed again");
 
-        records.apply(&Event::Delete { key: key::route(app), revision: 2 });
+        records.apply(&Event::Delete {
+            key: key::route(app),
+            revision: 2,
+        });
         records.build();
         assert_eq!(records.draining().len(), 1);
         drop((request, table));

@@ -4,6 +4,7 @@
 //! is the request phase, `respond` the response phase, `explain` the error phase; the log phase is
 //! [`Exchange::log`], whoever gets there.
 
+use std::cell::Cell;
 use std::convert::Infallible;
 use std::net::IpAddr;
 use std::rc::Rc;
@@ -20,9 +21,10 @@ use crate::body::{Body, Download};
 use crate::error_page::{self, Taste};
 use crate::exchange::{Asked, Exchange};
 use crate::fault::Fault;
-use crate::forward::{Forwarded, forward};
-use crate::head::{self, Origin};
+use crate::forward::{Instead, forward};
+use crate::head;
 use crate::pool::Connection;
+use crate::rewrite::{self, Origin};
 use crate::table::Target;
 use crate::upgrade;
 use crate::worker::Worker;
@@ -34,6 +36,8 @@ pub(crate) struct Client {
     pub(crate) peer: IpAddr,
     /// `tls1.3`; `None`: plain HTTP.
     pub(crate) tls_version: Option<&'static str>,
+    /// Whether it has asked for anything yet.
+    pub(crate) has_asked: Cell<bool>,
     /// Told when nothing but closing will end what the client does.
     pub(crate) abort: Notify,
 }
@@ -42,11 +46,18 @@ impl Client {
     fn origin(&self) -> Origin {
         let ports = self.worker.shared.config.public_ports;
         let is_https = self.tls_version.is_some();
-        Origin { is_https, port: if is_https { ports.https } else { ports.http } }
+        Origin {
+            is_https,
+            port: if is_https { ports.https } else { ports.http },
+        }
     }
 }
 
-pub(crate) async fn answer(client: Rc<Client>, mut request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
+pub(crate) async fn answer(
+    client: Rc<Client>,
+    mut request: Request<Incoming>,
+) -> Result<Response<Body>, Infallible> {
+    client.has_asked.set(true);
     let client_upgrade = request.extensions_mut().remove::<OnUpgrade>();
     let (parts, body) = request.into_parts();
     let taste = Taste::of(&parts.headers);
@@ -58,7 +69,11 @@ pub(crate) async fn answer(client: Rc<Client>, mut request: Request<Incoming>) -
     let request_id = head::request_id(&parts.headers);
     let asked = Asked {
         method: parts.method.clone(),
-        path: parts.uri.path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/")),
+        path: parts
+            .uri
+            .path_and_query()
+            .cloned()
+            .unwrap_or_else(|| PathAndQuery::from_static("/")),
         host,
         request_id: request_id.clone(),
         fwd: fwd.clone(),
@@ -75,18 +90,28 @@ pub(crate) async fn answer(client: Rc<Client>, mut request: Request<Incoming>) -
     }
     let wanted = head::upgrade(&parts).filter(|_| client_upgrade.is_some());
     let wants_upgrade = wanted.is_some();
-    let head = head::for_backend(parts, has_body, origin, [host_value, request_id, fwd], wanted);
+    let head = rewrite::for_backend(
+        parts,
+        has_body,
+        origin,
+        [host_value, request_id, fwd],
+        wanted,
+    );
 
     Ok(match forward(&exchange, head).await {
-        Ok(Forwarded::Answered { response, connection }) => {
+        Ok((response, connection)) => {
             let client_upgrade = client_upgrade.filter(|_| wants_upgrade);
             respond(exchange, response, connection, client_upgrade)
         }
-        Ok(Forwarded::Landing) => {
+        Err(Instead::Landing) => {
             let domain = exchange.worker.shared.config.domain.as_str();
-            whole(error_page::landing(domain, taste), &exchange.asked.method, exchange.asked.version)
+            whole(
+                error_page::landing(domain, taste),
+                &exchange.asked.method,
+                exchange.asked.version,
+            )
         }
-        Err(fault) => explain(&exchange, fault),
+        Err(Instead::Fault(fault)) => explain(&exchange, fault),
     })
 }
 
@@ -105,17 +130,25 @@ fn respond(
             // Nobody asked for it.
             return explain(&exchange, Fault::PoorResponse);
         };
-        head::for_client(response.headers_mut(), version, true);
+        rewrite::for_client(response.headers_mut(), version, true);
         upgrade::tunnel(exchange, connection, client, backend);
         *response.version_mut() = Version::HTTP_11;
         return response.map(|_| Body::Whole(Bytes::new()));
     }
     let (mut parts, body) = response.into_parts();
-    head::for_client(&mut parts.headers, version, false);
-    parts.version = if version == Version::HTTP_2 { version } else { Version::HTTP_11 };
+    rewrite::for_client(&mut parts.headers, version, false);
+    parts.version = if version == Version::HTTP_2 {
+        version
+    } else {
+        Version::HTTP_11
+    };
     let is_whole = body.is_end_stream();
     exchange.begin_download(body, connection);
-    let body = if is_whole { Body::Whole(Bytes::new()) } else { Body::Stream(Download(exchange)) };
+    let body = if is_whole {
+        Body::Whole(Bytes::new())
+    } else {
+        Body::Stream(Download(exchange))
+    };
     Response::from_parts(parts, body)
 }
 
@@ -131,15 +164,27 @@ fn explain(exchange: &Rc<Exchange>, fault: Fault) -> Response<Body> {
         Some(Target::Platform(platform)) if platform.is_api() => Taste::Json,
         _ => exchange.asked.taste,
     };
-    page(fault, taste, own_page, &exchange.asked.method, exchange.asked.version)
+    page(
+        fault,
+        taste,
+        own_page,
+        &exchange.asked.method,
+        exchange.asked.version,
+    )
 }
 
-fn page(fault: Fault, taste: Taste, own_page: Option<&str>, method: &Method, version: Version) -> Response<Body> {
+fn page(
+    fault: Fault,
+    taste: Taste,
+    own_page: Option<&str>,
+    method: &Method,
+    version: Version,
+) -> Response<Body> {
     whole(error_page::page(fault, taste, own_page), method, version)
 }
 
 fn whole(mut response: Response<Bytes>, method: &Method, version: Version) -> Response<Body> {
-    response.headers_mut().insert(VIA, head::via(version));
+    response.headers_mut().insert(VIA, rewrite::via(version));
     let is_head = *method == Method::HEAD;
     response.map(|bytes| Body::Whole(if is_head { Bytes::new() } else { bytes }))
 }

@@ -20,7 +20,10 @@ pub(crate) enum Step {
     Answer(Fault),
     Landing,
     /// Ask again when the table has changed or a moment has passed; after `at_most`, answer with the fault.
-    Wait { at_most: Duration, then: Fault },
+    Wait {
+        at_most: Duration,
+        then: Fault,
+    },
 }
 
 /// The tries of one request so far.
@@ -63,23 +66,37 @@ fn to_app(exchange: &Exchange, app: &std::sync::Arc<App>, tries: &Tries) -> Step
     }
     if app.backends.is_empty() {
         return match app.no_backend {
-            Some(NoBackend::Booting) => Step::Wait { at_most: timeouts.boot, then: Fault::BootTimeout },
+            Some(NoBackend::Booting) => Step::Wait {
+                at_most: timeouts.boot,
+                then: Fault::BootTimeout,
+            },
             Some(NoBackend::Blank) => Step::Answer(Fault::Blank),
             Some(NoBackend::NoWebProcesses) => Step::Answer(Fault::NoWebProcesses),
             Some(NoBackend::Crashed) => Step::Answer(Fault::Crashed),
             None => Step::Answer(Fault::Platform),
         };
     }
-    claim(exchange, &app.backends, tries, timeouts.boot, || Target::App(app.clone()))
+    claim(exchange, &app.backends, tries, timeouts.boot, || {
+        Target::App(app.clone())
+    })
 }
 
 fn to_platform(exchange: &Exchange, platform: &std::sync::Arc<Platform>, tries: &Tries) -> Step {
     let timeouts = &exchange.worker.shared.config.timeouts;
     exchange.set_idle(timeouts.platform);
     if platform.backends.is_empty() {
-        return Step::Wait { at_most: timeouts.platform_wait, then: Fault::PlatformAway };
+        return Step::Wait {
+            at_most: timeouts.platform_wait,
+            then: Fault::PlatformAway,
+        };
     }
-    claim(exchange, &platform.backends, tries, timeouts.platform_wait, || Target::Platform(platform.clone()))
+    claim(
+        exchange,
+        &platform.backends,
+        tries,
+        timeouts.platform_wait,
+        || Target::Platform(platform.clone()),
+    )
 }
 
 fn claim(
@@ -99,7 +116,10 @@ fn claim(
             Step::To(target())
         }
         Pick::Tried => given_up,
-        Pick::Quarantined => Step::Wait { at_most, then: Fault::Platform },
+        Pick::Quarantined => Step::Wait {
+            at_most,
+            then: Fault::Platform,
+        },
     }
 }
 

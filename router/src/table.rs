@@ -49,15 +49,25 @@ pub(crate) struct Platform {
 impl Table {
     /// Two apps may claim one name while records change; then the app it is made of has it, else the older app.
     /// Nobody but the platform has the platform's names.
-    pub(crate) fn build(domain: &Hostname, mut apps: Vec<Arc<App>>, platform: Vec<Arc<Platform>>) -> Self {
-        let mut table = Self { known: true, ..Self::default() };
+    pub(crate) fn build(
+        domain: &Hostname,
+        mut apps: Vec<Arc<App>>,
+        platform: Vec<Arc<Platform>>,
+    ) -> Self {
+        let mut table = Self {
+            known: true,
+            ..Self::default()
+        };
         table.exact.insert(domain.as_str().into(), Target::Landing);
         for platform in platform {
             let label = match platform.role {
                 ServiceRole::Controller => "api",
                 ServiceRole::Builder => "git",
             };
-            table.exact.insert(format!("{label}.{domain}").into(), Target::Platform(platform));
+            table.exact.insert(
+                format!("{label}.{domain}").into(),
+                Target::Platform(platform),
+            );
         }
         apps.sort_by_key(|app| app.id);
         for app in apps.iter().rev() {
@@ -80,14 +90,20 @@ impl Table {
             Some(parent) => (&mut self.wildcard, parent),
             None => (&mut self.exact, host),
         };
-        names.entry(name.into()).or_insert_with(|| Target::App(app.clone()));
+        names
+            .entry(name.into())
+            .or_insert_with(|| Target::App(app.clone()));
     }
 
     /// `host` as [`parse_host`] gives it. An exact name goes before a wildcard; a wildcard stands for one label.
     pub(crate) fn lookup(&self, host: &str) -> Option<&Target> {
         self.exact.get(host).or_else(|| {
             let (label, parent) = host.split_once('.')?;
-            if label.is_empty() { None } else { self.wildcard.get(parent) }
+            if label.is_empty() {
+                None
+            } else {
+                self.wildcard.get(parent)
+            }
         })
     }
 
@@ -106,15 +122,23 @@ pub(crate) fn parse_host(text: &str) -> Option<Cow<'_, str>> {
                 None if after.is_empty() => None,
                 None => return None,
             };
-            if !address.bytes().all(|b| b.is_ascii_hexdigit() || b == b':' || b == b'.') {
+            if !address
+                .bytes()
+                .all(|b| b.is_ascii_hexdigit() || b == b':' || b == b'.')
+            {
                 return None;
             }
             (&text[..address.len() + 2], port)
         }
         None => {
-            let (host, port) = text.split_once(':').map_or((text, None), |(host, port)| (host, Some(port)));
+            let (host, port) = text
+                .split_once(':')
+                .map_or((text, None), |(host, port)| (host, Some(port)));
             let host = host.strip_suffix('.').unwrap_or(host);
-            if !host.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_')) {
+            if !host
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_'))
+            {
                 return None;
             }
             (host, port)
@@ -123,7 +147,11 @@ pub(crate) fn parse_host(text: &str) -> Option<Cow<'_, str>> {
     if host.is_empty() || port.is_some_and(|port| !port.bytes().all(|b| b.is_ascii_digit())) {
         return None;
     }
-    Some(if host.bytes().any(|b| b.is_ascii_uppercase()) { host.to_ascii_lowercase().into() } else { host.into() })
+    Some(if host.bytes().any(|b| b.is_ascii_uppercase()) {
+        host.to_ascii_lowercase().into()
+    } else {
+        host.into()
+    })
 }
 
 #[cfg(test)]
@@ -147,8 +175,17 @@ mod tests {
 
     fn table(apps: &[Arc<App>]) -> Table {
         let roles = [ServiceRole::Controller, ServiceRole::Builder];
-        let platform = roles.map(|role| Arc::new(Platform { role, backends: Box::default() }));
-        Table::build(&"paas.test".parse().unwrap(), apps.to_vec(), platform.to_vec())
+        let platform = roles.map(|role| {
+            Arc::new(Platform {
+                role,
+                backends: Box::default(),
+            })
+        });
+        Table::build(
+            &"paas.test".parse().unwrap(),
+            apps.to_vec(),
+            platform.to_vec(),
+        )
     }
 
     fn found(table: &Table, text: &str) -> Option<AppId> {
@@ -173,19 +210,37 @@ mod tests {
 
     #[test]
     fn nobody_takes_the_platforms_names_or_another_apps_own_name() {
-        let thief = app("thief.paas.test", &["api.paas.test", "paas.test", "*.paas.test", "victim.paas.test", "x.org"]);
+        let thief = app(
+            "thief.paas.test",
+            &[
+                "api.paas.test",
+                "paas.test",
+                "*.paas.test",
+                "victim.paas.test",
+                "x.org",
+            ],
+        );
         let victim = app("victim.paas.test", &["victim.paas.test", "x.org"]);
         let table = table(&[victim.clone(), thief.clone()]);
-        assert!(matches!(table.lookup("api.paas.test"), Some(Target::Platform(p)) if p.role == ServiceRole::Controller));
+        assert!(
+            matches!(table.lookup("api.paas.test"), Some(Target::Platform(p)) if p.role == ServiceRole::Controller)
+        );
         assert!(matches!(table.lookup("paas.test"), Some(Target::Landing)));
         assert!(table.lookup("nobody.paas.test").is_none());
         assert_eq!(found(&table, "victim.paas.test"), Some(victim.id));
-        assert_eq!(found(&table, "x.org"), Some(thief.id), "the older app keeps a name that two claim");
+        assert_eq!(
+            found(&table, "x.org"),
+            Some(thief.id),
+            "the older app keeps a name that two claim"
+        );
     }
 
     #[test]
     fn what_is_no_host_is_refused() {
-        for bad in ["", ".", ":80", "a b", "a/b", "a@b", "a:b", "a:80:80", "[::1", "[x]", "[::1]x", "ä.com", "a,b"] {
+        for bad in [
+            "", ".", ":80", "a b", "a/b", "a@b", "a:b", "a:80:80", "[::1", "[x]", "[::1]x",
+            "ä.com", "a,b",
+        ] {
             assert_eq!(parse_host(bad), None, "{bad}");
         }
         assert_eq!(parse_host("[::1]:80").as_deref(), Some("[::1]"));

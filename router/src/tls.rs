@@ -39,13 +39,17 @@ impl ResolvesServerCert for Certificates {
 
 pub(crate) fn acceptor(config: &TlsConfig) -> Result<TlsAcceptor, TlsError> {
     let (cert, key) = match config {
-        TlsConfig::Files { cert, key } => {
-            (fs::read(cert).map_err(TlsError::Read)?, fs::read(key).map_err(TlsError::Read)?)
+        TlsConfig::Files { cert, key } => (
+            fs::read(cert).map_err(TlsError::Read)?,
+            fs::read(key).map_err(TlsError::Read)?,
+        ),
+        TlsConfig::Pem { cert, key } => {
+            (cert.clone().into_bytes(), key.expose().clone().into_bytes())
         }
-        TlsConfig::Pem { cert, key } => (cert.clone().into_bytes(), key.expose().clone().into_bytes()),
     };
-    let chain =
-        CertificateDer::pem_slice_iter(&cert).collect::<Result<Vec<_>, _>>().map_err(TlsError::Pem)?;
+    let chain = CertificateDer::pem_slice_iter(&cert)
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(TlsError::Pem)?;
     if chain.is_empty() {
         return Err(TlsError::NoCertificate);
     }
@@ -56,7 +60,9 @@ pub(crate) fn acceptor(config: &TlsConfig) -> Result<TlsAcceptor, TlsError> {
         .with_safe_default_protocol_versions()
         .map_err(TlsError::Unusable)?
         .with_no_client_auth()
-        .with_cert_resolver(Arc::new(Certificates { platform: Arc::new(platform) }));
+        .with_cert_resolver(Arc::new(Certificates {
+            platform: Arc::new(platform),
+        }));
     server.ticketer = ring::Ticketer::new().map_err(TlsError::Unusable)?;
     server.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(TlsAcceptor::from(Arc::new(server)))

@@ -18,10 +18,15 @@ use crate::pool::Connection;
 const BUFFER: usize = 8 * 1024;
 
 /// Takes the exchange over. From here on it counts as load of its dyno, but nothing waits for it to end.
-pub(crate) fn tunnel(exchange: Rc<Exchange>, connection: Connection, client: OnUpgrade, backend: OnUpgrade) {
+pub(crate) fn tunnel(
+    exchange: Rc<Exchange>,
+    connection: Connection,
+    client: OnUpgrade,
+    backend: OnUpgrade,
+) {
     let worker = exchange.worker.clone();
     exchange.set_status(101);
-    let claim = exchange.into_tunnel();
+    let claim = exchange.become_tunnel();
     worker.tunnels.spawn_local(async move {
         let (bytes, last) = (Cell::new(0), Cell::new(Instant::now()));
         match try_join(client, backend).await {
@@ -31,7 +36,10 @@ pub(crate) fn tunnel(exchange: Rc<Exchange>, connection: Connection, client: OnU
                     debug!(error = &error as &dyn std::error::Error, "A tunnel broke");
                 }
             }
-            Err(error) => debug!(error = &error as &dyn std::error::Error, "An upgrade failed"),
+            Err(error) => debug!(
+                error = &error as &dyn std::error::Error,
+                "An upgrade failed"
+            ),
         }
         drop((connection, claim));
         exchange.bytes.set(bytes.get());

@@ -76,7 +76,9 @@ impl Worker {
     fn new(shared: Arc<Shared>) -> Rc<Self> {
         let timeouts = shared.config.timeouts;
         let mut http1 = http1::Builder::new();
-        http1.timer(TokioTimer::new()).header_read_timeout(timeouts.client_head).pipeline_flush(true);
+        http1
+            .timer(TokioTimer::new())
+            .header_read_timeout(timeouts.client_head);
         let mut http2 = http2::Builder::new(LocalExecutor);
         http2
             .timer(TokioTimer::new())
@@ -123,7 +125,12 @@ impl Worker {
     }
 
     /// Takes every new table into use, and says so.
-    async fn adopt(self: Rc<Self>, index: usize, mut published: watch::Receiver<Option<Published>>, acks: Arc<Acks>) {
+    async fn adopt(
+        self: Rc<Self>,
+        index: usize,
+        mut published: watch::Receiver<Option<Published>>,
+        acks: Arc<Acks>,
+    ) {
         loop {
             let newest = published.borrow_and_update().clone();
             if let Some(Published { generation, table }) = newest {
@@ -141,13 +148,19 @@ impl Worker {
 
     /// Ends what is idle: bodies that do not move, connections that nobody needs.
     async fn tidy(self: Rc<Self>) {
-        let every = (self.shared.config.timeouts.idle / 4).clamp(Duration::from_millis(20), Duration::from_secs(1));
+        let every = (self.shared.config.timeouts.idle / 4)
+            .clamp(Duration::from_millis(20), Duration::from_secs(1));
         let mut every = tokio::time::interval(every);
         every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             every.tick().await;
             let now = Instant::now();
-            let watched: Vec<_> = self.exchanges.borrow().iter().filter_map(|(_, weak)| weak.upgrade()).collect();
+            let watched: Vec<_> = self
+                .exchanges
+                .borrow()
+                .iter()
+                .filter_map(|(_, weak)| weak.upgrade())
+                .collect();
             for exchange in watched {
                 exchange.check_idle(now);
             }
@@ -156,7 +169,13 @@ impl Worker {
     }
 
     async fn run(self: Rc<Self>, seat: Seat) -> io::Result<()> {
-        let Seat { index, http, https, mut published, acks } = seat;
+        let Seat {
+            index,
+            http,
+            https,
+            mut published,
+            acks,
+        } = seat;
         let shutdown = self.shared.shutdown.clone();
         // Who connects meanwhile waits in the kernel: without a table every answer would be wrong.
         tokio::select! {
@@ -169,15 +188,25 @@ impl Worker {
         let mut accepting = Vec::new();
         for (listeners, is_https) in [(http, false), (https, true)] {
             for listener in listeners {
-                accepting.push(accept::accept(self.clone(), TcpListener::from_std(listener)?, is_https));
+                accepting.push(accept::accept(
+                    self.clone(),
+                    TcpListener::from_std(listener)?,
+                    is_https,
+                ));
             }
         }
         // Each ends at shutdown.
         join_all(accepting).await;
         shutdown.cancelled().await;
         self.connections.close();
-        if tokio::time::timeout(self.shared.config.timeouts.drain, self.connections.wait()).await.is_err() {
-            warn!(connections = self.connections.len(), "Cut connections that did not end in time");
+        if tokio::time::timeout(self.shared.config.timeouts.drain, self.connections.wait())
+            .await
+            .is_err()
+        {
+            warn!(
+                connections = self.connections.len(),
+                "Cut connections that did not end in time"
+            );
         }
         if !self.tunnels.is_empty() {
             info!(tunnels = self.tunnels.len(), "Closing upgraded connections");
@@ -190,7 +219,9 @@ impl Worker {
 /// A worker's thread, from beginning to end.
 pub(crate) fn run(shared: Arc<Shared>, seat: Seat) -> io::Result<()> {
     let (index, acks) = (seat.index, seat.acks.clone());
-    let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
+    let runtime = Builder::new_current_thread()
+        .enable_all()
+        .build_local(LocalOptions::default())?;
     let worker = Worker::new(shared);
     let ended = runtime.block_on(worker.clone().run(seat));
     // Whatever still runs is dropped with the runtime, and says its last words through the worker.

@@ -1,12 +1,20 @@
 //! The router over real sockets: a real store in memory, real threads, dynos played by small servers.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test that cannot go on should stop there"
+)]
+
 mod it {
+    mod client_faults;
     mod faults;
     mod headers;
     mod platform;
     mod protocols;
     mod restart;
     mod routing;
+    mod streaming;
     mod support;
     mod switch;
     mod upgrades;

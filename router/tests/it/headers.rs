@@ -14,7 +14,12 @@ async fn mirror() -> Dyno {
             .iter()
             .map(|(name, value)| format!("{name}: {}", value.to_str().unwrap()))
             .collect();
-        let line = format!("{} {} {:?}", request.method(), request.uri(), request.version());
+        let line = format!(
+            "{} {} {:?}",
+            request.method(),
+            request.uri(),
+            request.version()
+        );
         Response::builder()
             .header("connection", "keep-alive, x-inner")
             .header("keep-alive", "timeout=5")
@@ -33,7 +38,10 @@ fn seen(answer: &Response<bytes::Bytes>) -> (String, HeaderMap) {
     let mut headers = HeaderMap::new();
     for line in lines {
         let (name, value) = line.split_once(": ").unwrap();
-        headers.append(name.parse::<http::HeaderName>().unwrap(), value.parse().unwrap());
+        headers.append(
+            name.parse::<http::HeaderName>().unwrap(),
+            value.parse().unwrap(),
+        );
     }
     (first, headers)
 }
@@ -67,8 +75,14 @@ async fn an_app_sees_herokus_headers_and_none_of_the_hop() {
     ] {
         assert_eq!(headers[name], value, "{name}");
     }
-    assert!(headers["x-request-start"].to_str().unwrap().len() == 13, "milliseconds");
-    assert_eq!(headers.get_all("via").iter().collect::<Vec<_>>(), ["1.1 cdn", "1.1 heroku-router"]);
+    assert!(
+        headers["x-request-start"].to_str().unwrap().len() == 13,
+        "milliseconds"
+    );
+    assert_eq!(
+        headers.get_all("via").iter().collect::<Vec<_>>(),
+        ["1.1 cdn", "1.1 heroku-router"]
+    );
     for gone in ["connection", "x-mine", "keep-alive"] {
         assert!(!headers.contains_key(gone), "{gone}");
     }
@@ -82,7 +96,10 @@ async fn an_app_sees_herokus_headers_and_none_of_the_hop() {
         "at=info method=GET path=\"/path?query=1\" host=app.paas.test request_id={id} fwd=\"1.2.3.4, 127.0.0.1\" dyno=web.1 connect="
     );
     assert!(log.starts_with(&start), "{log}");
-    let end = format!("ms status=200 bytes={} protocol=http1.1 tls=false", answer.body().len());
+    let end = format!(
+        "ms status=200 bytes={} protocol=http1.1 tls=false",
+        answer.body().len()
+    );
     assert!(log.ends_with(&end), "{log}");
 }
 
@@ -97,7 +114,15 @@ async fn over_http2_an_app_sees_the_same() {
         .header("te", "trailers")
         .body(Full::default())
         .unwrap();
-    let answer = collect(platform.http2("app.paas.test").await.send_request(request).await.unwrap()).await;
+    let answer = collect(
+        platform
+            .http2("app.paas.test")
+            .await
+            .send_request(request)
+            .await
+            .unwrap(),
+    )
+    .await;
     let (line, headers) = seen(&answer);
     assert_eq!(line, "GET / HTTP/1.1");
     for (name, value) in [
@@ -114,5 +139,9 @@ async fn over_http2_an_app_sees_the_same() {
     assert_eq!(headers["x-request-id"].len(), 36);
     assert_eq!(answer.headers()["via"], "2.0 heroku-router");
     let log = platform.log().await;
-    assert!(log.contains(" dyno=web.1 connect=") && log.ends_with(" protocol=http2.0 tls=true tls_version=tls1.3"), "{log}");
+    assert!(
+        log.contains(" dyno=web.1 connect=")
+            && log.ends_with(" protocol=http2.0 tls=true tls_version=tls1.3"),
+        "{log}"
+    );
 }

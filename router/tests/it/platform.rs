@@ -12,35 +12,70 @@ use store::{Txn, key};
 use super::support::*;
 
 async fn announce(platform: &Platform, role: ServiceRole, dyno: &Dyno) {
-    let endpoint = ServiceEndpoint { id: ServiceId::new(), role, addr: dyno.addr, started_at: Timestamp::now() };
+    let endpoint = ServiceEndpoint {
+        id: ServiceId::new(),
+        role,
+        addr: dyno.addr,
+        started_at: Timestamp::now(),
+    };
     let key = key::alive_service(role, endpoint.id);
-    Txn::new().put(&key::ALIVE_SERVICES, key, &endpoint).commit(&*platform.store).await.unwrap();
+    Txn::new()
+        .put(&key::ALIVE_SERVICES, key, &endpoint)
+        .commit(&*platform.store)
+        .await
+        .unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn api_and_git_go_to_controllers_and_builders_and_no_app_hears_of_it() {
     let mut platform = Platform::start().await;
     let controller = Dyno::http(|request| async move {
-        say(format!("controller {}", request.headers()["x-forwarded-proto"].to_str().unwrap()))
+        say(format!(
+            "controller {}",
+            request.headers()["x-forwarded-proto"].to_str().unwrap()
+        ))
     })
     .await;
     let builder = Dyno::saying("builder").await;
     announce(&platform, ServiceRole::Controller, &controller).await;
     announce(&platform, ServiceRole::Builder, &builder).await;
     // Held until the announcement has come through, if it has not yet.
-    assert_eq!(text(&platform.get("api.paas.test", "/apps").await), "controller http");
-    assert_eq!(text(&platform.get("git.paas.test", "/x.git/info/refs").await), "builder");
-    let secure = Request::get("https://api.paas.test/apps").body(Full::default()).unwrap();
-    let answer = collect(platform.http2("api.paas.test").await.send_request(secure).await.unwrap()).await;
+    assert_eq!(
+        text(&platform.get("api.paas.test", "/apps").await),
+        "controller http"
+    );
+    assert_eq!(
+        text(&platform.get("git.paas.test", "/x.git/info/refs").await),
+        "builder"
+    );
+    let secure = Request::get("https://api.paas.test/apps")
+        .body(Full::default())
+        .unwrap();
+    let answer = collect(
+        platform
+            .http2("api.paas.test")
+            .await
+            .send_request(secure)
+            .await
+            .unwrap(),
+    )
+    .await;
     assert_eq!(text(&answer), "controller https");
-    assert!(platform.logs.try_recv().is_err(), "platform hosts are in no app's log");
+    assert!(
+        platform.logs.try_recv().is_err(),
+        "platform hosts are in no app's log"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_slow_push_is_not_cut_by_the_apps_timeouts() {
     let short = Duration::from_millis(100);
     let platform = Platform::start_with(|config| {
-        config.timeouts = Timeouts { first_byte: short, idle: short, ..Timeouts::HEROKU };
+        config.timeouts = Timeouts {
+            first_byte: short,
+            idle: short,
+            ..Timeouts::HEROKU
+        };
     })
     .await;
     let builder = Dyno::http(|request| async move {
@@ -59,8 +94,17 @@ async fn a_slow_push_is_not_cut_by_the_apps_timeouts() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_a_controller_the_api_says_so_in_json() {
-    let platform = Platform::start_with(|config| config.timeouts.platform_wait = Duration::from_millis(100)).await;
+    let platform =
+        Platform::start_with(|config| config.timeouts.platform_wait = Duration::from_millis(100))
+            .await;
     let answer = platform.get("api.paas.test", "/apps").await;
-    assert_eq!((answer.status().as_u16(), &answer.headers()["content-type"]), (503, &"application/json".parse().unwrap()));
-    assert!(text(&answer).contains("\"id\":\"service_unavailable\""), "{}", text(&answer));
+    assert_eq!(
+        (answer.status().as_u16(), &answer.headers()["content-type"]),
+        (503, &"application/json".parse().unwrap())
+    );
+    assert!(
+        text(&answer).contains("\"id\":\"service_unavailable\""),
+        "{}",
+        text(&answer)
+    );
 }

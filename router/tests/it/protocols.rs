@@ -1,37 +1,38 @@
 //! HTTP/1.0, 1.1 and 2, plain and over TLS; bodies of every kind, both ways.
 
-use std::convert::Infallible;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
-use futures::channel::mpsc;
-use futures::{SinkExt as _, StreamExt as _};
 use http::{Request, Response};
-use http_body_util::{BodyExt as _, Full, StreamBody};
-use hyper::body::{Frame, Incoming};
-use hyper::service::service_fn;
+use http_body_util::{BodyExt as _, Full};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use model::AppId;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
-use tokio::sync::Notify;
 
 use super::support::*;
 
-async fn app(platform: &Platform, dynos: &[&Dyno]) -> AppId {
+pub(super) async fn app(platform: &Platform, dynos: &[&Dyno]) -> AppId {
     let app = AppId::new();
     platform.route(&route(app, "app", dynos)).await;
     app
 }
 
-fn get(path: &str) -> Request<Full<Bytes>> {
-    Request::get(path).header("host", "app.paas.test").body(Full::default()).unwrap()
+pub(super) fn get(path: &str) -> Request<Full<Bytes>> {
+    Request::get(path)
+        .header("host", "app.paas.test")
+        .body(Full::default())
+        .unwrap()
 }
 
 /// Says what it was sent.
 async fn echo() -> Dyno {
-    Dyno::http(|request| async move { Response::new(Full::new(request.into_body().collect().await.unwrap().to_bytes())) }).await
+    Dyno::http(|request| async move {
+        Response::new(Full::new(
+            request.into_body().collect().await.unwrap().to_bytes(),
+        ))
+    })
+    .await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -42,7 +43,10 @@ async fn connections_are_kept_on_both_sides() {
     let mut client = http1(platform.http).await;
     for _ in 0..20 {
         client.ready().await.unwrap();
-        assert_eq!(text(&collect(client.send_request(get("/")).await.unwrap()).await), "hello");
+        assert_eq!(
+            text(&collect(client.send_request(get("/")).await.unwrap()).await),
+            "hello"
+        );
     }
     assert_eq!((dyno.requests(), dyno.connections()), (20, 1));
 }
@@ -54,12 +58,21 @@ async fn every_protocol_a_client_may_speak_is_answered() {
     app(&platform, &[&dyno]).await;
 
     let stream = platform.tls("app.paas.test", "http/1.1").await;
-    let (mut client, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
+    let (mut client, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
+        .await
+        .unwrap();
     tokio::spawn(connection);
-    assert_eq!(text(&collect(client.send_request(get("/")).await.unwrap()).await), "hello");
+    assert_eq!(
+        text(&collect(client.send_request(get("/")).await.unwrap()).await),
+        "hello"
+    );
 
     let mut client = platform.http2("app.paas.test").await;
-    let request = || Request::get("https://app.paas.test/").body(Full::default()).unwrap();
+    let request = || {
+        Request::get("https://app.paas.test/")
+            .body(Full::default())
+            .unwrap()
+    };
     let answers = futures::future::join_all((0..100).map(|_| client.send_request(request()))).await;
     for answer in answers {
         assert_eq!(text(&collect(answer.unwrap()).await), "hello");
@@ -67,13 +80,25 @@ async fn every_protocol_a_client_may_speak_is_answered() {
 
     let stream = TcpStream::connect(platform.http).await.unwrap();
     let (mut client, connection) =
-        hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
+        hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
+            .await
+            .unwrap();
     tokio::spawn(connection);
-    let request = Request::get("http://app.paas.test/").body(Full::<Bytes>::default()).unwrap();
-    assert_eq!(text(&collect(client.send_request(request).await.unwrap()).await), "hello");
+    let request = Request::get("http://app.paas.test/")
+        .body(Full::<Bytes>::default())
+        .unwrap();
+    assert_eq!(
+        text(&collect(client.send_request(request).await.unwrap()).await),
+        "hello"
+    );
 
-    let old = platform.raw("GET / HTTP/1.0\r\nhost: app.paas.test\r\n\r\n").await;
-    assert!(old.contains(" 200 OK\r\n") && old.ends_with("\r\n\r\nhello"), "{old}");
+    let old = platform
+        .raw("GET / HTTP/1.0\r\nhost: app.paas.test\r\n\r\n")
+        .await;
+    assert!(
+        old.contains(" 200 OK\r\n") && old.ends_with("\r\n\r\nhello"),
+        "{old}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -81,11 +106,22 @@ async fn large_bodies_pass_both_ways_unchanged() {
     let platform = Platform::start().await;
     let dyno = echo().await;
     app(&platform, &[&dyno]).await;
-    let large: Bytes = (0..16 << 20).map(|n: u32| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect::<Vec<_>>().into();
-    let post = |uri: &str| Request::post(uri).header("host", "app.paas.test").body(Full::new(large.clone())).unwrap();
+    let large: Bytes = (0..16 << 20)
+        .map(|n: u32| (n.wrapping_mul(2_654_435_761) >> 24) as u8)
+        .collect::<Vec<_>>()
+        .into();
+    let post = |uri: &str| {
+        Request::post(uri)
+            .header("host", "app.paas.test")
+            .body(Full::new(large.clone()))
+            .unwrap()
+    };
     assert!(platform.ask(post("/")).await.body() == &large);
     let mut http2 = platform.http2("app.paas.test").await;
-    let answer = http2.send_request(post("https://app.paas.test/")).await.unwrap();
+    let answer = http2
+        .send_request(post("https://app.paas.test/"))
+        .await
+        .unwrap();
     assert!(collect(answer).await.body() == &large);
 }
 
@@ -99,7 +135,10 @@ async fn chunks_pass_whatever_the_method() {
             "{method} / HTTP/1.1\r\nhost: app.paas.test\r\nconnection: close\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n6\r\n world\r\n0\r\n\r\n"
         );
         let answer = platform.raw(&request).await;
-        assert!(answer.ends_with("\r\n\r\nhello world"), "{method}: {answer}");
+        assert!(
+            answer.ends_with("\r\n\r\nhello world"),
+            "{method}: {answer}"
+        );
     }
 }
 
@@ -108,13 +147,36 @@ async fn a_head_request_keeps_the_length_and_has_no_body() {
     let platform = Platform::start().await;
     let dyno = Dyno::http(|_| async { say("hello") }).await;
     app(&platform, &[&dyno]).await;
-    let answer = platform.raw("HEAD / HTTP/1.1\r\nhost: app.paas.test\r\nconnection: close\r\n\r\n").await;
-    assert!(answer.contains("content-length: 5\r\n") && answer.ends_with("\r\n\r\n"), "{answer}");
-    let head = Request::head("https://app.paas.test/").body(Full::default()).unwrap();
-    let answer = collect(platform.http2("app.paas.test").await.send_request(head).await.unwrap()).await;
-    assert_eq!((&answer.headers()["content-length"], answer.body().len()), (&"5".parse().unwrap(), 0));
-    let missing = platform.raw("HEAD / HTTP/1.1\r\nhost: no.paas.test\r\nconnection: close\r\n\r\n").await;
-    assert!(missing.starts_with("HTTP/1.1 404 ") && missing.ends_with("\r\n\r\n"), "{missing}");
+    let answer = platform
+        .raw("HEAD / HTTP/1.1\r\nhost: app.paas.test\r\nconnection: close\r\n\r\n")
+        .await;
+    assert!(
+        answer.contains("content-length: 5\r\n") && answer.ends_with("\r\n\r\n"),
+        "{answer}"
+    );
+    let head = Request::head("https://app.paas.test/")
+        .body(Full::default())
+        .unwrap();
+    let answer = collect(
+        platform
+            .http2("app.paas.test")
+            .await
+            .send_request(head)
+            .await
+            .unwrap(),
+    )
+    .await;
+    assert_eq!(
+        (&answer.headers()["content-length"], answer.body().len()),
+        (&"5".parse().unwrap(), 0)
+    );
+    let missing = platform
+        .raw("HEAD / HTTP/1.1\r\nhost: no.paas.test\r\nconnection: close\r\n\r\n")
+        .await;
+    assert!(
+        missing.starts_with("HTTP/1.1 404 ") && missing.ends_with("\r\n\r\n"),
+        "{missing}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -122,134 +184,30 @@ async fn a_client_that_expects_a_go_ahead_gets_it_from_the_router() {
     let platform = Platform::start().await;
     let dyno = Dyno::http(|request| async move {
         let told = request.headers().contains_key("expect");
-        say(format!("{told} {}", request.into_body().collect().await.unwrap().to_bytes().len()))
+        say(format!(
+            "{told} {}",
+            request
+                .into_body()
+                .collect()
+                .await
+                .unwrap()
+                .to_bytes()
+                .len()
+        ))
     })
     .await;
     app(&platform, &[&dyno]).await;
     let mut stream = TcpStream::connect(platform.http).await.unwrap();
     let head = "POST / HTTP/1.1\r\nhost: app.paas.test\r\nconnection: close\r\nexpect: 100-continue\r\ncontent-length: 5\r\n\r\n";
     stream.write_all(head.as_bytes()).await.unwrap();
-    assert_eq!(read_head(&mut stream).await, "HTTP/1.1 100 Continue\r\n\r\n");
+    assert_eq!(
+        read_head(&mut stream).await,
+        "HTTP/1.1 100 Continue\r\n\r\n"
+    );
     stream.write_all(b"hello").await.unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await.unwrap();
     assert!(answer.ends_with("\r\n\r\nfalse 5"), "{answer}");
-}
-
-/// A dyno that streams: says each line it is told to.
-async fn stream_of(lines: mpsc::Receiver<Bytes>) -> Dyno {
-    let lines = Arc::new(tokio::sync::Mutex::new(Some(lines)));
-    Dyno::raw(move |stream| {
-        let lines = lines.clone();
-        async move {
-            let service = service_fn(move |_: Request<Incoming>| {
-                let lines = lines.clone();
-                async move {
-                    let lines = lines.lock().await.take().unwrap();
-                    let frames = lines.map(|line| Ok::<_, Infallible>(Frame::data(line)));
-                    Ok::<_, Infallible>(Response::new(StreamBody::new(frames)))
-                }
-            });
-            let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
-        }
-    })
-    .await
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn each_part_of_a_response_comes_through_when_it_is_said() {
-    let platform = Platform::start().await;
-    for protocol in [1, 2] {
-        let (mut lines, receiver) = mpsc::channel(1);
-        let dyno = stream_of(receiver).await;
-        app(&platform, &[&dyno]).await;
-        let answer = if protocol == 1 {
-            http1(platform.http).await.send_request(get("/")).await.unwrap()
-        } else {
-            let request = Request::get("https://app.paas.test/").body(Full::default()).unwrap();
-            platform.http2("app.paas.test").await.send_request(request).await.unwrap()
-        };
-        let mut body = answer.into_body();
-        for line in ["one", "two", "three"] {
-            lines.send(Bytes::from(line)).await.unwrap();
-            let frame = tokio::time::timeout(PATIENCE, body.frame()).await.expect("it was held back").unwrap().unwrap();
-            assert_eq!(frame.into_data().unwrap(), line);
-        }
-        drop(lines);
-        assert!(body.frame().await.is_none());
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_request_streams_too_and_both_ways_at_once() {
-    let platform = Platform::start().await;
-    // Answers before the request has ended, and says each part back as it comes.
-    let dyno = Dyno::raw(|stream| async move {
-        let service = service_fn(|request: Request<Incoming>| async move {
-            let frames = request.into_body().into_data_stream().map(|part| part.map(Frame::data));
-            Ok::<_, Infallible>(Response::new(StreamBody::new(frames)))
-        });
-        let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
-    })
-    .await;
-    app(&platform, &[&dyno]).await;
-    let stream = TcpStream::connect(platform.http).await.unwrap();
-    let (mut client, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
-    tokio::spawn(connection);
-    let (mut parts, receiver) = mpsc::channel::<Bytes>(1);
-    let body = StreamBody::new(receiver.map(|part| Ok::<_, Infallible>(Frame::data(part))));
-    let request = Request::post("/").header("host", "app.paas.test").body(body).unwrap();
-    let answer = client.send_request(request).await.unwrap();
-    let mut echoed = answer.into_body();
-    for part in ["ping", "pong"] {
-        parts.send(Bytes::from(part)).await.unwrap();
-        let frame = tokio::time::timeout(PATIENCE, echoed.frame()).await.expect("it was held back").unwrap().unwrap();
-        assert_eq!(frame.into_data().unwrap(), part);
-    }
-    drop(parts);
-    assert!(echoed.frame().await.is_none());
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_slow_reader_holds_the_dyno_back() {
-    let platform = Platform::start().await;
-    let (sent, notify) = (Arc::new(std::sync::atomic::AtomicUsize::new(0)), Arc::new(Notify::new()));
-    let (count, read_on) = (sent.clone(), notify.clone());
-    let dyno = Dyno::raw(move |mut stream| {
-        let count = count.clone();
-        async move {
-            read_head(&mut stream).await;
-            let total = 256 << 20;
-            let _ = stream.write_all(format!("HTTP/1.1 200 OK\r\ncontent-length: {total}\r\n\r\n").as_bytes()).await;
-            let part = vec![0; 1 << 16];
-            for _ in 0..total / part.len() {
-                if stream.write_all(&part).await.is_err() {
-                    return;
-                }
-                count.fetch_add(part.len(), std::sync::atomic::Ordering::SeqCst);
-            }
-        }
-    })
-    .await;
-    app(&platform, &[&dyno]).await;
-    let answer = http1(platform.http).await.send_request(get("/")).await.unwrap();
-    let mut body = answer.into_body();
-    body.frame().await.unwrap().unwrap();
-    // What it could send without anybody reading settles below what sockets and buffers hold.
-    let seen = || sent.load(std::sync::atomic::Ordering::SeqCst);
-    let settled = eventually("the dyno to be held back", async || {
-        let before = seen();
-        tokio::time::sleep(Duration::from_millis(300)).await;
-        (before == seen()).then_some(before)
-    })
-    .await;
-    assert!(settled < 64 << 20, "{settled}");
-    drop(read_on);
-    let mut left = 0;
-    while let Some(frame) = body.frame().await {
-        left += frame.unwrap().into_data().unwrap().len();
-    }
-    assert!(left > 180 << 20);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -258,7 +216,9 @@ async fn a_connection_that_the_dyno_closed_meanwhile_is_no_error() {
     // Answers one request per connection, promises keep-alive, and closes when the next one comes.
     let dyno = Dyno::raw(|mut stream| async move {
         read_head(&mut stream).await;
-        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await;
+        let _ = stream
+            .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok")
+            .await;
         let mut byte = [0];
         let _ = stream.read(&mut byte).await;
     })
@@ -270,7 +230,11 @@ async fn a_connection_that_the_dyno_closed_meanwhile_is_no_error() {
         let answer = collect(client.send_request(get("/")).await.unwrap()).await;
         assert_eq!((answer.status().as_u16(), text(&answer)), (200, "ok"));
     }
-    assert_eq!(dyno.connections(), 10, "each time the old connection had to be given up");
+    assert_eq!(
+        dyno.connections(),
+        10,
+        "each time the old connection had to be given up"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -283,7 +247,9 @@ async fn a_post_is_never_sent_twice() {
         let count = count.clone();
         async move {
             while read_head(&mut stream).await.starts_with("GET") {
-                let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await;
+                let _ = stream
+                    .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok")
+                    .await;
             }
             count.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
         }
@@ -291,9 +257,29 @@ async fn a_post_is_never_sent_twice() {
     .await;
     app(&platform, &[&dyno]).await;
     let mut client = http1(platform.http).await;
-    assert_eq!(collect(client.send_request(get("/")).await.unwrap()).await.status(), 200);
+    assert_eq!(
+        collect(client.send_request(get("/")).await.unwrap())
+            .await
+            .status(),
+        200
+    );
     client.ready().await.unwrap();
-    let post = Request::post("/").header("host", "app.paas.test").header("content-length", "0").body(Full::default()).unwrap();
-    assert_eq!(collect(client.send_request(post).await.unwrap()).await.status(), 503);
-    assert_eq!((posts.load(std::sync::atomic::Ordering::SeqCst), dyno.connections()), (1, 1));
+    let post = Request::post("/")
+        .header("host", "app.paas.test")
+        .header("content-length", "0")
+        .body(Full::default())
+        .unwrap();
+    assert_eq!(
+        collect(client.send_request(post).await.unwrap())
+            .await
+            .status(),
+        503
+    );
+    assert_eq!(
+        (
+            posts.load(std::sync::atomic::Ordering::SeqCst),
+            dyno.connections()
+        ),
+        (1, 1)
+    );
 }

@@ -45,7 +45,11 @@ impl Store for Away {
 async fn a_restarted_router_serves_by_its_last_table_while_the_store_is_away() {
     let dir = Arc::new(TempDir::new().unwrap());
     let first = Platform::start_on(Embedded::open_in_memory().unwrap(), dir.clone(), |_| {}).await;
-    let (one, old, new) = (Dyno::saying("one").await, Dyno::saying("old").await, Dyno::saying("new").await);
+    let (one, old, new) = (
+        Dyno::saying("one").await,
+        Dyno::saying("old").await,
+        Dyno::saying("new").await,
+    );
     let app = AppId::new();
     first.route(&route(AppId::new(), "one", &[&one])).await;
     first.route(&route(app, "two", &[&old])).await;
@@ -82,35 +86,65 @@ async fn a_stopped_router_finishes_what_it_began_and_takes_its_report_with_it() 
     let idle = http1(platform.http).await;
     let mut http1 = http1(platform.http).await;
     let mut http2 = platform.http2("app.paas.test").await;
-    let plain = Request::get("/").header("host", "app.paas.test").body(Full::default()).unwrap();
-    let secure = Request::get("https://app.paas.test/").body(Full::default()).unwrap();
+    let plain = Request::get("/")
+        .header("host", "app.paas.test")
+        .body(Full::default())
+        .unwrap();
+    let secure = Request::get("https://app.paas.test/")
+        .body(Full::default())
+        .unwrap();
     let began = Instant::now();
-    let (first, second) = (tokio::spawn(http1.send_request(plain)), tokio::spawn(http2.send_request(secure)));
-    eventually("the requests to arrive", async || (dyno.requests() == 2).then_some(())).await;
+    let (first, second) = (
+        tokio::spawn(http1.send_request(plain)),
+        tokio::spawn(http2.send_request(secure)),
+    );
+    eventually("the requests to arrive", async || {
+        (dyno.requests() == 2).then_some(())
+    })
+    .await;
     platform.shutdown.cancel();
     for answer in [first, second] {
         assert_eq!(text(&collect(answer.await.unwrap().unwrap()).await), "done");
     }
     let (store, id) = (platform.store.clone(), platform.id);
     platform.handle.join().await.unwrap();
-    assert!(began.elapsed() < Duration::from_secs(10), "nothing was waited for in vain");
-    assert!(store::key::ALIVE_ROUTERS.get(&*store, &store::key::alive_router(id)).await.unwrap().is_none());
+    assert!(
+        began.elapsed() < Duration::from_secs(10),
+        "nothing was waited for in vain"
+    );
+    assert!(
+        store::key::ALIVE_ROUTERS
+            .get(&*store, &store::key::alive_router(id))
+            .await
+            .unwrap()
+            .is_none()
+    );
     assert!(TcpStream::connect(platform.http).await.is_err());
     assert!(idle.is_closed());
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_does_not_end_in_time_is_cut() {
-    let mut platform = Platform::start_with(|config| config.timeouts.drain = Duration::from_millis(200)).await;
+    let mut platform =
+        Platform::start_with(|config| config.timeouts.drain = Duration::from_millis(200)).await;
     let dyno = Dyno::http(|_| std::future::pending()).await;
     platform.route(&route(AppId::new(), "app", &[&dyno])).await;
     let mut client = http1(platform.http).await;
-    let request = Request::get("/").header("host", "app.paas.test").body(Full::default()).unwrap();
+    let request = Request::get("/")
+        .header("host", "app.paas.test")
+        .body(Full::default())
+        .unwrap();
     let asking = tokio::spawn(client.send_request(request));
-    eventually("the request to arrive", async || (dyno.requests() == 1).then_some(())).await;
+    eventually("the request to arrive", async || {
+        (dyno.requests() == 1).then_some(())
+    })
+    .await;
     platform.shutdown.cancel();
     let log = platform.log().await;
-    assert!(log.starts_with("at=error code=H24 desc=\"Forced close\""), "{log}");
+    assert!(
+        log.starts_with("at=error code=H24 desc=\"Forced close\""),
+        "{log}"
+    );
     platform.handle.join().await.unwrap();
     assert!(asking.await.unwrap().is_err());
 }

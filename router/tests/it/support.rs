@@ -27,10 +27,10 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use tokio_rustls::TlsConnector;
 use tokio_util::sync::CancellationToken;
 
-pub const DOMAIN: &str = "paas.test";
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub(super) const DOMAIN: &str = "paas.test";
+pub(super) const PATIENCE: Duration = Duration::from_secs(20);
 
-pub async fn eventually<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
+pub(super) async fn eventually<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
     let until = Instant::now() + PATIENCE;
     loop {
         if let Some(found) = look().await {
@@ -41,40 +41,54 @@ pub async fn eventually<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>)
     }
 }
 
-pub struct Platform {
-    pub store: Arc<dyn Store>,
-    pub http: SocketAddr,
-    pub https: SocketAddr,
-    pub id: RouterId,
-    pub logs: UnboundedReceiver<LogLine>,
-    pub shutdown: CancellationToken,
-    pub dir: Arc<TempDir>,
-    pub roots: Arc<rustls::RootCertStore>,
-    pub handle: RouterHandle,
+pub(super) struct Platform {
+    pub(super) store: Arc<dyn Store>,
+    pub(super) http: SocketAddr,
+    pub(super) https: SocketAddr,
+    pub(super) id: RouterId,
+    pub(super) logs: UnboundedReceiver<LogLine>,
+    pub(super) shutdown: CancellationToken,
+    /// Held, for it goes when it is dropped.
+    _dir: Arc<TempDir>,
+    pub(super) roots: Arc<rustls::RootCertStore>,
+    pub(super) handle: RouterHandle,
 }
 
 impl Platform {
-    pub async fn start() -> Self {
+    pub(super) async fn start() -> Self {
         Self::start_with(|_| {}).await
     }
 
-    pub async fn start_with(change: impl FnOnce(&mut Config)) -> Self {
+    pub(super) async fn start_with(change: impl FnOnce(&mut Config)) -> Self {
         let store = Embedded::open_in_memory().unwrap();
         Self::start_on(store, Arc::new(TempDir::new().unwrap()), change).await
     }
 
-    pub async fn start_on(store: Arc<dyn Store>, dir: Arc<TempDir>, change: impl FnOnce(&mut Config)) -> Self {
+    pub(super) async fn start_on(
+        store: Arc<dyn Store>,
+        dir: Arc<TempDir>,
+        change: impl FnOnce(&mut Config),
+    ) -> Self {
         let names = vec![DOMAIN.to_owned(), format!("*.{DOMAIN}")];
-        let rcgen::CertifiedKey { cert, signing_key } = rcgen::generate_simple_self_signed(names).unwrap();
+        let rcgen::CertifiedKey { cert, signing_key } =
+            rcgen::generate_simple_self_signed(names).unwrap();
         let mut roots = rustls::RootCertStore::empty();
-        roots.add(CertificateDer::from_pem_slice(cert.pem().as_bytes()).unwrap()).unwrap();
+        roots
+            .add(CertificateDer::from_pem_slice(cert.pem().as_bytes()).unwrap())
+            .unwrap();
         let mut config = Config {
             id: RouterId::new(),
             domain: DOMAIN.parse().unwrap(),
             workers: NonZeroUsize::new(2).unwrap(),
             data_dir: dir.path().to_owned(),
-            tls: Some(TlsConfig::Pem { cert: cert.pem(), key: Secret::new(signing_key.serialize_pem()) }),
-            public_ports: PublicPorts { http: 80, https: 443 },
+            tls: Some(TlsConfig::Pem {
+                cert: cert.pem(),
+                key: Secret::new(signing_key.serialize_pem()),
+            }),
+            public_ports: PublicPorts {
+                http: 80,
+                https: 443,
+            },
             http2_cleartext: true,
             timeouts: Timeouts::HEROKU,
         };
@@ -84,66 +98,112 @@ impl Platform {
             http: router::bind(local, config.workers).unwrap(),
             https: router::bind(local, config.workers).unwrap(),
         };
-        let (http, https) = (listeners.http[0].local_addr().unwrap(), listeners.https[0].local_addr().unwrap());
+        let (http, https) = (
+            listeners.http[0].local_addr().unwrap(),
+            listeners.https[0].local_addr().unwrap(),
+        );
         let (sink, logs) = LogSink::collect();
         let (shutdown, id) = (CancellationToken::new(), config.id);
-        let handle = router::start(config, listeners, store.clone(), sink, shutdown.clone()).unwrap();
-        Self { store, http, https, id, logs, shutdown, dir, roots: Arc::new(roots), handle }
+        let handle =
+            router::start(config, listeners, store.clone(), sink, shutdown.clone()).unwrap();
+        Self {
+            store,
+            http,
+            https,
+            id,
+            logs,
+            shutdown,
+            _dir: dir,
+            roots: Arc::new(roots),
+            handle,
+        }
     }
 
     /// Writes the route, and waits until every worker routes by it.
-    pub async fn route(&self, route: &Route) -> Revision {
+    pub(super) async fn route(&self, route: &Route) -> Revision {
         let revision = self.commit(route).await;
         self.acknowledged(revision).await;
         revision
     }
 
-    pub async fn commit(&self, route: &Route) -> Revision {
+    pub(super) async fn commit(&self, route: &Route) -> Revision {
         let txn = Txn::new().put(&key::ROUTES, key::route(route.app), route);
-        let Committed::Done(revision) = txn.commit(&*self.store).await.unwrap() else { panic!("no condition was set") };
+        let Committed::Done(revision) = txn.commit(&*self.store).await.unwrap() else {
+            panic!("no condition was set")
+        };
         revision
     }
 
-    pub async fn report(&self) -> Option<RouterReport> {
-        key::ALIVE_ROUTERS.get(&*self.store, &key::alive_router(self.id)).await.unwrap().map(|report| report.value)
+    pub(super) async fn report(&self) -> Option<RouterReport> {
+        key::ALIVE_ROUTERS
+            .get(&*self.store, &key::alive_router(self.id))
+            .await
+            .unwrap()
+            .map(|report| report.value)
     }
 
-    pub async fn acknowledged(&self, revision: Revision) -> RouterReport {
-        eventually("the acknowledgement", async || self.report().await.filter(|report| report.applied >= revision)).await
+    pub(super) async fn acknowledged(&self, revision: Revision) -> RouterReport {
+        eventually("the acknowledgement", async || {
+            self.report()
+                .await
+                .filter(|report| report.applied >= revision)
+        })
+        .await
     }
 
-    pub async fn drained(&self, dyno: DynoId) {
+    pub(super) async fn drained(&self, dyno: DynoId) {
         eventually("the dyno to drain", async || {
-            self.report().await.filter(|report| !report.draining.contains_key(&dyno))
+            self.report()
+                .await
+                .filter(|report| !report.draining.contains_key(&dyno))
         })
         .await;
     }
 
-    pub async fn log(&mut self) -> String {
-        let line = tokio::time::timeout(PATIENCE, self.logs.recv()).await.expect("no log line came").unwrap();
-        assert_eq!((line.source.as_str(), line.process.as_str()), ("heroku", "router"));
+    pub(super) async fn log(&mut self) -> String {
+        let line = tokio::time::timeout(PATIENCE, self.logs.recv())
+            .await
+            .expect("no log line came")
+            .unwrap();
+        assert_eq!(
+            (line.source.as_str(), line.process.as_str()),
+            ("heroku", "router")
+        );
         line.text
     }
 
-    pub async fn get(&self, host: &str, path: &str) -> Response<Bytes> {
-        self.ask(Request::get(path).header("host", host).body(Full::default()).unwrap()).await
+    pub(super) async fn get(&self, host: &str, path: &str) -> Response<Bytes> {
+        self.ask(
+            Request::get(path)
+                .header("host", host)
+                .body(Full::default())
+                .unwrap(),
+        )
+        .await
     }
 
     /// Over a connection of its own.
-    pub async fn ask(&self, request: Request<Full<Bytes>>) -> Response<Bytes> {
+    pub(super) async fn ask(&self, request: Request<Full<Bytes>>) -> Response<Bytes> {
         collect(http1(self.http).await.send_request(request).await.unwrap()).await
     }
 
     /// Writes the bytes as they are, and reads to the end.
-    pub async fn raw(&self, bytes: &str) -> String {
+    pub(super) async fn raw(&self, bytes: &str) -> String {
         let mut stream = TcpStream::connect(self.http).await.unwrap();
         stream.write_all(bytes.as_bytes()).await.unwrap();
         let mut answer = Vec::new();
-        tokio::time::timeout(PATIENCE, stream.read_to_end(&mut answer)).await.expect("no end").unwrap();
+        tokio::time::timeout(PATIENCE, stream.read_to_end(&mut answer))
+            .await
+            .expect("no end")
+            .unwrap();
         String::from_utf8_lossy(&answer).into_owned()
     }
 
-    pub async fn tls(&self, host: &str, protocol: &str) -> tokio_rustls::client::TlsStream<TcpStream> {
+    pub(super) async fn tls(
+        &self,
+        host: &str,
+        protocol: &str,
+    ) -> tokio_rustls::client::TlsStream<TcpStream> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let mut config = rustls::ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
@@ -153,48 +213,64 @@ impl Platform {
         config.alpn_protocols = vec![protocol.as_bytes().to_vec()];
         let stream = TcpStream::connect(self.https).await.unwrap();
         let name = ServerName::try_from(host.to_owned()).unwrap();
-        TlsConnector::from(Arc::new(config)).connect(name, stream).await.unwrap()
+        TlsConnector::from(Arc::new(config))
+            .connect(name, stream)
+            .await
+            .unwrap()
     }
 
-    pub async fn http2(&self, host: &str) -> hyper::client::conn::http2::SendRequest<Full<Bytes>> {
+    pub(super) async fn http2(
+        &self,
+        host: &str,
+    ) -> hyper::client::conn::http2::SendRequest<Full<Bytes>> {
         let stream = self.tls(host, "h2").await;
         assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"h2"[..]));
         let (sender, connection) =
-            hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
+            hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
+                .await
+                .unwrap();
         tokio::spawn(connection);
         sender
     }
 }
 
-pub async fn http1(addr: SocketAddr) -> hyper::client::conn::http1::SendRequest<Full<Bytes>> {
+pub(super) async fn http1(
+    addr: SocketAddr,
+) -> hyper::client::conn::http1::SendRequest<Full<Bytes>> {
     let stream = TcpStream::connect(addr).await.unwrap();
-    let (sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
+    let (sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
+        .await
+        .unwrap();
     tokio::spawn(connection);
     sender
 }
 
-pub async fn collect(response: Response<Incoming>) -> Response<Bytes> {
+pub(super) async fn collect(response: Response<Incoming>) -> Response<Bytes> {
     let (parts, body) = response.into_parts();
-    let bytes = tokio::time::timeout(PATIENCE, body.collect()).await.expect("the body did not end").unwrap().to_bytes();
+    let bytes = tokio::time::timeout(PATIENCE, body.collect())
+        .await
+        .expect("the body did not end")
+        .unwrap()
+        .to_bytes();
     Response::from_parts(parts, bytes)
 }
 
-pub fn text(response: &Response<Bytes>) -> &str {
+pub(super) fn text(response: &Response<Bytes>) -> &str {
     std::str::from_utf8(response.body()).unwrap()
 }
 
-pub type Answer = Response<Full<Bytes>>;
+pub(super) type Answer = Response<Full<Bytes>>;
 
-pub fn say(text: impl Into<Bytes>) -> Answer {
+pub(super) fn say(text: impl Into<Bytes>) -> Answer {
     Response::new(Full::new(text.into()))
 }
 
 /// A web dyno.
-pub struct Dyno {
-    pub id: DynoId,
-    pub addr: SocketAddr,
-    pub connections: Arc<AtomicUsize>,
-    pub requests: Arc<AtomicUsize>,
+pub(super) struct Dyno {
+    pub(super) id: DynoId,
+    pub(super) addr: SocketAddr,
+    pub(super) connections: Arc<AtomicUsize>,
+    pub(super) requests: Arc<AtomicUsize>,
     stop: CancellationToken,
 }
 
@@ -205,7 +281,7 @@ impl Drop for Dyno {
 }
 
 impl Dyno {
-    pub async fn http<F, Fut>(answer: F) -> Self
+    pub(super) async fn http<F, Fut>(answer: F) -> Self
     where
         F: Fn(Request<Incoming>) -> Fut + Clone + Send + Sync + 'static,
         Fut: Future<Output = Answer> + Send + 'static,
@@ -220,7 +296,9 @@ impl Dyno {
                     let answering = answer(request);
                     async move { Ok::<_, std::convert::Infallible>(answering.await) }
                 });
-                let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+                let _ = hyper::server::conn::http1::Builder::new()
+                    .serve_connection(TokioIo::new(stream), service)
+                    .await;
             }
         })
         .await;
@@ -229,12 +307,12 @@ impl Dyno {
     }
 
     /// Says the same to everybody.
-    pub async fn saying(text: &'static str) -> Self {
+    pub(super) async fn saying(text: &'static str) -> Self {
         Self::http(move |_| async move { say(text) }).await
     }
 
     /// `serve` gets every connection.
-    pub async fn raw<F, Fut>(serve: F) -> Self
+    pub(super) async fn raw<F, Fut>(serve: F) -> Self
     where
         F: Fn(TcpStream) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = ()> + Send + 'static,
@@ -262,7 +340,7 @@ impl Dyno {
     }
 
     /// Reads a request's head and says the bytes, then closes.
-    pub async fn blurting(answer: &'static str) -> Self {
+    pub(super) async fn blurting(answer: &'static str) -> Self {
         Self::raw(move |mut stream| async move {
             read_head(&mut stream).await;
             let _ = stream.write_all(answer.as_bytes()).await;
@@ -271,25 +349,31 @@ impl Dyno {
     }
 
     /// Only an address.
-    pub fn nowhere(addr: SocketAddr) -> Self {
-        Self { id: DynoId::new(), addr, connections: Arc::default(), requests: Arc::default(), stop: CancellationToken::new() }
+    pub(super) fn nowhere(addr: SocketAddr) -> Self {
+        Self {
+            id: DynoId::new(),
+            addr,
+            connections: Arc::default(),
+            requests: Arc::default(),
+            stop: CancellationToken::new(),
+        }
     }
 
-    pub fn connections(&self) -> usize {
+    pub(super) fn connections(&self) -> usize {
         self.connections.load(Ordering::SeqCst)
     }
 
-    pub fn requests(&self) -> usize {
+    pub(super) fn requests(&self) -> usize {
         self.requests.load(Ordering::SeqCst)
     }
 
     /// As the kernel does when the process is killed.
-    pub fn kill(&self) {
+    pub(super) fn kill(&self) {
         self.stop.cancel();
     }
 }
 
-pub async fn read_head(stream: &mut TcpStream) -> String {
+pub(super) async fn read_head(stream: &mut TcpStream) -> String {
     let (mut head, mut byte) = (Vec::new(), [0]);
     while !head.ends_with(b"\r\n\r\n") {
         match stream.read(&mut byte).await {
@@ -301,11 +385,15 @@ pub async fn read_head(stream: &mut TcpStream) -> String {
 }
 
 /// An address that refuses.
-pub async fn refusing() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap()
+pub(super) async fn refusing() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0")
+        .await
+        .unwrap()
+        .local_addr()
+        .unwrap()
 }
 
-pub fn route(app: AppId, name: &str, dynos: &[&Dyno]) -> Route {
+pub(super) fn route(app: AppId, name: &str, dynos: &[&Dyno]) -> Route {
     let backends = dynos.iter().zip(1..).map(|(dyno, index)| Backend {
         dyno: dyno.id,
         name: format!("web.{index}").parse().unwrap(),

@@ -13,6 +13,8 @@ use tokio::task::JoinSet;
 
 use super::support::*;
 
+const ROUNDS: usize = 12;
+
 /// Answers after a moment, sometimes in parts; once it is `gone`, any request is a failure of the router.
 async fn worker(gone: Arc<AtomicBool>, late: Arc<AtomicUsize>) -> Dyno {
     Dyno::http(move |request: Request<Incoming>| {
@@ -21,7 +23,12 @@ async fn worker(gone: Arc<AtomicBool>, late: Arc<AtomicUsize>) -> Dyno {
             if gone.load(Ordering::SeqCst) {
                 late.fetch_add(1, Ordering::SeqCst);
             }
-            let pause: u64 = request.uri().path().trim_start_matches('/').parse().unwrap_or(0);
+            let pause: u64 = request
+                .uri()
+                .path()
+                .trim_start_matches('/')
+                .parse()
+                .unwrap_or(0);
             tokio::time::sleep(Duration::from_millis(pause)).await;
             if gone.load(Ordering::SeqCst) {
                 late.fetch_add(1, Ordering::SeqCst);
@@ -46,17 +53,25 @@ impl Load {
                 self.done.fetch_add(1, Ordering::SeqCst);
             }
             other => {
-                eprintln!("failed: {:?}", other.map(|answer| answer.map(|body| body.len())));
+                eprintln!(
+                    "failed: {:?}",
+                    other.map(|answer| answer.map(|body| body.len()))
+                );
                 self.failed.fetch_add(1, Ordering::SeqCst);
             }
         }
     }
 }
 
-async fn whole(answer: hyper::Result<http::Response<Incoming>>) -> Result<http::Response<Bytes>, hyper::Error> {
+async fn whole(
+    answer: hyper::Result<http::Response<Incoming>>,
+) -> Result<http::Response<Bytes>, hyper::Error> {
     use http_body_util::BodyExt as _;
     let (parts, body) = answer?.into_parts();
-    Ok(http::Response::from_parts(parts, body.collect().await?.to_bytes()))
+    Ok(http::Response::from_parts(
+        parts,
+        body.collect().await?.to_bytes(),
+    ))
 }
 
 /// Keep-alive clients over HTTP/1.1, some that post, and streams over HTTP/2.
@@ -71,7 +86,9 @@ async fn load(platform: &Platform) -> (Arc<Load>, JoinSet<()>) {
                     return;
                 }
                 let pause = (client * 7 + turn * 3) % 20;
-                let request = Request::builder().uri(format!("/{pause}")).header("host", "app.paas.test");
+                let request = Request::builder()
+                    .uri(format!("/{pause}"))
+                    .header("host", "app.paas.test");
                 let request = if client % 3 == 0 {
                     request.method("POST").body(Full::from("some body"))
                 } else {
@@ -92,7 +109,9 @@ async fn load(platform: &Platform) -> (Arc<Load>, JoinSet<()>) {
                     return;
                 }
                 let pause = (stream * 11 + turn * 5) % 20;
-                let request = Request::get(format!("https://app.paas.test/{pause}")).body(Full::default()).unwrap();
+                let request = Request::get(format!("https://app.paas.test/{pause}"))
+                    .body(Full::default())
+                    .unwrap();
                 let answer = whole(sender.send_request(request).await).await;
                 load.took(answer, pause);
             }
@@ -106,17 +125,36 @@ async fn replacing_dynos_again_and_again_under_load_loses_nothing() {
     let platform = Platform::start().await;
     let (app, late) = (AppId::new(), Arc::new(AtomicUsize::new(0)));
     let mut gone = Arc::new(AtomicBool::new(false));
-    let mut dynos = vec![worker(gone.clone(), late.clone()).await, worker(gone.clone(), late.clone()).await];
-    platform.route(&route(app, "app", &dynos.iter().collect::<Vec<_>>())).await;
+    let mut dynos = vec![
+        worker(gone.clone(), late.clone()).await,
+        worker(gone.clone(), late.clone()).await,
+    ];
+    platform
+        .route(&route(app, "app", &dynos.iter().collect::<Vec<_>>()))
+        .await;
     let (load, mut clients) = load(&platform).await;
-    for _ in 0..25 {
+    for _ in 0..ROUNDS {
         let enough = load.done.load(Ordering::SeqCst) + 50;
-        eventually("some load", async || (load.done.load(Ordering::SeqCst) >= enough).then_some(())).await;
+        eventually("some load", async || {
+            (load.done.load(Ordering::SeqCst) >= enough).then_some(())
+        })
+        .await;
 
         let next_gone = Arc::new(AtomicBool::new(false));
-        let next = vec![worker(next_gone.clone(), late.clone()).await, worker(next_gone.clone(), late.clone()).await];
-        platform.route(&route(app, "app", &dynos.iter().chain(&next).collect::<Vec<_>>())).await;
-        platform.route(&route(app, "app", &next.iter().collect::<Vec<_>>())).await;
+        let next = vec![
+            worker(next_gone.clone(), late.clone()).await,
+            worker(next_gone.clone(), late.clone()).await,
+        ];
+        platform
+            .route(&route(
+                app,
+                "app",
+                &dynos.iter().chain(&next).collect::<Vec<_>>(),
+            ))
+            .await;
+        platform
+            .route(&route(app, "app", &next.iter().collect::<Vec<_>>()))
+            .await;
         for dyno in &dynos {
             platform.drained(dyno.id).await;
         }
@@ -130,9 +168,18 @@ async fn replacing_dynos_again_and_again_under_load_loses_nothing() {
     while let Some(ended) = clients.join_next().await {
         ended.unwrap();
     }
-    assert_eq!(load.failed.load(Ordering::SeqCst), 0, "of {} requests", load.done.load(Ordering::SeqCst));
-    assert_eq!(late.load(Ordering::SeqCst), 0, "requests reached dynos that were acknowledged as removed and drained");
-    assert!(load.done.load(Ordering::SeqCst) >= 25 * 50);
+    assert_eq!(
+        load.failed.load(Ordering::SeqCst),
+        0,
+        "of {} requests",
+        load.done.load(Ordering::SeqCst)
+    );
+    assert_eq!(
+        late.load(Ordering::SeqCst),
+        0,
+        "requests reached dynos that were acknowledged as removed and drained"
+    );
+    assert!(load.done.load(Ordering::SeqCst) >= ROUNDS * 50);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -146,14 +193,20 @@ async fn an_acknowledgement_is_exact_even_when_routes_flap() {
     let base = worker(never, late.clone()).await;
     platform.route(&route(app, "app", &[&base, &flaps])).await;
     let (load, mut clients) = load(&platform).await;
-    for _ in 0..60 {
+    for _ in 0..2 * ROUNDS {
         let seen = flaps.requests();
-        eventually("a request at the flapping dyno", async || (flaps.requests() > seen).then_some(())).await;
+        eventually("a request at the flapping dyno", async || {
+            (flaps.requests() > seen).then_some(())
+        })
+        .await;
         platform.route(&route(app, "app", &[&base])).await;
         platform.drained(flaps.id).await;
         gone.store(true, Ordering::SeqCst);
         let enough = load.done.load(Ordering::SeqCst) + 20;
-        eventually("some load", async || (load.done.load(Ordering::SeqCst) >= enough).then_some(())).await;
+        eventually("some load", async || {
+            (load.done.load(Ordering::SeqCst) >= enough).then_some(())
+        })
+        .await;
         gone.store(false, Ordering::SeqCst);
         platform.route(&route(app, "app", &[&base, &flaps])).await;
     }
@@ -162,7 +215,13 @@ async fn an_acknowledgement_is_exact_even_when_routes_flap() {
         ended.unwrap();
     }
     drop(stays);
-    assert_eq!((load.failed.load(Ordering::SeqCst), late.load(Ordering::SeqCst)), (0, 0));
+    assert_eq!(
+        (
+            load.failed.load(Ordering::SeqCst),
+            late.load(Ordering::SeqCst)
+        ),
+        (0, 0)
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -177,15 +236,27 @@ async fn a_removed_dyno_is_reported_until_its_last_byte_is_through() {
     let new = Dyno::saying("new").await;
     platform.route(&route(app, "app", &[&old])).await;
     let mut client = http1(platform.http).await;
-    let request = Request::get("/").header("host", "app.paas.test").body(Full::default()).unwrap();
+    let request = Request::get("/")
+        .header("host", "app.paas.test")
+        .body(Full::default())
+        .unwrap();
     let answer = tokio::spawn(client.send_request(request));
-    eventually("the request to arrive", async || (old.requests() == 1).then_some(())).await;
+    eventually("the request to arrive", async || {
+        (old.requests() == 1).then_some(())
+    })
+    .await;
 
     let revision = platform.route(&route(app, "app", &[&new])).await;
     let report = platform.acknowledged(revision).await;
-    assert_eq!(report.draining.into_iter().collect::<Vec<_>>(), [(old.id, 1)]);
+    assert_eq!(
+        report.draining.into_iter().collect::<Vec<_>>(),
+        [(old.id, 1)]
+    );
     assert_eq!(text(&platform.get("app.paas.test", "/").await), "new");
-    assert_eq!(collect(answer.await.unwrap().unwrap()).await.body().len(), 1 << 20);
+    assert_eq!(
+        collect(answer.await.unwrap().unwrap()).await.body().len(),
+        1 << 20
+    );
     platform.drained(old.id).await;
 }
 
@@ -202,7 +273,9 @@ async fn idle_connections_to_a_removed_dyno_are_closed() {
             open.fetch_add(1, Ordering::SeqCst);
             while read_head(&mut stream).await.starts_with("GET") {
                 count.fetch_add(1, Ordering::SeqCst);
-                let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await;
+                let _ = stream
+                    .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok")
+                    .await;
             }
             open.fetch_sub(1, Ordering::SeqCst);
         }
@@ -214,7 +287,10 @@ async fn idle_connections_to_a_removed_dyno_are_closed() {
     }
     assert!(open.load(Ordering::SeqCst) > 0);
     platform.route(&route(app, "app", &[])).await;
-    eventually("the connections to be closed", async || (open.load(Ordering::SeqCst) == 0).then_some(())).await;
+    eventually("the connections to be closed", async || {
+        (open.load(Ordering::SeqCst) == 0).then_some(())
+    })
+    .await;
     assert_eq!(count.load(Ordering::SeqCst), 10);
 }
 
@@ -235,5 +311,9 @@ async fn unrelated_commits_cause_no_reports() {
     let revision = platform.commit(&route(app, "app", &[&dyno])).await;
     platform.acknowledged(revision).await;
     let after = platform.store.get(&key).await.unwrap().unwrap();
-    assert!(before < revision && after.revision == revision + 1, "{before} {revision} {}", after.revision);
+    assert!(
+        before < revision && after.revision == revision + 1,
+        "{before} {revision} {}",
+        after.revision
+    );
 }

@@ -13,7 +13,9 @@ use super::support::*;
 
 async fn echo() -> Dyno {
     Dyno::raw(|stream| async move {
-        let Ok(mut socket) = accept_async(stream).await else { return };
+        let Ok(mut socket) = accept_async(stream).await else {
+            return;
+        };
         while let Some(Ok(message)) = socket.next().await {
             if message.is_text() || message.is_binary() {
                 socket.send(message).await.unwrap();
@@ -25,12 +27,19 @@ async fn echo() -> Dyno {
 
 async fn connect(platform: &Platform) -> WebSocketStream<TcpStream> {
     let stream = TcpStream::connect(platform.http).await.unwrap();
-    client_async("ws://app.paas.test/socket", stream).await.unwrap().0
+    client_async("ws://app.paas.test/socket", stream)
+        .await
+        .unwrap()
+        .0
 }
 
 async fn say_and_hear(socket: &mut WebSocketStream<TcpStream>, message: Message) {
     socket.send(message.clone()).await.unwrap();
-    let heard = tokio::time::timeout(PATIENCE, socket.next()).await.expect("no echo").unwrap().unwrap();
+    let heard = tokio::time::timeout(PATIENCE, socket.next())
+        .await
+        .expect("no echo")
+        .unwrap()
+        .unwrap();
     assert_eq!(heard, message);
 }
 
@@ -44,17 +53,27 @@ async fn a_websocket_passes_and_outlives_its_dynos_removal_without_holding_it_up
     say_and_hear(&mut socket, Message::binary(vec![7; 1 << 20])).await;
 
     let revision = platform.route(&route(app, "app", &[&new])).await;
-    assert!(platform.acknowledged(revision).await.draining.is_empty(), "a tunnel is not waited for");
+    assert!(
+        platform.acknowledged(revision).await.draining.is_empty(),
+        "a tunnel is not waited for"
+    );
     say_and_hear(&mut socket, Message::text("still here")).await;
     socket.close(None).await.unwrap();
     while socket.next().await.is_some() {}
+    drop(socket);
     let log = platform.log().await;
-    assert!(log.contains("path=\"/socket\"") && log.contains(" dyno=web.1 ") && log.contains(" status=101 bytes=10"), "{log}");
+    assert!(
+        log.contains("path=\"/socket\"")
+            && log.contains(" dyno=web.1 ")
+            && log.contains(" status=101 bytes=10"),
+        "{log}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_silent_tunnel_is_closed() {
-    let platform = Platform::start_with(|config| config.timeouts.idle = Duration::from_millis(300)).await;
+    let platform =
+        Platform::start_with(|config| config.timeouts.idle = Duration::from_millis(300)).await;
     let dyno = echo().await;
     platform.route(&route(AppId::new(), "app", &[&dyno])).await;
     let mut socket = connect(&platform).await;
@@ -62,7 +81,9 @@ async fn a_silent_tunnel_is_closed() {
         tokio::time::sleep(Duration::from_millis(100)).await;
         say_and_hear(&mut socket, Message::text("busy")).await;
     }
-    let ended = tokio::time::timeout(PATIENCE, socket.next()).await.expect("it stayed open");
+    let ended = tokio::time::timeout(PATIENCE, socket.next())
+        .await
+        .expect("it stayed open");
     assert!(!matches!(ended, Some(Ok(Message::Text(_)))));
 }
 
@@ -85,7 +106,10 @@ async fn any_protocol_may_be_switched_to_and_a_half_closed_side_may_still_hear()
         .await
         .unwrap();
     let head = read_head(&mut stream).await;
-    assert!(head.starts_with("HTTP/1.1 101 ") && head.contains("upgrade: raw\r\n"), "{head}");
+    assert!(
+        head.starts_with("HTTP/1.1 101 ") && head.contains("upgrade: raw\r\n"),
+        "{head}"
+    );
     stream.write_all(b"and late").await.unwrap();
     stream.shutdown().await.unwrap();
     let mut heard = String::new();
@@ -101,5 +125,8 @@ async fn an_app_that_declines_an_upgrade_just_answers() {
     let answer = platform
         .raw("GET / HTTP/1.1\r\nhost: app.paas.test\r\nconnection: upgrade, close\r\nupgrade: websocket\r\n\r\n")
         .await;
-    assert!(answer.starts_with("HTTP/1.1 200 ") && answer.ends_with("no, thanks"), "{answer}");
+    assert!(
+        answer.starts_with("HTTP/1.1 200 ") && answer.ends_with("no, thanks"),
+        "{answer}"
+    );
 }
