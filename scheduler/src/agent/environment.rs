@@ -27,7 +27,10 @@ pub(crate) fn environment(parts: &Parts<'_>) -> Env {
     let mut put = |name: &str, value: String| {
         env.insert(name.to_owned(), Secret::new(value));
     };
-    put("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin".to_owned());
+    put(
+        "PATH",
+        "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin".to_owned(),
+    );
     put("LANG", "C.UTF-8".to_owned());
     put(
         "PS1",

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futures::StreamExt as _;
 use runtime::docker::Deadlines;
-use runtime::{Docker, LogQuery, Mount, RuntimeError, Signal, Terminal, TtySize};
+use runtime::{Attached, Docker, LogQuery, Mount, RuntimeError, Signal, Terminal, TtySize};
 use tokio::io::AsyncWriteExt as _;
 
 use super::engine::Engine;
@@ -48,7 +48,10 @@ async fn a_terminal_has_its_size_and_passes_every_byte() {
         lines: 24,
     });
     let id = engine.runtime.create(&spec).await.unwrap();
-    let mut attached = engine.runtime.attach(&id).await.unwrap();
+    let Attached {
+        mut output,
+        mut input,
+    } = engine.runtime.attach(&id).await.unwrap();
     engine.runtime.start(&id).await.unwrap();
     engine
         .runtime
@@ -61,16 +64,16 @@ async fn a_terminal_has_its_size_and_passes_every_byte() {
         )
         .await
         .unwrap();
-    attached.input.write_all(b"\n").await.unwrap();
     let mut seen = Vec::new();
     let mut until = async |wanted: &[u8]| {
         while !seen.windows(wanted.len()).any(|window| window == wanted) {
-            let chunk = attached.output.next().await.expect("it goes on").unwrap();
+            let chunk = output.next().await.expect("it goes on").unwrap();
             seen.extend_from_slice(&chunk.bytes);
         }
         seen.clone()
     };
-    assert!(until(b"\x01\x02raw\r\n").await.starts_with(b"\x01\x02raw"));
+    assert_eq!(until(b"raw\r\n").await, b"\x01\x02raw\r\n");
+    input.write_all(b"\n").await.unwrap();
     until(b"33 101\r\non\r\n").await;
     engine
         .runtime

@@ -10,7 +10,7 @@ use controller_api::LogSink;
 use model::dyno::{Attach, OneOff};
 use model::{
     AccountId, Actor, AppId, ConfigVars, Dyno, DynoId, DynoKind, DynoSize, DynoState, DynoStatus,
-    Intent, LogLine, NodeId, Release, ReleaseId, ReleaseStatus, ReleaseVersion, Secret, Slug,
+    Exit, Intent, LogLine, NodeId, Release, ReleaseId, ReleaseStatus, ReleaseVersion, Secret, Slug,
     SlugId, Timestamp,
 };
 use runtime::fake::{Behaviour, FakeContainer, PackedFile, pack_slug};
@@ -26,7 +26,7 @@ use tokio_util::sync::CancellationToken;
 use super::flaky::Flaky;
 
 /// How long anything may take to come about.
-pub(super) const PATIENCE: Duration = Duration::from_secs(20);
+pub(super) const PATIENCE: Duration = Duration::from_secs(45);
 
 /// Asks again and again until it is so.
 macro_rules! eventually {
@@ -330,6 +330,22 @@ impl Node {
         self.state(dyno).await.is_some_and(|state| state.is_up())
     }
 
+    /// How it crashed, seen in one look: a first crash is mended at once.
+    pub(super) async fn crash(&self, dyno: &Dyno) -> Crash {
+        let deadline = tokio::time::Instant::now() + PATIENCE;
+        loop {
+            if let Some(DynoState::Crashed { at, exit, retry_at }) = self.state(dyno).await {
+                return Crash { at, exit, retry_at };
+            }
+            assert!(
+                tokio::time::Instant::now() < deadline,
+                "{} never crashed",
+                dyno.name
+            );
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    }
+
     pub(super) async fn is_stopped(&self, dyno: &Dyno) -> bool {
         self.state(dyno)
             .await
@@ -368,6 +384,12 @@ impl Node {
     pub(super) fn logged(&mut self, text: &str) -> usize {
         self.log().iter().filter(|line| line.contains(text)).count()
     }
+}
+
+pub(super) struct Crash {
+    pub at: Timestamp,
+    pub exit: Exit,
+    pub retry_at: Timestamp,
 }
 
 fn actor() -> Actor {

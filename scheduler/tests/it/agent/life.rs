@@ -8,7 +8,7 @@ use runtime::{ContainerExit, Mount, Signal, StdStream};
 use store::{Txn, key};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-use super::fixture::{Node, eventually};
+use super::fixture::{Crash, Node, eventually};
 
 #[tokio::test]
 async fn a_web_dyno_is_up_when_its_port_answers() {
@@ -147,13 +147,7 @@ async fn a_crash_is_told_with_its_last_lines_and_the_dyno_starts_afresh() {
             oom: true,
         },
     );
-    eventually!(matches!(
-        node.state(&worker).await,
-        Some(DynoState::Crashed { .. })
-    ));
-    let Some(DynoState::Crashed { at, exit, retry_at }) = node.state(&worker).await else {
-        panic!("crashed")
-    };
+    let Crash { at, exit, retry_at } = node.crash(&worker).await;
     assert_eq!(
         exit,
         Exit {
@@ -180,13 +174,7 @@ async fn a_web_dyno_that_never_binds_its_port_fails_with_r10() {
     });
     node.start_agent();
     let web = node.dyno("web.1", node.release(&[]).await).await;
-    eventually!(matches!(
-        node.state(&web).await,
-        Some(DynoState::Crashed { .. })
-    ));
-    let Some(DynoState::Crashed { exit, .. }) = node.state(&web).await else {
-        panic!("crashed")
-    };
+    let Crash { exit, .. } = node.crash(&web).await;
     assert_eq!(
         exit,
         Exit {
@@ -212,13 +200,7 @@ async fn a_crash_at_boot_is_told_at_once_and_not_after_the_boot_timeout() {
         ..Behaviour::crash(1)
     });
     let web = node.dyno("web.1", node.release(&[]).await).await;
-    eventually!(matches!(
-        node.state(&web).await,
-        Some(DynoState::Crashed { .. })
-    ));
-    let Some(DynoState::Crashed { exit, .. }) = node.state(&web).await else {
-        panic!("crashed")
-    };
+    let Crash { exit, .. } = node.crash(&web).await;
     assert_eq!(exit.reason, ExitReason::Exited { status: 1 });
     assert_eq!(exit.log_tail, ["no such module"]);
 }

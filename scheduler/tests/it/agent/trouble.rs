@@ -4,7 +4,7 @@ use model::{DynoState, ExitReason};
 use runtime::fake::{Behaviour, Call};
 use runtime::{ContainerExit, StdStream};
 
-use super::fixture::{Node, eventually};
+use super::fixture::{Crash, Node, eventually};
 
 #[tokio::test]
 async fn without_a_store_dynos_run_on_and_are_mended() {
@@ -119,13 +119,7 @@ async fn a_launch_that_fails_says_why_and_is_tried_again() {
     node.fake.only_images(&[]);
     let release = node.release(&[]).await;
     let web = node.dyno("web.1", release).await;
-    eventually!(matches!(
-        node.state(&web).await,
-        Some(DynoState::Crashed { .. })
-    ));
-    let Some(DynoState::Crashed { exit, .. }) = node.state(&web).await else {
-        panic!("crashed")
-    };
+    let Crash { exit, .. } = node.crash(&web).await;
     let ExitReason::LaunchFailed { message } = exit.reason else {
         panic!("{:?}", exit.reason)
     };
@@ -160,13 +154,7 @@ async fn a_launch_that_fails_says_why_and_is_tried_again() {
 async fn a_release_without_its_slug_says_so() {
     let node = Node::start().await;
     let missing = node.dyno("web.1", model::ReleaseVersion(99)).await;
-    eventually!(matches!(
-        node.state(&missing).await,
-        Some(DynoState::Crashed { .. })
-    ));
-    let Some(DynoState::Crashed { exit, .. }) = node.state(&missing).await else {
-        panic!("crashed")
-    };
+    let Crash { exit, .. } = node.crash(&missing).await;
     assert_eq!(
         exit.reason,
         ExitReason::LaunchFailed {
