@@ -3,7 +3,12 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    match std::env::args().skip(1).collect::<Vec<_>>().join(" ").as_str() {
+    match std::env::args()
+        .skip(1)
+        .collect::<Vec<_>>()
+        .join(" ")
+        .as_str()
+    {
         "hook pre-receive" => builder::hook::main_pre_receive(),
         _ => ExitCode::from(64),
     }

@@ -14,22 +14,37 @@ pub(crate) async fn account_of_token(
     secret: &str,
     now: Timestamp,
 ) -> Result<Option<Account>, StoreError> {
-    let Ok(hash) = hex::encode(Sha256::digest(secret)).parse::<Checksum>() else { return Ok(None) };
-    let Some(token) = key::TOKENS.get(store, &key::token(&hash)).await? else { return Ok(None) };
+    let Ok(hash) = hex::encode(Sha256::digest(secret)).parse::<Checksum>() else {
+        return Ok(None);
+    };
+    let Some(token) = key::TOKENS.get(store, &key::token(&hash)).await? else {
+        return Ok(None);
+    };
     if token.value.is_expired(now) {
         return Ok(None);
     }
-    Ok(key::ACCOUNTS.get(store, &key::account(token.value.account)).await?.map(|account| account.value))
+    Ok(key::ACCOUNTS
+        .get(store, &key::account(token.value.account))
+        .await?
+        .map(|account| account.value))
 }
 
 /// The account that uploaded the public key with this fingerprint (`SHA256:…`).
-pub(crate) async fn account_of_key(store: &dyn Store, fingerprint: &str) -> Result<Option<Account>, StoreError> {
-    let Some(found) = key::SSH_KEYS.get(store, &key::ssh_key(fingerprint)).await? else { return Ok(None) };
+pub(crate) async fn account_of_key(
+    store: &dyn Store,
+    fingerprint: &str,
+) -> Result<Option<Account>, StoreError> {
+    let Some(found) = key::SSH_KEYS.get(store, &key::ssh_key(fingerprint)).await? else {
+        return Ok(None);
+    };
     // The store's key is the fingerprint with one character replaced: only the record itself is proof.
     if found.value.fingerprint != fingerprint {
         return Ok(None);
     }
-    Ok(key::ACCOUNTS.get(store, &key::account(found.value.account)).await?.map(|account| account.value))
+    Ok(key::ACCOUNTS
+        .get(store, &key::account(found.value.account))
+        .await?
+        .map(|account| account.value))
 }
 
 /// What an account finds under a name.
@@ -48,11 +63,24 @@ pub(crate) async fn app_named(
     name: &str,
     permission: Permission,
 ) -> Result<Access, StoreError> {
-    let Ok(name) = name.parse::<AppName>() else { return Ok(Access::NotFound) };
-    let Some(id) = key::APP_NAMES.get(store, &key::app_name(&name)).await? else { return Ok(Access::NotFound) };
-    let Some(app) = key::APPS.get(store, &key::app(id.value)).await? else { return Ok(Access::NotFound) };
-    let collaborator = key::COLLABORATORS.get(store, &key::collaborator(app.value.id, account.id)).await?;
-    let role = role(account.id, account.is_admin, &app.value, collaborator.as_ref().map(|found| &found.value));
+    let Ok(name) = name.parse::<AppName>() else {
+        return Ok(Access::NotFound);
+    };
+    let Some(id) = key::APP_NAMES.get(store, &key::app_name(&name)).await? else {
+        return Ok(Access::NotFound);
+    };
+    let Some(app) = key::APPS.get(store, &key::app(id.value)).await? else {
+        return Ok(Access::NotFound);
+    };
+    let collaborator = key::COLLABORATORS
+        .get(store, &key::collaborator(app.value.id, account.id))
+        .await?;
+    let role = role(
+        account.id,
+        account.is_admin,
+        &app.value,
+        collaborator.as_ref().map(|found| &found.value),
+    );
     Ok(match role {
         None => Access::NotFound,
         Some(role) if role.may(permission) => Access::Granted(Box::new(app.value)),

@@ -45,7 +45,9 @@ impl Caches {
     pub(crate) fn keep(&self, app: AppId, from: &Path) -> io::Result<()> {
         private_dir(&self.dir)?;
         let cache = self.of(app);
-        fs_err::File::open(from)?.file().set_modified(SystemTime::now())?;
+        fs_err::File::open(from)?
+            .file()
+            .set_modified(SystemTime::now())?;
         let old = self.away(app);
         match fs_err::rename(&cache, &old) {
             Ok(()) => {}
@@ -60,7 +62,11 @@ impl Caches {
     pub(crate) fn bound(&self, limit: u64) -> io::Result<()> {
         let mut caches = Vec::new();
         for entry in entries(&self.dir)? {
-            match entry.file_name().to_str().and_then(|name| name.parse::<AppId>().ok()) {
+            match entry
+                .file_name()
+                .to_str()
+                .and_then(|name| name.parse::<AppId>().ok())
+            {
                 Some(app) => {
                     let kept = entry.metadata()?.modified()?;
                     caches.push((kept, crate::housekeeping::size_of(&entry.path())?, app));
@@ -97,10 +103,14 @@ fn link_tree(from: &Path, into: &Path) -> io::Result<()> {
         let found = entry.metadata()?;
         let kind = found.file_type();
         if kind.is_dir() {
-            std::fs::DirBuilder::new().mode(found.mode() & 0o777).create(&target)?;
+            std::fs::DirBuilder::new()
+                .mode(found.mode() & 0o777)
+                .create(&target)?;
             link_tree(&source, &target)?;
             own_as(&target, &found)?;
-            fs_err::File::open(&target)?.file().set_modified(found.modified()?)?;
+            fs_err::File::open(&target)?
+                .file()
+                .set_modified(found.modified()?)?;
         } else if kind.is_symlink() {
             fs_err::os::unix::fs::symlink(fs_err::read_link(&source)?, &target)?;
             own_as(&target, &found)?;
@@ -114,7 +124,12 @@ fn link_tree(from: &Path, into: &Path) -> io::Result<()> {
 fn link_or_copy(source: &Path, target: &Path, found: &std::fs::Metadata) -> io::Result<()> {
     match fs_err::hard_link(source, target) {
         // Caches and builds on two file systems, or a file with as many names as it can have.
-        Err(error) if matches!(error.kind(), io::ErrorKind::CrossesDevices | io::ErrorKind::TooManyLinks) => {
+        Err(error)
+            if matches!(
+                error.kind(),
+                io::ErrorKind::CrossesDevices | io::ErrorKind::TooManyLinks
+            ) =>
+        {
             fs_err::copy(source, target)?;
             own_as(target, found)
         }
@@ -161,7 +176,11 @@ mod tests {
     fn setting() -> Setting {
         let dir = tempfile::tempdir().unwrap();
         let caches = Caches::new(dir.path().join("cache"));
-        Setting { dir, caches, builds: 0 }
+        Setting {
+            dir,
+            caches,
+            builds: 0,
+        }
     }
 
     impl Setting {
@@ -190,7 +209,10 @@ mod tests {
 
         let next = setting.check_out(app);
         assert_eq!(fs_err::read_to_string(next.join("dir/file")).unwrap(), "1");
-        assert_eq!(fs_err::read_link(next.join("link")).unwrap(), Path::new("/etc/passwd"));
+        assert_eq!(
+            fs_err::read_link(next.join("link")).unwrap(),
+            Path::new("/etc/passwd")
+        );
         assert!(!next.join("new").exists());
         fs_err::remove_dir_all(next.join("dir")).unwrap();
         setting.caches.keep(app, &next).unwrap();
@@ -207,11 +229,18 @@ mod tests {
             fs_err::write(build.join("file"), vec![1; 100_000]).unwrap();
             setting.caches.keep(app, &build).unwrap();
             let kept = SystemTime::now() - Duration::from_secs(age * 3600);
-            fs_err::File::open(setting.caches.of(app)).unwrap().file().set_modified(kept).unwrap();
+            fs_err::File::open(setting.caches.of(app))
+                .unwrap()
+                .file()
+                .set_modified(kept)
+                .unwrap();
         }
         fs_err::create_dir(setting.caches.away(apps[0])).unwrap();
         setting.caches.bound(250_000).unwrap();
-        assert_eq!(apps.map(|app| setting.caches.of(app).exists()), [false, true, true]);
+        assert_eq!(
+            apps.map(|app| setting.caches.of(app).exists()),
+            [false, true, true]
+        );
         assert_eq!(entries(setting.caches.dir()).unwrap().len(), 2);
     }
 }

@@ -79,7 +79,12 @@ pub enum CompileError {
 }
 
 impl CompileError {
-    fn internal<E: Into<Box<dyn std::error::Error + Send + Sync>>>(doing: &'static str) -> impl FnOnce(E) -> Self {
-        move |source| Self::Internal { doing, source: source.into() }
+    fn internal<E: Into<Box<dyn std::error::Error + Send + Sync>>>(
+        doing: &'static str,
+    ) -> impl FnOnce(E) -> Self {
+        move |source| Self::Internal {
+            doing,
+            source: source.into(),
+        }
     }
 }

@@ -53,8 +53,16 @@ pub(crate) async fn receive(
             return Verdict::Refused;
         }
     };
-    let repo = builder.repos.at(push.app()).with_quarantine(request.quarantine);
-    let job = Job { builder, push, deploy: &deploy, repo: &repo };
+    let repo = builder
+        .repos
+        .at(push.app())
+        .with_quarantine(request.quarantine);
+    let job = Job {
+        builder,
+        push,
+        deploy: &deploy,
+        repo: &repo,
+    };
     match job.run(&mut transcript).await {
         Ok(turn) => Verdict::Accepted(turn),
         Err(failure) => {
@@ -90,14 +98,20 @@ impl Job<'_> {
         };
         let turn = queue::wait_for_turn(self, &build, transcript).await?;
         let log = &self.builder.log;
-        log.api(build.app, format!("Build started by user {}", build.actor.email));
+        log.api(
+            build.app,
+            format!("Build started by user {}", build.actor.email),
+        );
         let outcome = self.in_turn(&turn, &build, transcript).await;
         match &outcome {
             Ok(released) => {
                 info!(app.name = %self.push.app_name(), release.version = released.version.0, "Deployed {} of {}", released.version, self.push.app_name());
             }
             Err(failure) if !failure.is_after_release() => {
-                log.api(build.app, format!("Build failed -- check your build output: {failure}"));
+                log.api(
+                    build.app,
+                    format!("Build failed -- check your build output: {failure}"),
+                );
                 self.record_failure(&build, failure, transcript).await;
             }
             Err(_) => {}
@@ -112,13 +126,21 @@ impl Job<'_> {
         };
         let dir = self.builder.config.builds_dir().join(build.id.to_string());
         if let Err(error) = crate::housekeeping::remove_tree(dir).await {
-            warn!(error = &error as &dyn std::error::Error, "Could not remove a build's files; housekeeping will");
+            warn!(
+                error = &error as &dyn std::error::Error,
+                "Could not remove a build's files; housekeeping will"
+            );
         }
         turn
     }
 
     /// With the app's build lock held.
-    async fn in_turn(self, turn: &Turn, build: &Build, transcript: &mut Transcript) -> Result<release::Released, Failure> {
+    async fn in_turn(
+        self,
+        turn: &Turn,
+        build: &Build,
+        transcript: &mut Transcript,
+    ) -> Result<release::Released, Failure> {
         self.check_ref().await?;
         let built = build::build(self, turn, build, transcript).await?;
         if !self.push.begin_release() {
@@ -136,23 +158,36 @@ impl Job<'_> {
             return Ok(());
         }
         Err(Failure::refused([
-            format!("Another push has moved {} meanwhile; nothing of yours was deployed.", self.deploy.branch),
-            format!("Look at what came first (git fetch, then git log paas/{}) and push again.", self.deploy.branch),
+            format!(
+                "Another push has moved {} meanwhile; nothing of yours was deployed.",
+                self.deploy.branch
+            ),
+            format!(
+                "Look at what came first (git fetch, then git log paas/{}) and push again.",
+                self.deploy.branch
+            ),
         ]))
     }
 
     async fn record_failure(self, build: &Build, failure: &Failure, transcript: &mut Transcript) {
         let output = release::save_log(self, transcript).await;
         let failed = Build {
-            status: BuildStatus::Failed { reason: failure.to_string() },
+            status: BuildStatus::Failed {
+                reason: failure.to_string(),
+            },
             output,
             updated_at: Timestamp::now(),
             ..build.clone()
         };
         let place = store::key::build(build.app, build.id);
-        let txn = store::Txn::new().exists(place.clone()).put(&store::key::BUILDS, place, &failed);
+        let txn = store::Txn::new()
+            .exists(place.clone())
+            .put(&store::key::BUILDS, place, &failed);
         if let Err(error) = txn.commit(&*self.builder.store).await {
-            warn!(error = &error as &dyn std::error::Error, "Could not record a failed build; housekeeping will");
+            warn!(
+                error = &error as &dyn std::error::Error,
+                "Could not record a failed build; housekeeping will"
+            );
         }
     }
 

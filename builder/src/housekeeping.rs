@@ -35,12 +35,18 @@ pub(crate) async fn at_start(builder: &Builder) {
     let repos = builder.repos.dir().to_owned();
     for (dir, prefix) in [(builds, ""), (repos, crate::git::repo::UNFINISHED)] {
         if let Err(error) = remove_children(dir, prefix).await {
-            warn!(error = &error as &dyn std::error::Error, "Could not remove what a killed builder left");
+            warn!(
+                error = &error as &dyn std::error::Error,
+                "Could not remove what a killed builder left"
+            );
         }
     }
     // The rest may take its time, and need not be done before the first push.
     if let Err(error) = fail_dead_builds(builder).await {
-        warn!(error = &error as &dyn std::error::Error, "Could not look for dead builds; will retry");
+        warn!(
+            error = &error as &dyn std::error::Error,
+            "Could not look for dead builds; will retry"
+        );
     }
 }
 
@@ -58,7 +64,10 @@ pub(crate) async fn run(builder: Arc<Builder>) {
             _ = clock.tick() => true,
         };
         if look && let Err(error) = tidy(&builder).await {
-            warn!(error = &error as &dyn std::error::Error, "Could not tidy up; will retry");
+            warn!(
+                error = &error as &dyn std::error::Error,
+                "Could not tidy up; will retry"
+            );
         }
     }
 }
@@ -68,7 +77,12 @@ async fn tidy(builder: &Builder) -> Result<(), HousekeepingError> {
     // The disk first, the store second: an app made in between is in the store's list.
     let repos = app_dirs(builder.repos.dir(), ".git")?;
     let caches = app_dirs(builder.caches.dir(), "")?;
-    let apps: BTreeSet<AppId> = key::APPS.all(&*builder.store).await?.into_iter().map(|app| app.value.id).collect();
+    let apps: BTreeSet<AppId> = key::APPS
+        .all(&*builder.store)
+        .await?
+        .into_iter()
+        .map(|app| app.value.id)
+        .collect();
     for (app, path) in repos.iter().chain(&caches) {
         if !apps.contains(app) {
             info!(app.id = %app, path = %path.display(), "Removed what was left of an app that is gone");
@@ -95,11 +109,16 @@ async fn fail_dead_builds(builder: &Builder) -> Result<(), StoreError> {
         }
         let lock = key::alive_build(build.value.app);
         let holder = key::ALIVE_BUILDS.get(store, &lock).await?;
-        if holder.as_ref().is_some_and(|holder| holder.value == build.value.id) {
+        if holder
+            .as_ref()
+            .is_some_and(|holder| holder.value == build.value.id)
+        {
             continue;
         }
         let failed = Build {
-            status: BuildStatus::Failed { reason: "The builder was stopped during this build".to_owned() },
+            status: BuildStatus::Failed {
+                reason: "The builder was stopped during this build".to_owned(),
+            },
             updated_at: Timestamp::now(),
             ..build.value.clone()
         };
@@ -108,7 +127,9 @@ async fn fail_dead_builds(builder: &Builder) -> Result<(), StoreError> {
             Some(other) => Txn::new().unchanged(other),
             None => Txn::new().absent(lock),
         };
-        txn.replace(&key::BUILDS, &build, &failed).commit(store).await?;
+        txn.replace(&key::BUILDS, &build, &failed)
+            .commit(store)
+            .await?;
         info!(build.id = %build.value.id, "Recorded a build as failed whose builder is gone");
     }
     Ok(())
@@ -124,7 +145,10 @@ fn app_dirs(dir: &Path, suffix: &str) -> io::Result<Vec<(AppId, PathBuf)>> {
     for entry in entries {
         let entry = entry?;
         let name = entry.file_name();
-        let app = name.to_str().and_then(|name| name.strip_suffix(suffix)).and_then(|name| name.parse().ok());
+        let app = name
+            .to_str()
+            .and_then(|name| name.strip_suffix(suffix))
+            .and_then(|name| name.parse().ok());
         if let Some(app) = app {
             found.push((app, entry.path()));
         }
@@ -137,8 +161,13 @@ fn remove_abandoned(repo: &Path) -> io::Result<()> {
     let objects = repo.join("objects");
     for entry in fs_err::read_dir(&objects)? {
         let entry = entry?;
-        let is_quarantine = entry.file_name().to_string_lossy().starts_with("tmp_objdir-incoming-");
-        let age = SystemTime::now().duration_since(entry.metadata()?.modified()?).unwrap_or_default();
+        let is_quarantine = entry
+            .file_name()
+            .to_string_lossy()
+            .starts_with("tmp_objdir-incoming-");
+        let age = SystemTime::now()
+            .duration_since(entry.metadata()?.modified()?)
+            .unwrap_or_default();
         if is_quarantine && age > ABANDONED_AFTER {
             fs_err::remove_dir_all(entry.path())?;
         }
@@ -197,6 +226,10 @@ pub(crate) fn size_of(path: &Path) -> io::Result<u64> {
     Ok(size)
 }
 
-pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
-    tokio::task::spawn_blocking(work).await.unwrap_or_else(|panic| Err(io::Error::other(panic)))
+pub(crate) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> io::Result<T> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .unwrap_or_else(|panic| Err(io::Error::other(panic)))
 }

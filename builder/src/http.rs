@@ -30,7 +30,12 @@ pub(crate) fn router(builder: Arc<Builder>) -> Router {
         .route("/health", get(async || "ok\n"))
         .route("/{repository}/info/refs", get(info_refs))
         .route("/{repository}/{service}", post(rpc))
-        .fallback(async || plain(StatusCode::NOT_FOUND, "There is nothing here but git repositories: /<app>.git\n"))
+        .fallback(async || {
+            plain(
+                StatusCode::NOT_FOUND,
+                "There is nothing here but git repositories: /<app>.git\n",
+            )
+        })
         .with_state(builder)
 }
 
@@ -47,7 +52,10 @@ async fn info_refs(
     headers: HeaderMap,
 ) -> Result<Response, Response> {
     let Some(service) = query.service.as_deref().and_then(Service::parse) else {
-        return Err(plain(StatusCode::FORBIDDEN, "Only the smart HTTP protocol is spoken here: please update git.\n"));
+        return Err(plain(
+            StatusCode::FORBIDDEN,
+            "Only the smart HTTP protocol is spoken here: please update git.\n",
+        ));
     };
     let entry = enter(&builder, &repository, service, &headers).await?;
     let protocol = protocol(&headers);
@@ -58,22 +66,38 @@ async fn info_refs(
             builder.git.upload_pack()
         }
     };
-    command.args([service.subcommand(), "--stateless-rpc", "--advertise-refs"]).arg(entry.repo.path());
+    command
+        .args([service.subcommand(), "--stateless-rpc", "--advertise-refs"])
+        .arg(entry.repo.path());
     set_protocol(&mut command, protocol);
     let output = command.output().await.map_err(|error| internal(&error))?;
     if !output.status.success() {
         warn!(stderr = %String::from_utf8_lossy(&output.stderr), "git could not list its refs");
-        return Err(plain(StatusCode::INTERNAL_SERVER_ERROR, "The repository could not be read.\n"));
+        return Err(plain(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "The repository could not be read.\n",
+        ));
     }
     // Version 2 of the protocol, which only fetches have, begins without the announcement.
     let announced = if service == Service::UploadPack && wants_version_2(protocol) {
         output.stdout
     } else {
         let line = format!("# service={}\n", service.name());
-        [format!("{:04x}{line}0000", line.len() + 4).as_bytes(), &output.stdout].concat()
+        [
+            format!("{:04x}{line}0000", line.len() + 4).as_bytes(),
+            &output.stdout,
+        ]
+        .concat()
     };
     let kind = format!("application/x-{}-advertisement", service.name());
-    Ok(([(header::CONTENT_TYPE, kind), (header::CACHE_CONTROL, NO_CACHE.to_owned())], announced).into_response())
+    Ok((
+        [
+            (header::CONTENT_TYPE, kind),
+            (header::CACHE_CONTROL, NO_CACHE.to_owned()),
+        ],
+        announced,
+    )
+        .into_response())
 }
 
 const NO_CACHE: &str = "no-cache, max-age=0, must-revalidate";
@@ -92,10 +116,18 @@ async fn rpc(
         return Err(plain(StatusCode::NOT_FOUND, "No such service.\n"));
     };
     let entry = enter(&builder, &repository, service, &headers).await?;
-    let gzip = match headers.get(header::CONTENT_ENCODING).map(|value| value.as_bytes()) {
+    let gzip = match headers
+        .get(header::CONTENT_ENCODING)
+        .map(|value| value.as_bytes())
+    {
         None | Some(b"identity") => false,
         Some(b"gzip" | b"x-gzip") => true,
-        Some(_) => return Err(plain(StatusCode::UNSUPPORTED_MEDIA_TYPE, "Only gzip is understood.\n")),
+        Some(_) => {
+            return Err(plain(
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "Only gzip is understood.\n",
+            ));
+        }
     };
     let (to_git, input) = mpsc::channel(DEPTH);
     let (output, mut from_git) = mpsc::channel(DEPTH);
@@ -136,23 +168,35 @@ async fn rpc(
     }
     let rest = futures::stream::unfold((first, from_git), |(first, mut from_git)| async move {
         if let Some(bytes) = first {
-            return Some((Ok::<Bytes, std::convert::Infallible>(bytes), (None, from_git)));
+            return Some((
+                Ok::<Bytes, std::convert::Infallible>(bytes),
+                (None, from_git),
+            ));
         }
         loop {
             match from_git.recv().await? {
                 Output::Stdout(bytes) => return Some((Ok(bytes), (None, from_git))),
-                Output::Stderr(bytes) => debug!(stderr = %String::from_utf8_lossy(&bytes), "git said"),
+                Output::Stderr(bytes) => {
+                    debug!(stderr = %String::from_utf8_lossy(&bytes), "git said")
+                }
             }
         }
     });
     let kind = format!("application/x-{}-result", service.name());
-    let headers = [(header::CONTENT_TYPE, kind), (header::CACHE_CONTROL, NO_CACHE.to_owned())];
+    let headers = [
+        (header::CONTENT_TYPE, kind),
+        (header::CACHE_CONTROL, NO_CACHE.to_owned()),
+    ];
     Ok((headers, Body::from_stream(rest)).into_response())
 }
 
 fn note(complaint: &mut Vec<u8>, bytes: &[u8]) {
     const ENOUGH: usize = 8192;
-    complaint.extend_from_slice(bytes.get(..ENOUGH.saturating_sub(complaint.len()).min(bytes.len())).unwrap_or_default());
+    complaint.extend_from_slice(
+        bytes
+            .get(..ENOUGH.saturating_sub(complaint.len()).min(bytes.len()))
+            .unwrap_or_default(),
+    );
 }
 
 /// A caller who may, and the repository they may use.
@@ -170,19 +214,34 @@ async fn enter(
 ) -> Result<Entry, Response> {
     let account = auth::account(builder, headers).await?;
     let name = repository.strip_suffix(".git").unwrap_or(repository);
-    let access = app_named(&*builder.store, &account, name, service.needs()).await.map_err(|e| unavailable(&e))?;
+    let access = app_named(&*builder.store, &account, name, service.needs())
+        .await
+        .map_err(|e| unavailable(&e))?;
     match access {
         Access::Granted(app) => {
-            let repo = builder.repos.open(app.id).await.map_err(|error| internal(&error))?;
+            let repo = builder
+                .repos
+                .open(app.id)
+                .await
+                .map_err(|error| internal(&error))?;
             Ok(Entry { repo, account, app })
         }
-        Access::NotFound => Err(plain(StatusCode::NOT_FOUND, &crate::words::no_such_app(name))),
-        Access::Forbidden => Err(plain(StatusCode::FORBIDDEN, &crate::words::may_not_push(name))),
+        Access::NotFound => Err(plain(
+            StatusCode::NOT_FOUND,
+            &crate::words::no_such_app(name),
+        )),
+        Access::Forbidden => Err(plain(
+            StatusCode::FORBIDDEN,
+            &crate::words::may_not_push(name),
+        )),
     }
 }
 
 fn protocol(headers: &HeaderMap) -> Option<&str> {
-    headers.get("git-protocol").and_then(|value| value.to_str().ok()).and_then(checked_protocol)
+    headers
+        .get("git-protocol")
+        .and_then(|value| value.to_str().ok())
+        .and_then(checked_protocol)
 }
 
 fn wants_version_2(protocol: Option<&str>) -> bool {
@@ -197,15 +256,29 @@ fn set_protocol(command: &mut Command, protocol: Option<&str>) {
 
 /// Git shows a plain text body to its user.
 fn plain(status: StatusCode, text: &str) -> Response {
-    (status, [(header::CONTENT_TYPE, "text/plain; charset=utf-8")], text.to_owned()).into_response()
+    (
+        status,
+        [(header::CONTENT_TYPE, "text/plain; charset=utf-8")],
+        text.to_owned(),
+    )
+        .into_response()
 }
 
 fn unavailable(error: &store::StoreError) -> Response {
-    error!(error = error as &dyn std::error::Error, "Could not ask the store who may use a repository");
-    plain(StatusCode::SERVICE_UNAVAILABLE, "The platform's store does not answer. Please try again in a minute.\n")
+    error!(
+        error = error as &dyn std::error::Error,
+        "Could not ask the store who may use a repository"
+    );
+    plain(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "The platform's store does not answer. Please try again in a minute.\n",
+    )
 }
 
 fn internal(error: &(dyn std::error::Error + 'static)) -> Response {
     error!(error, "Could not serve a repository");
-    plain(StatusCode::INTERNAL_SERVER_ERROR, "The repository could not be used. The platform's operators can read why in its log.\n")
+    plain(
+        StatusCode::INTERNAL_SERVER_ERROR,
+        "The repository could not be used. The platform's operators can read why in its log.\n",
+    )
 }

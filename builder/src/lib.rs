@@ -101,7 +101,10 @@ pub async fn run(
     shutdown: CancellationToken,
 ) -> Result<(), Error> {
     let compiler = Arc::new(ContainerCompiler::new(&config, runtime));
-    run_with_compiler(config, http, ssh, store, keyring, blobs, compiler, logs, shutdown).await
+    run_with_compiler(
+        config, http, ssh, store, keyring, blobs, compiler, logs, shutdown,
+    )
+    .await
 }
 
 /// The same, with another way to compile: tests have one that needs no container.
@@ -117,13 +120,23 @@ pub async fn run_with_compiler(
     logs: LogSink,
     shutdown: CancellationToken,
 ) -> Result<(), Error> {
-    let files = |source| Error::Files { path: config.data_dir.clone(), source };
-    for dir in [config.data_dir.clone(), config.builds_dir(), config.cache_dir(), config.repos_dir()] {
+    let files = |source| Error::Files {
+        path: config.data_dir.clone(),
+        source,
+    };
+    for dir in [
+        config.data_dir.clone(),
+        config.builds_dir(),
+        config.cache_dir(),
+        config.repos_dir(),
+    ] {
         workspace::private_dir(&dir).map_err(files)?;
     }
     let place = HookPlace::prepare(&config.data_dir).map_err(files)?;
     let hooks = place.listen().map_err(files)?;
-    let host_key = ssh::load_host_key(&*store, &keyring).await.map_err(Error::HostKey)?;
+    let host_key = ssh::load_host_key(&*store, &keyring)
+        .await
+        .map_err(Error::HostKey)?;
     let git = Git::new(&config, place.hooks.clone(), place.socket.clone());
     let builder = Arc::new(Builder {
         repos: Repos::new(config.repos_dir(), git.clone()),
@@ -148,7 +161,12 @@ pub async fn run_with_compiler(
     let mut servers = JoinSet::new();
     servers.spawn(hook::server::serve(builder.clone(), hooks));
     servers.spawn(housekeeping::run(builder.clone()));
-    servers.spawn(ssh::serve(builder.clone(), ssh, ssh::config(host_key), shutdown.clone()));
+    servers.spawn(ssh::serve(
+        builder.clone(),
+        ssh,
+        ssh::config(host_key),
+        shutdown.clone(),
+    ));
     let web = serve_http(builder.clone(), http, shutdown.clone());
     tokio::pin!(web);
     let served = tokio::select! {
@@ -168,7 +186,10 @@ pub async fn run_with_compiler(
 }
 
 /// Lets what runs come to its end, for a while; then ends it.
-async fn drain(builder: &Builder, web: impl Future<Output = Result<(), Error>>) -> Result<(), Error> {
+async fn drain(
+    builder: &Builder,
+    web: impl Future<Output = Result<(), Error>>,
+) -> Result<(), Error> {
     /// To end builds and tell their pushers.
     const LAST_WORDS: Duration = Duration::from_secs(10);
     builder.tasks.close();
@@ -186,7 +207,11 @@ async fn drain(builder: &Builder, web: impl Future<Output = Result<(), Error>>) 
     }
 }
 
-async fn serve_http(builder: Arc<Builder>, listener: TcpListener, shutdown: CancellationToken) -> Result<(), Error> {
+async fn serve_http(
+    builder: Arc<Builder>,
+    listener: TcpListener,
+    shutdown: CancellationToken,
+) -> Result<(), Error> {
     let listener = listener.tap_io(|stream| {
         let _ = stream.set_nodelay(true);
     });
@@ -198,8 +223,18 @@ async fn serve_http(builder: Arc<Builder>, listener: TcpListener, shutdown: Canc
 
 fn announce(builder: &Builder) -> Presence<ServiceEndpoint> {
     let (id, role) = (ServiceId::new(), ServiceRole::Builder);
-    let endpoint = ServiceEndpoint { id, role, addr: builder.config.address, started_at: Timestamp::now() };
-    Presence::start(builder.store.clone(), &key::ALIVE_SERVICES, key::alive_service(role, id), endpoint)
+    let endpoint = ServiceEndpoint {
+        id,
+        role,
+        addr: builder.config.address,
+        started_at: Timestamp::now(),
+    };
+    Presence::start(
+        builder.store.clone(),
+        &key::ALIVE_SERVICES,
+        key::alive_service(role, id),
+        endpoint,
+    )
 }
 
 /// The builder's voice in apps' logs.
@@ -209,7 +244,13 @@ pub(crate) struct AppLog(LogSink);
 impl AppLog {
     /// `app[api]: Build started by user me@example.com`
     pub(crate) fn api(&self, app: AppId, text: String) {
-        let line = LogLine { app, at: Timestamp::now(), source: LogSource::App, process: "api".to_owned(), text };
+        let line = LogLine {
+            app,
+            at: Timestamp::now(),
+            source: LogSource::App,
+            process: "api".to_owned(),
+            text,
+        };
         self.0.send(line);
     }
 }

@@ -61,7 +61,10 @@ impl Pushes {
             finished: CancellationToken::new(),
         }));
         lock(&self.running).insert(push.0.secret.clone(), push.clone());
-        Registered { pushes: self.clone(), push }
+        Registered {
+            pushes: self.clone(),
+            push,
+        }
     }
 
     pub(crate) fn find(&self, secret: &str) -> Option<Push> {
@@ -144,7 +147,10 @@ mod tests {
     use super::*;
 
     fn push(pushes: &Pushes) -> Registered {
-        let actor = Actor { account: AccountId::new(), email: "a@example.com".parse().unwrap() };
+        let actor = Actor {
+            account: AccountId::new(),
+            email: "a@example.com".parse().unwrap(),
+        };
         pushes.begin(AppId::new(), "ticks".parse().unwrap(), actor)
     }
 

@@ -42,27 +42,53 @@ pub(crate) enum PackError {
 
 /// Packs `tree` into the file `slug`. Blocks.
 pub(crate) fn pack(tree: &Path, slug: &Path, limit: u64) -> Result<Packed, PackError> {
-    let failed = |source: io::Error| match source.get_ref().and_then(|inner| inner.downcast_ref::<OverLimit>()) {
+    let failed = |source: io::Error| match source
+        .get_ref()
+        .and_then(|inner| inner.downcast_ref::<OverLimit>())
+    {
         Some(OverLimit) => PackError::TooLarge { limit },
-        None => PackError::Io { path: slug.to_owned(), source },
+        None => PackError::Io {
+            path: slug.to_owned(),
+            source,
+        },
     };
     let file = fs_err::File::create(slug).map_err(failed)?;
-    let sink = Sink { inner: io::BufWriter::new(file), hash: Sha256::new(), written: 0, limit };
+    let sink = Sink {
+        inner: io::BufWriter::new(file),
+        hash: Sha256::new(),
+        written: 0,
+        limit,
+    };
     let mut encoder = zstd::Encoder::new(sink, LEVEL).map_err(failed)?;
     encoder.include_checksum(true).map_err(failed)?;
     // The result does not depend on how many threads there are, only on there being any.
     encoder.multithread(2).map_err(failed)?;
-    let mut packing = Packing { archive: tar::Builder::new(encoder), unpacked: 0 };
-    packing.directory(tree, Path::new("")).map_err(|(path, source)| match failed(source) {
-        PackError::Io { source, .. } => PackError::Io { path, source },
-        over => over,
-    })?;
+    let mut packing = Packing {
+        archive: tar::Builder::new(encoder),
+        unpacked: 0,
+    };
+    packing
+        .directory(tree, Path::new(""))
+        .map_err(|(path, source)| match failed(source) {
+            PackError::Io { source, .. } => PackError::Io { path, source },
+            over => over,
+        })?;
     let unpacked_size = packing.unpacked;
-    let mut sink = packing.archive.into_inner().and_then(zstd::Encoder::finish).map_err(failed)?;
+    let mut sink = packing
+        .archive
+        .into_inner()
+        .and_then(zstd::Encoder::finish)
+        .map_err(failed)?;
     sink.flush().map_err(failed)?;
     let checksum = hex::encode(sink.hash.finalize());
-    let checksum = checksum.parse().map_err(|_| failed(io::Error::other("a digest is not a checksum")))?;
-    Ok(Packed { checksum, size: sink.written, unpacked_size })
+    let checksum = checksum
+        .parse()
+        .map_err(|_| failed(io::Error::other("a digest is not a checksum")))?;
+    Ok(Packed {
+        checksum,
+        size: sink.written,
+        unpacked_size,
+    })
 }
 
 struct Packing<W: Write> {
@@ -75,8 +101,9 @@ type Failed = (PathBuf, io::Error);
 impl<W: Write> Packing<W> {
     fn directory(&mut self, dir: &Path, name: &Path) -> Result<(), Failed> {
         let at = |source| (dir.to_owned(), source);
-        let mut entries =
-            std::fs::read_dir(dir).and_then(Iterator::collect::<Result<Vec<_>, io::Error>>).map_err(at)?;
+        let mut entries = std::fs::read_dir(dir)
+            .and_then(Iterator::collect::<Result<Vec<_>, io::Error>>)
+            .map_err(at)?;
         entries.sort_by_key(std::fs::DirEntry::file_name);
         for entry in entries {
             let file_name = entry.file_name();
@@ -95,12 +122,16 @@ impl<W: Write> Packing<W> {
         let kind = found.file_type();
         if kind.is_dir() {
             let mut header = header(EntryType::Directory, 0o755);
-            self.archive.append_data(&mut header, directory_name(name), io::empty()).map_err(at)?;
+            self.archive
+                .append_data(&mut header, directory_name(name), io::empty())
+                .map_err(at)?;
             self.directory(path, name)
         } else if kind.is_symlink() {
             let target = std::fs::read_link(path).map_err(at)?;
             let mut header = header(EntryType::Symlink, 0o777);
-            self.archive.append_link(&mut header, name, target).map_err(at)
+            self.archive
+                .append_link(&mut header, name, target)
+                .map_err(at)
         } else if kind.is_file() {
             self.file(path, name).map_err(at)
         } else {
@@ -110,7 +141,10 @@ impl<W: Write> Packing<W> {
 
     fn file(&mut self, path: &Path, name: &Path) -> io::Result<()> {
         // Nothing that was built runs any more, but should it: a link put in the file's place is not followed.
-        let file = std::fs::OpenOptions::new().read(true).custom_flags(NO_FOLLOW).open(path)?;
+        let file = std::fs::OpenOptions::new()
+            .read(true)
+            .custom_flags(NO_FOLLOW)
+            .open(path)?;
         let found = file.metadata()?;
         if !found.is_file() {
             return Err(io::Error::other("it changed while it was packed"));
@@ -118,7 +152,14 @@ impl<W: Write> Packing<W> {
         let mut header = header(EntryType::Regular, file_mode(&found));
         header.set_size(found.len());
         self.unpacked += found.len();
-        self.archive.append_data(&mut header, name, Exactly { file, left: found.len() })
+        self.archive.append_data(
+            &mut header,
+            name,
+            Exactly {
+                file,
+                left: found.len(),
+            },
+        )
     }
 }
 
@@ -147,7 +188,11 @@ fn directory_name(name: &Path) -> PathBuf {
 
 /// Readable by the dyno whatever the build left; executable as it was; never setuid.
 fn file_mode(found: &Metadata) -> u32 {
-    if found.permissions().mode() & 0o100 == 0 { 0o644 } else { 0o755 }
+    if found.permissions().mode() & 0o100 == 0 {
+        0o644
+    } else {
+        0o755
+    }
 }
 
 /// A file's first so many bytes, or an error if it has become shorter: a tar that promised more would be broken.
@@ -158,13 +203,18 @@ struct Exactly {
 
 impl io::Read for Exactly {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let most = usize::try_from(self.left).unwrap_or(usize::MAX).min(buffer.len());
+        let most = usize::try_from(self.left)
+            .unwrap_or(usize::MAX)
+            .min(buffer.len());
         if most == 0 {
             return Ok(0);
         }
         let read = self.file.read(&mut buffer[..most])?;
         if read == 0 {
-            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "it became shorter while it was packed"));
+            return Err(io::Error::new(
+                io::ErrorKind::UnexpectedEof,
+                "it became shorter while it was packed",
+            ));
         }
         self.left -= read as u64;
         Ok(read)

@@ -21,17 +21,34 @@ pub(crate) struct Submodule {
 pub(crate) async fn export(repo: &Repo, commit: &str, tar: &Path) -> Result<(), RepoError> {
     let mut command = repo.git();
     // Whoever reads the tar sets its own modes: what git kept is only whether a file is executable.
-    command.args(["-c", "tar.umask=0022", "archive", "--format=tar", "-o"]).arg(tar).arg(commit);
+    command
+        .args(["-c", "tar.umask=0022", "archive", "--format=tar", "-o"])
+        .arg(tar)
+        .arg(commit);
     crate::git::repo::run(command, "take a commit out", repo.path()).await
 }
 
 /// The first line of a commit's message.
 pub(crate) async fn subject(repo: &Repo, commit: &str) -> Option<String> {
     let mut command = repo.git();
-    command.args(["log", "-1", "--no-show-signature", "--encoding=UTF-8", "--format=%s", commit, "--"]);
+    command.args([
+        "log",
+        "-1",
+        "--no-show-signature",
+        "--encoding=UTF-8",
+        "--format=%s",
+        commit,
+        "--",
+    ]);
     let output = command.stdin(Stdio::null()).output().await.ok()?;
     let text = String::from_utf8_lossy(&output.stdout);
-    let text: String = text.lines().next()?.chars().filter(|c| !c.is_control()).take(200).collect();
+    let text: String = text
+        .lines()
+        .next()?
+        .chars()
+        .filter(|c| !c.is_control())
+        .take(200)
+        .collect();
     (output.status.success() && !text.is_empty()).then_some(text)
 }
 
@@ -45,7 +62,14 @@ pub(crate) async fn submodules(repo: &Repo, commit: &str) -> Result<Vec<Submodul
     }
     let settings = list(
         repo,
-        &["config", "--blob", &format!("{commit}:.gitmodules"), "-z", "--get-regexp", r"^submodule\..*\.(path|url)$"],
+        &[
+            "config",
+            "--blob",
+            &format!("{commit}:.gitmodules"),
+            "-z",
+            "--get-regexp",
+            r"^submodule\..*\.(path|url)$",
+        ],
     )
     .await
     // Gitlinks without .gitmodules are somebody's accident; git leaves such directories empty, and so do we.
@@ -67,11 +91,18 @@ pub(crate) async fn submodules(repo: &Repo, commit: &str) -> Result<Vec<Submodul
 }
 
 /// Has a build fetch its submodules before its driver runs; the command that does both.
-pub(crate) fn fetch_first(source_tar: &Path, submodules: &[Submodule], command: Vec<String>) -> io::Result<Vec<String>> {
+pub(crate) fn fetch_first(
+    source_tar: &Path,
+    submodules: &[Submodule],
+    command: Vec<String>,
+) -> io::Result<Vec<String>> {
     if submodules.is_empty() {
         return Ok(command);
     }
-    let list: String = submodules.iter().map(|s| format!("{}\t{}\t{}\n", s.path, s.url, s.commit)).collect();
+    let list: String = submodules
+        .iter()
+        .map(|s| format!("{}\t{}\t{}\n", s.path, s.url, s.commit))
+        .collect();
     fs_err::write(source_tar.with_file_name("submodules.list"), list)?;
     let enter = source_tar.with_file_name("enter");
     fs_err::write(&enter, include_str!("source/enter.sh"))?;
@@ -82,30 +113,54 @@ pub(crate) fn fetch_first(source_tar: &Path, submodules: &[Submodule], command: 
 /// `160000 commit <id>\t<path>`
 fn gitlink(entry: &str) -> Option<(&str, &str)> {
     let (head, path) = entry.split_once('\t')?;
-    head.strip_prefix("160000 commit ").map(|commit| (commit, path))
+    head.strip_prefix("160000 commit ")
+        .map(|commit| (commit, path))
 }
 
 /// Settings are `submodule.<name>.<path|url>\n<value>`.
 fn url_of<'a>(settings: &'a [String], path: &str) -> Option<&'a str> {
-    let pairs = || settings.iter().filter_map(|setting| setting.split_once('\n'));
-    let name = pairs().find(|(key, value)| key.ends_with(".path") && *value == path)?.0.strip_suffix(".path")?;
-    pairs().find(|(key, _)| key.strip_suffix(".url") == Some(name)).map(|(_, url)| url)
+    let pairs = || {
+        settings
+            .iter()
+            .filter_map(|setting| setting.split_once('\n'))
+    };
+    let name = pairs()
+        .find(|(key, value)| key.ends_with(".path") && *value == path)?
+        .0
+        .strip_suffix(".path")?;
+    pairs()
+        .find(|(key, _)| key.strip_suffix(".url") == Some(name))
+        .map(|(_, url)| url)
 }
 
 /// A git command's answer, parted at its NULs.
 async fn list(repo: &Repo, arguments: &[&str]) -> Result<Vec<String>, Failure> {
     let mut command = repo.git();
-    let output = command.args(arguments).stdin(Stdio::null()).output().await.map_err(|source| RepoError::Io {
-        doing: "read the submodules of",
-        path: repo.path().to_owned(),
-        source,
-    })?;
+    let output = command
+        .args(arguments)
+        .stdin(Stdio::null())
+        .output()
+        .await
+        .map_err(|source| RepoError::Io {
+            doing: "read the submodules of",
+            path: repo.path().to_owned(),
+            source,
+        })?;
     if !output.status.success() {
         let stderr = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-        return Err(RepoError::Git { doing: "read the submodules", path: repo.path().to_owned(), stderr }.into());
+        return Err(RepoError::Git {
+            doing: "read the submodules",
+            path: repo.path().to_owned(),
+            stderr,
+        }
+        .into());
     }
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    Ok(text.split('\0').filter(|entry| !entry.is_empty()).map(str::to_owned).collect())
+    Ok(text
+        .split('\0')
+        .filter(|entry| !entry.is_empty())
+        .map(str::to_owned)
+        .collect())
 }
 
 #[cfg(test)]
@@ -114,12 +169,19 @@ mod tests {
 
     #[test]
     fn a_submodule_is_found_by_its_path_whatever_its_name() {
-        let settings = ["submodule.a.b.path\nvendor/x", "submodule.a.b.url\nhttps://x", "submodule.y.path\ny"]
-            .map(str::to_owned);
+        let settings = [
+            "submodule.a.b.path\nvendor/x",
+            "submodule.a.b.url\nhttps://x",
+            "submodule.y.path\ny",
+        ]
+        .map(str::to_owned);
         assert_eq!(url_of(&settings, "vendor/x"), Some("https://x"));
         assert_eq!(url_of(&settings, "y"), None);
         assert_eq!(url_of(&settings, "z"), None);
-        assert_eq!(gitlink("160000 commit abc\tvendor/x"), Some(("abc", "vendor/x")));
+        assert_eq!(
+            gitlink("160000 commit abc\tvendor/x"),
+            Some(("abc", "vendor/x"))
+        );
         assert_eq!(gitlink("100644 blob abc\tx"), None);
     }
 }

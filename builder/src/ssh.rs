@@ -46,9 +46,15 @@ pub(crate) fn config(key: PrivateKey) -> Config {
         preferred: Preferred {
             key: vec![
                 Algorithm::Ed25519,
-                Algorithm::Ecdsa { curve: EcdsaCurve::NistP256 },
-                Algorithm::Rsa { hash: Some(HashAlg::Sha512) },
-                Algorithm::Rsa { hash: Some(HashAlg::Sha256) },
+                Algorithm::Ecdsa {
+                    curve: EcdsaCurve::NistP256,
+                },
+                Algorithm::Rsa {
+                    hash: Some(HashAlg::Sha512),
+                },
+                Algorithm::Rsa {
+                    hash: Some(HashAlg::Sha256),
+                },
             ]
             .into(),
             ..Preferred::DEFAULT
@@ -58,11 +64,18 @@ pub(crate) fn config(key: PrivateKey) -> Config {
 }
 
 /// Accepts until told to stop. Connections are tasks of the builder.
-pub(crate) async fn serve(builder: Arc<Builder>, listener: TcpListener, config: Config, stop: CancellationToken) {
+pub(crate) async fn serve(
+    builder: Arc<Builder>,
+    listener: TcpListener,
+    config: Config,
+    stop: CancellationToken,
+) {
     let config = Arc::new(config);
     let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     loop {
-        let Ok(slot) = slots.clone().acquire_owned().await else { return };
+        let Ok(slot) = slots.clone().acquire_owned().await else {
+            return;
+        };
         let stream = tokio::select! {
             () = stop.cancelled() => return,
             accepted = listener.accept() => match accepted {
@@ -82,14 +95,23 @@ pub(crate) async fn serve(builder: Arc<Builder>, listener: TcpListener, config: 
     }
 }
 
-async fn connection(builder: Arc<Builder>, config: Arc<Config>, stream: TcpStream, stop: CancellationToken) {
+async fn connection(
+    builder: Arc<Builder>,
+    config: Arc<Config>,
+    stream: TcpStream,
+    stop: CancellationToken,
+) {
     let _ = stream.set_nodelay(true);
     let shared = session::Shared::default();
     let handler = session::Session::new(builder, shared.clone());
-    let session = match tokio::time::timeout(LOGIN_GRACE, run_stream(config, stream, handler)).await {
+    let session = match tokio::time::timeout(LOGIN_GRACE, run_stream(config, stream, handler)).await
+    {
         Ok(Ok(session)) => session,
         Ok(Err(error)) => {
-            debug!(error = &error as &dyn std::error::Error, "An SSH connection did not begin");
+            debug!(
+                error = &error as &dyn std::error::Error,
+                "An SSH connection did not begin"
+            );
             return;
         }
         Err(_) => return,
@@ -112,6 +134,12 @@ async fn connection(builder: Arc<Builder>, config: Arc<Config>, stream: TcpStrea
         () = overdue => "Login timed out",
         () = async { stop.cancelled().await; shared.idle().await } => "The builder is restarting",
     };
-    let _ = handle.disconnect(Disconnect::ByApplication, farewell.to_owned(), String::new()).await;
+    let _ = handle
+        .disconnect(
+            Disconnect::ByApplication,
+            farewell.to_owned(),
+            String::new(),
+        )
+        .await;
     let _ = tokio::time::timeout(Duration::from_secs(1), session).await;
 }

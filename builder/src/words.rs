@@ -7,7 +7,9 @@ pub(crate) fn no_such_app(name: &str) -> String {
 }
 
 pub(crate) fn may_not_push(name: &str) -> String {
-    format!(" !     You may read the source of {name}, but not deploy it. Ask its owner: paas access:add\n")
+    format!(
+        " !     You may read the source of {name}, but not deploy it. Ask its owner: paas access:add\n"
+    )
 }
 
 /// `1.5 GB`, `36.3M` style of the platform's transcripts: Heroku writes sizes in powers of 1024 with one decimal.

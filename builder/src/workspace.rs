@@ -23,7 +23,9 @@ pub(crate) struct Workspace {
 
 impl Workspace {
     pub(crate) fn create(builds: &Path, build: BuildId) -> io::Result<Self> {
-        let workspace = Self { root: builds.join(build.to_string()) };
+        let workspace = Self {
+            root: builds.join(build.to_string()),
+        };
         // Nobody else's to enter: the modes of what is in it only matter inside the container.
         private_dir(&workspace.root)?;
         for dir in [workspace.app(), workspace.var_tmp()] {
@@ -55,5 +57,8 @@ impl Workspace {
 }
 
 pub(crate) fn private_dir(path: &Path) -> io::Result<()> {
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
 }

@@ -1,7 +1,11 @@
 //! The builder as its clients meet it: stock git over HTTP and SSH, with the embedded store.
 
-
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on fails")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    reason = "a test that cannot go on fails, and what it measures is printed"
+)]
 
 mod it {
     mod access;

@@ -9,9 +9,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    AccountId, App, AppId, ConfigVars, Email, InvalidName, ReleaseId, SlugId, Timestamp,
-};
+use crate::{AccountId, App, AppId, ConfigVars, Email, InvalidName, ReleaseId, SlugId, Timestamp};
 
 /// `v12`. The first is 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -91,7 +91,12 @@ impl Scheduler<'_> {
             memory.observe(&snapshot, now);
             let planned = plan(&snapshot, &memory, self.rules, now, &mut RandomIds);
             let wake_at = planned.wake_at;
-            debug!(revision = snapshot.revision, changes = planned.changes.len(), ?wake_at, "Looked");
+            debug!(
+                revision = snapshot.revision,
+                changes = planned.changes.len(),
+                ?wake_at,
+                "Looked"
+            );
             let mut conflicts = false;
             for change in planned.changes {
                 match self.commit(leadership, change).await {

@@ -277,8 +277,9 @@ impl Memory {
         }
 
         let routes = || snapshot.apps.values().filter_map(|app| app.route.as_ref());
-        let routed: BTreeSet<DynoId> =
-            routes().flat_map(|route| route.value.backends.iter().map(|b| b.dyno)).collect();
+        let routed: BTreeSet<DynoId> = routes()
+            .flat_map(|route| route.value.backends.iter().map(|b| b.dyno))
+            .collect();
         self.acknowledged.retain(|id| routed.contains(id));
         if let Some(applied) = snapshot.routers.values().map(|router| router.applied).min() {
             let in_force = routes().filter(|route| route.revision <= applied);

@@ -13,6 +13,7 @@ mod engine;
 #[cfg(test)]
 mod faults;
 mod leases;
+mod tables;
 mod writer;
 
 use std::fmt;

@@ -22,23 +22,49 @@ async fn main() -> anyhow::Result<()> {
     let platform = Platform::start().await;
     let mut rows = Vec::new();
     for (what, fixture) in [
-        ("push of the Python sample, dependencies unchanged, to first 200", "python-flask"),
-        ("push of the Node sample, dependencies unchanged, to first 200", "node-express"),
+        (
+            "push of the Python sample, dependencies unchanged, to first 200",
+            "python-flask",
+        ),
+        (
+            "push of the Node sample, dependencies unchanged, to first 200",
+            "node-express",
+        ),
     ] {
         let project = platform.project(fixture).await;
         project.push().await.ok();
-        rows.push(Row { what, budget: 5.0, unit: "s", measured: pushes(&project).await? });
+        rows.push(Row {
+            what,
+            budget: 5.0,
+            unit: "s",
+            measured: pushes(&project).await?,
+        });
         if fixture == "python-flask" {
             let measured = scalings(&platform, &project).await?;
-            rows.push(Row { what: "ps:scale +1, slug cached, to its first 200", budget: 1.5, unit: "s", measured });
+            rows.push(Row {
+                what: "ps:scale +1, slug cached, to its first 200",
+                budget: 1.5,
+                unit: "s",
+                measured,
+            });
             let measured = rollbacks(&project).await?;
-            rows.push(Row { what: "rollback to first 200 of the old release", budget: 2.0, unit: "s", measured });
+            rows.push(Row {
+                what: "rollback to first 200 of the old release",
+                budget: 2.0,
+                unit: "s",
+                measured,
+            });
         }
         project.paas(&["ps:scale", "web=0"]).await.ok();
     }
     tokio::time::sleep(Duration::from_secs(10)).await;
     let pss = pss_mb(platform.server_pid().context("paasd runs")?)?;
-    rows.push(Row { what: "paasd idle, all roles, PSS", budget: 100.0, unit: "MB", measured: vec![pss] });
+    rows.push(Row {
+        what: "paasd idle, all roles, PSS",
+        budget: 100.0,
+        unit: "MB",
+        measured: vec![pss],
+    });
     print(&rows);
     Ok(())
 }
@@ -67,7 +93,10 @@ async fn scalings(platform: &Platform, project: &Project<'_>) -> anyhow::Result<
         let scale = project.paas_command(&["ps:scale", "--no-wait", &format!("web={quantity}")]);
         let mut scale = { scale }.spawn()?;
         loop {
-            ensure!(began.elapsed() < Duration::from_secs(30), "{name} never answered");
+            ensure!(
+                began.elapsed() < Duration::from_secs(30),
+                "{name} never answered"
+            );
             let answer = platform.get(&project.host(), "/").await;
             if answer.status == 200 && answer.text.contains(&name) {
                 break;
@@ -100,15 +129,25 @@ async fn answered_by(project: &Project<'_>, version: u64) -> anyhow::Result<()> 
         if answer.status == 200 && answer.text.contains(&format!("v{version} ")) {
             return Ok(());
         }
-        ensure!(began.elapsed() < Duration::from_secs(60), "v{version} never answered: {answer:?}");
+        ensure!(
+            began.elapsed() < Duration::from_secs(60),
+            "v{version} never answered: {answer:?}"
+        );
     }
 }
 
 /// Proportional set size: what the process would free if it went.
 fn pss_mb(pid: u32) -> anyhow::Result<f64> {
     let text = fs_err::read_to_string(format!("/proc/{pid}/smaps_rollup"))?;
-    let line = text.lines().find(|line| line.starts_with("Pss:")).context("a Pss line")?;
-    let kib: f64 = line.split_whitespace().nth(1).context("a number")?.parse()?;
+    let line = text
+        .lines()
+        .find(|line| line.starts_with("Pss:"))
+        .context("a Pss line")?;
+    let kib: f64 = line
+        .split_whitespace()
+        .nth(1)
+        .context("a number")?
+        .parse()?;
     Ok(kib / 1024.0)
 }
 
@@ -119,7 +158,11 @@ fn print(rows: &[Row]) {
         let mut sorted = row.measured.clone();
         sorted.sort_by(f64::total_cmp);
         let median = sorted[sorted.len() / 2];
-        let verdict = if median <= row.budget { "met" } else { "missed" };
+        let verdict = if median <= row.budget {
+            "met"
+        } else {
+            "missed"
+        };
         println!(
             "| {} | {} {unit} | {median:.2} {unit} | {:.2} | {:.2} | {verdict} |",
             row.what,

@@ -68,7 +68,10 @@ impl Said {
     pub fn says_line(self, parts: &[&str]) -> Self {
         let all = self.all();
         let holds = |line: &str| {
-            parts.iter().try_fold(line, |rest, part| Some(rest.split_once(part)?.1)).is_some()
+            parts
+                .iter()
+                .try_fold(line, |rest, part| Some(rest.split_once(part)?.1))
+                .is_some()
         };
         assert!(all.lines().any(holds), "no line holds {parts:?}\n{all}");
         self

@@ -25,14 +25,19 @@ impl Outside {
     /// # Panics
     /// When the namespace cannot be made: this takes root and iproute2.
     pub async fn serving(dir: &Path) -> Self {
-        Self::start(dir).await.expect("a network namespace of our own")
+        Self::start(dir)
+            .await
+            .expect("a network namespace of our own")
     }
 
     async fn start(dir: &Path) -> anyhow::Result<Self> {
         let random: u32 = rand::random();
         let name = format!("o{random:08x}");
         let (third, fourth) = ((random >> 8) & 0xff, (random & 0x3f) * 4);
-        let (here, there) = (format!("10.213.{third}.{}", fourth + 1), format!("10.213.{third}.{}", fourth + 2));
+        let (here, there) = (
+            format!("10.213.{third}.{}", fourth + 1),
+            format!("10.213.{third}.{}", fourth + 2),
+        );
         let steps = [
             format!("netns add {name}"),
             format!("link add {name} type veth peer name eth0 netns {name}"),
@@ -44,11 +49,24 @@ impl Outside {
             format!("-n {name} route add default via {here}"),
         ];
         for step in steps {
-            let said = run(Command::new("ip").args(step.split(' ')), Duration::from_secs(10)).await?;
+            let said = run(
+                Command::new("ip").args(step.split(' ')),
+                Duration::from_secs(10),
+            )
+            .await?;
             anyhow::ensure!(said.success(), "ip {step}: {}", said.stderr);
         }
         let server = Command::new("ip")
-            .args(["netns", "exec", &name, "python3", "-m", "http.server", "8000", "--directory"])
+            .args([
+                "netns",
+                "exec",
+                &name,
+                "python3",
+                "-m",
+                "http.server",
+                "8000",
+                "--directory",
+            ])
             .arg(dir)
             .stdin(std::process::Stdio::null())
             .stdout(std::process::Stdio::null())
@@ -57,10 +75,16 @@ impl Outside {
             .spawn()
             .context("python3 should serve files")?;
         let address = format!("{there}:8000").parse()?;
-        let outside = Self { name, address, _server: server };
-        eventually("the outside host serves", Duration::from_secs(20), || async move {
-            web::get(address, "outside", "/").await.ok()
-        })
+        let outside = Self {
+            name,
+            address,
+            _server: server,
+        };
+        eventually(
+            "the outside host serves",
+            Duration::from_secs(20),
+            || async move { web::get(address, "outside", "/").await.ok() },
+        )
         .await;
         Ok(outside)
     }

@@ -334,12 +334,24 @@ fn remove_from_docker(instance: &str) {
 
 /// Removes an installation's chains and the jumps into them.
 fn remove_from_firewall(instance: &str) {
-    let iptables = |args: &[&str]| std::process::Command::new("iptables").arg("-w").args(args).output();
-    let Ok(listed) = iptables(&["-S"]) else { return };
+    let iptables = |args: &[&str]| {
+        std::process::Command::new("iptables")
+            .arg("-w")
+            .args(args)
+            .output()
+    };
+    let Ok(listed) = iptables(&["-S"]) else {
+        return;
+    };
     let listed = String::from_utf8_lossy(&listed.stdout).into_owned();
-    let ours = |rule: &&str| rule.split(' ').any(|word| word.starts_with("PAAS-") && word.ends_with(instance));
-    let (chains, rules): (Vec<&str>, Vec<&str>) =
-        listed.lines().filter(ours).partition(|rule| rule.starts_with("-N"));
+    let ours = |rule: &&str| {
+        rule.split(' ')
+            .any(|word| word.starts_with("PAAS-") && word.ends_with(instance))
+    };
+    let (chains, rules): (Vec<&str>, Vec<&str>) = listed
+        .lines()
+        .filter(ours)
+        .partition(|rule| rule.starts_with("-N"));
     for rule in rules.iter().filter_map(|rule| rule.strip_prefix("-A ")) {
         let _ = iptables(&[&["-D"], rule.split(' ').collect::<Vec<_>>().as_slice()].concat());
     }

@@ -17,9 +17,17 @@ async fn misbehave(fixture: &str, seconds: u32, message: &str) {
     bystander.push().await.ok();
     let load = Load::start(platform.http, &bystander.host(), 20, 0);
     let project: Project<'_> = platform.project(fixture).await;
-    project.push().await.failed().says(message).says("Push rejected");
+    project
+        .push()
+        .await
+        .failed()
+        .says(message)
+        .says("Push rejected");
     let report = load.finish().await;
-    assert!(report.requests > 20 && report.failures.is_empty(), "{report:#?}");
+    assert!(
+        report.requests > 20 && report.failures.is_empty(),
+        "{report:#?}"
+    );
     assert!(platform.containers("build").await.is_empty());
 }
 

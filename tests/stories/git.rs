@@ -12,15 +12,29 @@ async fn what_was_pushed_can_be_cloned_and_a_force_push_deploys() {
     let platform = Platform::start().await;
     let project = platform.project("procfile-only").await;
     project.push().await.ok();
-    let url = project.git(&["remote", "get-url", "paas"]).await.ok().stdout;
-    project.git(&["clone", "-q", url.trim(), "../cloned"]).await.ok();
+    let url = project
+        .git(&["remote", "get-url", "paas"])
+        .await
+        .ok()
+        .stdout;
+    project
+        .git(&["clone", "-q", url.trim(), "../cloned"])
+        .await
+        .ok();
     assert!(platform.path().join("cloned/Procfile").exists());
 
     project.write("new.txt", "new");
     project.git(&["add", "-A"]).await.ok();
-    project.git(&["commit", "-q", "--amend", "-m", "Another first"]).await.ok();
+    project
+        .git(&["commit", "-q", "--amend", "-m", "Another first"])
+        .await
+        .ok();
     project.push().await.failed();
-    project.git(&["push", "--force", "paas", "master"]).await.ok().says("Released v3");
+    project
+        .git(&["push", "--force", "paas", "master"])
+        .await
+        .ok()
+        .says("Released v3");
 }
 
 #[tokio::test]
@@ -28,10 +42,19 @@ async fn a_push_over_ssh_deploys_and_a_strange_key_does_not() {
     let platform = Platform::start().await;
     let key = platform.home().join("id_ed25519");
     let mut keygen = Command::new("ssh-keygen");
-    keygen.args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(&key);
-    run(&mut keygen, Duration::from_secs(10)).await.unwrap().ok();
+    keygen
+        .args(["-q", "-t", "ed25519", "-N", "", "-f"])
+        .arg(&key);
+    run(&mut keygen, Duration::from_secs(10))
+        .await
+        .unwrap()
+        .ok();
     let project = platform.project("procfile-only").await;
-    let remote = format!("ssh://git@127.0.0.1:{}/{}.git", platform.ssh.port(), project.app);
+    let remote = format!(
+        "ssh://git@127.0.0.1:{}/{}.git",
+        platform.ssh.port(),
+        project.app
+    );
     let ssh = format!(
         "ssh -i {} -o IdentitiesOnly=yes -o StrictHostKeyChecking=accept-new -o UserKnownHostsFile={}",
         key.display(),
@@ -44,7 +67,10 @@ async fn a_push_over_ssh_deploys_and_a_strange_key_does_not() {
     };
     push().await.failed();
     let public = key.with_extension("pub");
-    platform.paas(&["keys:add", &public.to_string_lossy()]).await.ok();
+    platform
+        .paas(&["keys:add", &public.to_string_lossy()])
+        .await
+        .ok();
     push().await.ok().says("Released v2");
     assert_eq!(project.get("/").await.status, 200);
 }
@@ -54,12 +80,20 @@ async fn a_repository_of_a_hundred_megabytes_is_pushed() {
     let platform = Platform::start().await;
     let project = platform.project("procfile-only").await;
     let mut fill = Command::new("sh");
-    fill.args(["-c", "for i in 1 2 3 4 5 6 7 8 9 10; do head -c 10485760 /dev/urandom > blob$i; done"]);
+    fill.args([
+        "-c",
+        "for i in 1 2 3 4 5 6 7 8 9 10; do head -c 10485760 /dev/urandom > blob$i; done",
+    ]);
     fill.current_dir(&project.dir);
     run(&mut fill, Duration::from_secs(60)).await.unwrap().ok();
     project.write(".slugignore", "blob*\n");
     project.commit("Big").await;
-    project.push().await.ok().says("Deleting").says("Released v2");
+    project
+        .push()
+        .await
+        .ok()
+        .says("Deleting")
+        .says("Released v2");
 }
 
 #[tokio::test]
@@ -67,11 +101,17 @@ async fn a_second_push_waits_for_the_first_and_ctrl_c_frees_the_way() {
     let platform = Platform::start().await;
     let project = platform.project("node-express").await;
     project.write("package.json", SLOW_BUILD);
-    project.git(&["rm", "-q", "--cached", "package-lock.json"]).await.ok();
+    project
+        .git(&["rm", "-q", "--cached", "package-lock.json"])
+        .await
+        .ok();
     std::fs::remove_file(project.dir.join("package-lock.json")).unwrap();
     project.commit("Slow").await;
     let mut first = project.git_command(&["push", "paas", "master"]);
-    first.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null()).kill_on_drop(true);
+    first
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::null())
+        .kill_on_drop(true);
     let mut first = first.spawn().unwrap();
     eventually("the build runs", Duration::from_secs(60), || async {
         (!platform.containers("build").await.is_empty()).then_some(())
@@ -80,11 +120,19 @@ async fn a_second_push_waits_for_the_first_and_ctrl_c_frees_the_way() {
 
     // As Ctrl-C does: the signal goes to git, not to the server.
     let pid = first.id().unwrap().to_string();
-    run(Command::new("kill").args(["-INT", &pid]), Duration::from_secs(5)).await.unwrap().ok();
+    run(
+        Command::new("kill").args(["-INT", &pid]),
+        Duration::from_secs(5),
+    )
+    .await
+    .unwrap()
+    .ok();
     first.wait().await.unwrap();
-    eventually("the build's container is gone", Duration::from_secs(10), || async {
-        platform.containers("build").await.is_empty().then_some(())
-    })
+    eventually(
+        "the build's container is gone",
+        Duration::from_secs(10),
+        || async { platform.containers("build").await.is_empty().then_some(()) },
+    )
     .await;
     project.write("package.json", "{}");
     project.write("Procfile", "web: python3 -m http.server $PORT\n");

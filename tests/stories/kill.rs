@@ -25,10 +25,14 @@ async fn a_killed_server_comes_back_with_everything_and_restarts_no_dyno() {
         .await;
         platform.paas(&["ps", "-a", &app]).await.ok().says("web.2");
     }
-    eventually("both dynos are up again in the platform's eyes", Duration::from_secs(30), || async {
-        let ps = platform.paas(&["ps", "-a", &app]).await.ok().stdout;
-        (ps.matches(": up").count() == 2).then_some(())
-    })
+    eventually(
+        "both dynos are up again in the platform's eyes",
+        Duration::from_secs(30),
+        || async {
+            let ps = platform.paas(&["ps", "-a", &app]).await.ok().stdout;
+            (ps.matches(": up").count() == 2).then_some(())
+        },
+    )
     .await;
     let mut after = platform.containers("dyno").await;
     after.sort();
@@ -46,22 +50,41 @@ async fn killed_in_the_middle_of_changes_it_converges_on_the_last_one_acknowledg
     for round in 0..6 {
         let value = format!("ROUND=r{round}");
         let powered = format!("POWERED_BY=r{round}");
-        platform.paas(&["config:set", "-a", &app, "--no-wait", &value, &powered]).await.ok();
+        platform
+            .paas(&["config:set", "-a", &app, "--no-wait", &value, &powered])
+            .await
+            .ok();
         let pause = rand::rng().random_range(0..1500);
         tokio::time::sleep(Duration::from_millis(pause)).await;
         platform.kill_and_boot().await;
     }
-    eventually("the last config is live", Duration::from_secs(60), || async {
-        platform.get(&host, "/").await.text.contains("Hello from r5").then_some(())
-    })
+    eventually(
+        "the last config is live",
+        Duration::from_secs(60),
+        || async {
+            platform
+                .get(&host, "/")
+                .await
+                .text
+                .contains("Hello from r5")
+                .then_some(())
+        },
+    )
     .await;
-    let config = platform.paas(&["config:get", "-a", &app, "ROUND"]).await.ok();
+    let config = platform
+        .paas(&["config:get", "-a", &app, "ROUND"])
+        .await
+        .ok();
     assert_eq!(config.stdout.trim(), "r5");
     eventually("one dyno is left", Duration::from_secs(90), || async {
         (platform.containers("dyno").await.len() == 1).then_some(())
     })
     .await;
-    let releases = platform.paas(&["releases", "-a", &app, "--json"]).await.ok().stdout;
+    let releases = platform
+        .paas(&["releases", "-a", &app, "--json"])
+        .await
+        .ok()
+        .stdout;
     let releases: serde_json::Value = serde_json::from_str(&releases).unwrap();
     assert_eq!(releases.as_array().unwrap().len(), 8, "{releases}");
 }
@@ -76,11 +99,15 @@ async fn killed_during_a_build_it_leaves_nothing_behind_and_the_next_push_works(
     let push = |platform: &Platform| {
         let mut git = tokio::process::Command::new("git");
         platform.environment(&mut git);
-        git.args(["push", "paas", "master"]).current_dir(&dir).kill_on_drop(true);
+        git.args(["push", "paas", "master"])
+            .current_dir(&dir)
+            .kill_on_drop(true);
         git
     };
     let mut first = push(&platform);
-    first.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null());
+    first
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::null());
     let mut first = first.spawn().unwrap();
     eventually("the build runs", Duration::from_secs(60), || async {
         (!platform.containers("build").await.is_empty()).then_some(())
@@ -89,11 +116,19 @@ async fn killed_during_a_build_it_leaves_nothing_behind_and_the_next_push_works(
     platform.kill().await;
     assert!(!first.wait().await.unwrap().success());
     platform.boot().await;
-    eventually("the build's container is gone", Duration::from_secs(30), || async {
-        platform.containers("build").await.is_empty().then_some(())
-    })
+    eventually(
+        "the build's container is gone",
+        Duration::from_secs(30),
+        || async { platform.containers("build").await.is_empty().then_some(()) },
+    )
     .await;
-    tests::command::run(&mut push(&platform), Duration::from_secs(300)).await.unwrap().ok().says("Released v2");
-    let answer = platform.get(&format!("{app}.{}", tests::platform::DOMAIN), "/").await;
+    tests::command::run(&mut push(&platform), Duration::from_secs(300))
+        .await
+        .unwrap()
+        .ok()
+        .says("Released v2");
+    let answer = platform
+        .get(&format!("{app}.{}", tests::platform::DOMAIN), "/")
+        .await;
     assert_eq!(answer.status, 200);
 }

@@ -13,30 +13,57 @@ async fn run_gives_output_exit_status_and_pipes_and_leaves_no_container() {
     let project = platform.project("procfile-only").await;
     project.push().await.ok();
 
-    project.paas(&["run", "--no-tty", "--", "echo", "Hello, 世界"]).await.ok().says("Hello, 世界");
-    let said = project.paas(&["run", "--no-tty", "--", "bash", "-c", "echo out; echo err >&2; exit 7"]).await;
+    project
+        .paas(&["run", "--no-tty", "--", "echo", "Hello, 世界"])
+        .await
+        .ok()
+        .says("Hello, 世界");
+    let said = project
+        .paas(&[
+            "run",
+            "--no-tty",
+            "--",
+            "bash",
+            "-c",
+            "echo out; echo err >&2; exit 7",
+        ])
+        .await;
     assert_eq!(said.status, 7, "{said:?}");
     assert!(said.stdout.contains("out"), "{said:?}");
     assert!(said.stderr.contains("err"), "{said:?}");
-    let said = project.paas(&["run", "--no-tty", "--", "no-such-program"]).await;
+    let said = project
+        .paas(&["run", "--no-tty", "--", "no-such-program"])
+        .await;
     assert_eq!(said.status, 127, "{said:?}");
 
     // A megabyte in, the same megabyte out.
     let input: String = (0..100_000).map(|n| format!("{n:09}\n")).collect();
     let mut cat = platform.command(&["run", "-a", &project.app, "--no-tty", "--", "cat"]);
-    cat.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).kill_on_drop(true);
+    cat.stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .kill_on_drop(true);
     let mut cat = cat.spawn().unwrap();
     let mut stdin = cat.stdin.take().unwrap();
     let sent = input.clone();
     let feed = tokio::spawn(async move { stdin.write_all(sent.as_bytes()).await });
-    let output = tokio::time::timeout(Duration::from_secs(60), cat.wait_with_output()).await.unwrap().unwrap();
+    let output = tokio::time::timeout(Duration::from_secs(60), cat.wait_with_output())
+        .await
+        .unwrap()
+        .unwrap();
     feed.await.unwrap().unwrap();
     assert!(output.status.success());
-    assert!(output.stdout == input.as_bytes(), "{} bytes came back", output.stdout.len());
+    assert!(
+        output.stdout == input.as_bytes(),
+        "{} bytes came back",
+        output.stdout.len()
+    );
 
-    eventually("only the web dyno is left", Duration::from_secs(30), || async {
-        (platform.containers("dyno").await.len() == 1).then_some(())
-    })
+    eventually(
+        "only the web dyno is left",
+        Duration::from_secs(30),
+        || async { (platform.containers("dyno").await.len() == 1).then_some(()) },
+    )
     .await;
 }
 
@@ -45,10 +72,24 @@ async fn run_detached_logs_what_it_says() {
     let platform = Platform::start().await;
     let project = platform.project("procfile-only").await;
     project.push().await.ok();
-    project.paas(&["run:detached", "--", "echo", "from afar"]).await.ok().says("run.");
-    eventually("its line is in the log", Duration::from_secs(30), || async {
-        project.paas(&["logs", "-n", "100"]).await.ok().stdout.contains("from afar").then_some(())
-    })
+    project
+        .paas(&["run:detached", "--", "echo", "from afar"])
+        .await
+        .ok()
+        .says("run.");
+    eventually(
+        "its line is in the log",
+        Duration::from_secs(30),
+        || async {
+            project
+                .paas(&["logs", "-n", "100"])
+                .await
+                .ok()
+                .stdout
+                .contains("from afar")
+                .then_some(())
+        },
+    )
     .await;
 }
 
@@ -59,18 +100,30 @@ async fn a_terminal_has_the_size_of_ours_and_takes_keys() {
     project.push().await.ok();
     // `script` gives the client a real terminal.
     let paas = tests::platform::binary("paas");
-    let inner = format!("stty cols 97 rows 31; {} run -a {} bash", paas.display(), project.app);
+    let inner = format!(
+        "stty cols 97 rows 31; {} run -a {} bash",
+        paas.display(),
+        project.app
+    );
     let mut script = tokio::process::Command::new("script");
-    script.args(["-qefc", &inner, "/dev/null"]).current_dir(platform.home());
+    script
+        .args(["-qefc", &inner, "/dev/null"])
+        .current_dir(platform.home());
     platform.environment(&mut script);
-    script.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).kill_on_drop(true);
+    script
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .kill_on_drop(true);
     let mut script = script.spawn().unwrap();
     let mut keys = script.stdin.take().unwrap();
     let mut screen = script.stdout.take().unwrap();
     let mut seen = Seen::default();
     let talk = async {
         expect(&mut screen, &mut seen, "$ ").await;
-        keys.write_all(b"stty size; echo tty-$((40+2))\r").await.unwrap();
+        keys.write_all(b"stty size; echo tty-$((40+2))\r")
+            .await
+            .unwrap();
         expect(&mut screen, &mut seen, "31 97").await;
         expect(&mut screen, &mut seen, "tty-42").await;
         keys.write_all(b"sleep 1000\r").await.unwrap();
@@ -82,7 +135,12 @@ async fn a_terminal_has_the_size_of_ours_and_takes_keys() {
         script.wait().await.unwrap().code()
     };
     let code = tokio::time::timeout(Duration::from_secs(60), talk).await;
-    assert_eq!(code.unwrap_or_else(|_| panic!("no end in sight:\n{}", seen.text)), Some(5), "{}", seen.text);
+    assert_eq!(
+        code.unwrap_or_else(|_| panic!("no end in sight:\n{}", seen.text)),
+        Some(5),
+        "{}",
+        seen.text
+    );
 }
 
 /// What the terminal has shown, and how much of it was looked for already.
@@ -100,8 +158,11 @@ async fn expect(screen: &mut tokio::process::ChildStdout, seen: &mut Seen, wante
             seen.looked_at += at + wanted.len();
             return;
         }
-        let read = tokio::io::AsyncReadExt::read(screen, &mut buffer).await.unwrap();
+        let read = tokio::io::AsyncReadExt::read(screen, &mut buffer)
+            .await
+            .unwrap();
         assert!(read > 0, "it ended before {wanted:?}:\n{}", seen.text);
-        seen.text.push_str(&String::from_utf8_lossy(&buffer[..read]));
+        seen.text
+            .push_str(&String::from_utf8_lossy(&buffer[..read]));
     }
 }

@@ -17,7 +17,10 @@ async fn two_hundred_requests_a_second_and_fifty_websockets_survive_five_rounds_
         project.write("round.txt", &round.to_string());
         project.commit("Round").await;
         project.push().await.ok();
-        project.paas(&["config:set", &format!("ROUND={round}")]).await.ok();
+        project
+            .paas(&["config:set", &format!("ROUND={round}")])
+            .await
+            .ok();
         project.paas(&["ps:scale", "web=4"]).await.ok();
         project.paas(&["ps:scale", "web=2"]).await.ok();
         project.paas(&["ps:restart"]).await.ok();
@@ -27,5 +30,8 @@ async fn two_hundred_requests_a_second_and_fifty_websockets_survive_five_rounds_
     assert!(report.failures.is_empty(), "{report:#?}");
     assert!(report.requests > 2000, "{report:#?}");
     assert!(report.echoes > 1000, "{report:#?}");
-    assert!(report.reconnects > 0, "no WebSocket ever moved: nothing was switched");
+    assert!(
+        report.reconnects > 0,
+        "no WebSocket ever moved: nothing was switched"
+    );
 }

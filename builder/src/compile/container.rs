@@ -6,13 +6,16 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use buildpacks::JobError;
 use buildpacks::outcome::{BuildOutcome, FailureKind};
 use buildpacks::stack::{CA_BUNDLE, CA_VARIABLES};
-use buildpacks::JobError;
 use bytes::Bytes;
 use futures::StreamExt as _;
 use model::BuildpackRef;
-use runtime::{ContainerExit, ContainerId, ContainerSpec, Labels, LogKeeping, Mount, OutputStream, Runtime, RuntimeError, Ulimit};
+use runtime::{
+    ContainerExit, ContainerId, ContainerSpec, Labels, LogKeeping, Mount, OutputStream, Runtime,
+    RuntimeError, Ulimit,
+};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -30,7 +33,11 @@ pub struct ContainerCompiler {
 
 impl ContainerCompiler {
     pub fn new(config: &Config, runtime: Arc<dyn Runtime>) -> Self {
-        Self { container: config.container.clone(), limits: config.limits.clone(), runtime }
+        Self {
+            container: config.container.clone(),
+            limits: config.limits.clone(),
+            runtime,
+        }
     }
 
     /// Carried by every container of this installation's builds.
@@ -42,17 +49,29 @@ impl ContainerCompiler {
     }
 
     fn spec(&self, job: &CompileJob) -> ContainerSpec {
-        let mut spec = ContainerSpec::new(format!("paas-build-{}", job.build), &self.container.image, job.command.clone());
+        let mut spec = ContainerSpec::new(
+            format!("paas-build-{}", job.build),
+            &self.container.image,
+            job.command.clone(),
+        );
         spec.labels = self.labels();
-        spec.labels.insert("paas.app".to_owned(), job.app_name.to_string());
-        spec.labels.insert("paas.build".to_owned(), job.build.to_string());
-        spec.env = job.job.environment().iter().map(|(name, value)| (name.clone(), value.as_str().into())).collect();
+        spec.labels
+            .insert("paas.app".to_owned(), job.app_name.to_string());
+        spec.labels
+            .insert("paas.build".to_owned(), job.build.to_string());
+        spec.env = job
+            .job
+            .environment()
+            .iter()
+            .map(|(name, value)| (name.clone(), value.as_str().into()))
+            .collect();
         spec.working_dir = "/app".to_owned();
         spec.hostname = Some("build".to_owned());
         spec.network = Some(self.container.network.name.clone());
         spec.mounts = self.mounts(job);
         if self.container.ca_bundle.is_some() {
-            spec.env.extend(CA_VARIABLES.map(|name| (name.to_owned(), CA_BUNDLE.into())));
+            spec.env
+                .extend(CA_VARIABLES.map(|name| (name.to_owned(), CA_BUNDLE.into())));
         }
         spec.limits = runtime::Limits {
             memory_bytes: Some(self.limits.memory_bytes),
@@ -61,7 +80,11 @@ impl ContainerCompiler {
             cpu_quota_millis: Some(millis(self.limits.cpus)),
             pids: self.limits.pids,
             // Not more of anything: where the engine itself is confined it may not raise a limit, and then starts nothing.
-            ulimits: vec![Ulimit { name: "core".to_owned(), soft: 0, hard: 0 }],
+            ulimits: vec![Ulimit {
+                name: "core".to_owned(),
+                soft: 0,
+                hard: 0,
+            }],
             // Before dynos, should the host run out of memory.
             oom_score_adj: 800,
             shm_bytes: Some(256 << 20),
@@ -71,9 +94,17 @@ impl ContainerCompiler {
     }
 
     fn mounts(&self, job: &CompileJob) -> Vec<Mount> {
-        let bind = |source, target: &str, read_only| Mount::Bind { source, target: target.into(), read_only };
-        let mut mounts: Vec<_> =
-            job.job.mounts().into_iter().map(|mount| bind(mount.host, &mount.container, mount.read_only)).collect();
+        let bind = |source, target: &str, read_only| Mount::Bind {
+            source,
+            target: target.into(),
+            read_only,
+        };
+        let mut mounts: Vec<_> = job
+            .job
+            .mounts()
+            .into_iter()
+            .map(|mount| bind(mount.host, &mount.container, mount.read_only))
+            .collect();
         mounts.push(bind(job.workspace.app(), "/app", false));
         mounts.push(bind(job.workspace.var_tmp(), "/var/tmp", false));
         if let Some(bundle) = &self.container.ca_bundle {
@@ -88,8 +119,15 @@ impl ContainerCompiler {
         output: mpsc::Sender<Bytes>,
         stop: &CancellationToken,
     ) -> Result<ContainerExit, CompileError> {
-        let attached = self.runtime.attach(id).await.map_err(CompileError::internal("attach to the build"))?;
-        self.runtime.start(id).await.map_err(CompileError::internal("start the build"))?;
+        let attached = self
+            .runtime
+            .attach(id)
+            .await
+            .map_err(CompileError::internal("attach to the build"))?;
+        self.runtime
+            .start(id)
+            .await
+            .map_err(CompileError::internal("start the build"))?;
         let running = async {
             let (exit, ()) = tokio::join!(self.runtime.wait(id), relay(attached.output, output));
             exit.map_err(CompileError::internal("wait for the build"))
@@ -117,7 +155,10 @@ impl Compile for ContainerCompiler {
         let id = match self.runtime.create(&self.spec(&job)).await {
             Ok(id) => id,
             Err(error) if error.is_not_found() => {
-                let message = format!("The platform has no build image {}; its operators can make it.", self.container.image);
+                let message = format!(
+                    "The platform has no build image {}; its operators can make it.",
+                    self.container.image
+                );
                 return Err(CompileError::Failed(message));
             }
             Err(error) => return Err(CompileError::internal("make the build's container")(error)),
@@ -134,14 +175,20 @@ impl Compile for ContainerCompiler {
         let found = match self.runtime.list(&self.labels()).await {
             Ok(found) => found,
             Err(error) => {
-                warn!(error = &error as &dyn std::error::Error, "Could not look for builds left running");
+                warn!(
+                    error = &error as &dyn std::error::Error,
+                    "Could not look for builds left running"
+                );
                 return;
             }
         };
         for container in found {
             match self.runtime.remove(&container.id).await {
                 Ok(()) => info!(name = container.name, "Removed a build left running"),
-                Err(error) => warn!(error = &error as &dyn std::error::Error, "Could not remove a build left running"),
+                Err(error) => warn!(
+                    error = &error as &dyn std::error::Error,
+                    "Could not remove a build left running"
+                ),
             }
         }
     }
@@ -153,7 +200,10 @@ async fn remove(runtime: &dyn Runtime, id: &ContainerId) -> Result<(), RuntimeEr
     loop {
         match runtime.remove(id).await {
             Err(error) if attempts < 3 => {
-                warn!(error = &error as &dyn std::error::Error, "Could not remove a build's container; will retry");
+                warn!(
+                    error = &error as &dyn std::error::Error,
+                    "Could not remove a build's container; will retry"
+                );
                 attempts += 1;
             }
             other => return other,
@@ -172,8 +222,15 @@ async fn relay(mut from: OutputStream, output: mpsc::Sender<Bytes>) {
 fn outcome(job: &CompileJob, exit: ContainerExit) -> Result<Compiled, CompileError> {
     match job.job.outcome() {
         Ok(BuildOutcome::Built(built)) => Ok(Compiled {
-            tree: job.job.built_tree().map_err(|error| CompileError::Failed(error.to_string()))?,
-            buildpacks: built.buildpacks.into_iter().map(|buildpack| BuildpackRef(buildpack.name)).collect(),
+            tree: job
+                .job
+                .built_tree()
+                .map_err(|error| CompileError::Failed(error.to_string()))?,
+            buildpacks: built
+                .buildpacks
+                .into_iter()
+                .map(|buildpack| BuildpackRef(buildpack.name))
+                .collect(),
             language: built.language,
             process_types: built.process_types,
         }),
@@ -184,16 +241,21 @@ fn outcome(job: &CompileJob, exit: ContainerExit) -> Result<Compiled, CompileErr
             Err(CompileError::Told(failure.message))
         }
         Err(JobError::NoResult) if exit.oom => Err(CompileError::OutOfMemory),
-        Err(JobError::NoResult) => {
-            Err(CompileError::Failed(format!("The build was killed (status {}) before it could say why.", exit.status)))
-        }
+        Err(JobError::NoResult) => Err(CompileError::Failed(format!(
+            "The build was killed (status {}) before it could say why.",
+            exit.status
+        ))),
         // The build wrote something else in its place: its own fault, whatever it was.
         Err(error) => Err(CompileError::Failed(format!("{error}."))),
     }
 }
 
 fn millis(cpus: f64) -> u32 {
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count of CPUs, bounded below and above")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a count of CPUs, bounded below and above"
+    )]
     let millis = (cpus.clamp(0.01, 1000.0) * 1000.0) as u32;
     millis
 }

@@ -16,10 +16,10 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
+use super::Job;
 use super::failure::Failure;
 use super::queue::Turn;
 use super::transcript::Transcript;
-use super::Job;
 use crate::compile::{CompileError, CompileJob, Compiled};
 use crate::config::Limits;
 use crate::housekeeping::{blocking, tree_size};
@@ -49,7 +49,10 @@ pub(crate) async fn build(
 ) -> Result<Built, Failure> {
     check_disk(job)?;
     let Some(commit) = job.repo.commit(&job.deploy.commit).await? else {
-        return Err(Failure::refused([format!("{} is not a commit, and only commits can be deployed.", job.deploy.commit)]));
+        return Err(Failure::refused([format!(
+            "{} is not a commit, and only commits can be deployed.",
+            job.deploy.commit
+        )]));
     };
     let base = read_base(&*job.builder.store, &job.builder.keyring, build.app)
         .await?
@@ -60,8 +63,11 @@ pub(crate) async fn build(
     let stack = Stack::from_name(&build.stack).unwrap_or(Stack::DEFAULT);
 
     transcript.raw(b"Compressing source files...");
-    let workspace = Workspace::create(&job.builder.config.builds_dir(), build.id).map_err(files("prepare the build"))?;
-    transcript.keep_in(&workspace.log()).map_err(files("keep the build's output"))?;
+    let workspace = Workspace::create(&job.builder.config.builds_dir(), build.id)
+        .map_err(files("prepare the build"))?;
+    transcript
+        .keep_in(&workspace.log())
+        .map_err(files("keep the build's output"))?;
     let spec = JobSpec {
         build: build.id,
         stack,
@@ -70,7 +76,8 @@ pub(crate) async fn build(
         source_version: &commit,
         request_id: &build.id.to_string(),
     };
-    let laid_out = buildpacks::Job::lay_out(workspace.root(), &spec).map_err(|e| Failure::internal("prepare the build")(e.into()))?;
+    let laid_out = buildpacks::Job::lay_out(workspace.root(), &spec)
+        .map_err(|e| Failure::internal("prepare the build")(e.into()))?;
     let laid_out = Arc::new(laid_out);
     source::export(job.repo, &commit, &laid_out.source_tar()).await?;
     let submodules = source::submodules(job.repo, &commit).await?;
@@ -78,7 +85,9 @@ pub(crate) async fn build(
         .map_err(files("prepare the submodules"))?;
     let (caches, cache_dir) = (job.builder.caches.clone(), laid_out.cache_dir());
     let app = build.app;
-    blocking(move || caches.check_out(app, &cache_dir)).await.map_err(files("prepare the build cache"))?;
+    blocking(move || caches.check_out(app, &cache_dir))
+        .await
+        .map_err(files("prepare the build cache"))?;
     transcript.raw(b" done.\nBuilding source:\n\n");
 
     let compile = CompileJob {
@@ -89,7 +98,13 @@ pub(crate) async fn build(
         workspace: workspace.clone(),
         command,
     };
-    let compiled = Supervised { job, turn, workspace: &workspace }.compile(compile, transcript).await?;
+    let compiled = Supervised {
+        job,
+        turn,
+        workspace: &workspace,
+    }
+    .compile(compile, transcript)
+    .await?;
 
     transcript.topic("Compressing...");
     let slug = pack(job, compiled.tree, &workspace, transcript).await?;
@@ -112,12 +127,18 @@ fn files(doing: &'static str) -> impl FnOnce(io::Error) -> Failure {
 /// A full disk breaks running apps; a refused push does not.
 fn check_disk(job: Job<'_>) -> Result<(), Failure> {
     let config = &job.builder.config;
-    let found = nix::sys::statvfs::statvfs(&config.data_dir).map_err(|errno| files("look at the disk")(errno.into()))?;
-    let (free, all) = (u128::from(found.blocks_available()), u128::from(found.blocks()));
+    let found = nix::sys::statvfs::statvfs(&config.data_dir)
+        .map_err(|errno| files("look at the disk")(errno.into()))?;
+    let (free, all) = (
+        u128::from(found.blocks_available()),
+        u128::from(found.blocks()),
+    );
     let used_percent = 100 - free * 100 / all.max(1);
     if used_percent > u128::from(config.limits.max_disk_percent) {
         return Err(Failure::refused([
-            format!("The platform's disk is {used_percent} % full, so that it builds nothing until there is room."),
+            format!(
+                "The platform's disk is {used_percent} % full, so that it builds nothing until there is room."
+            ),
             "Nothing was deployed. Please tell the platform's operators.".to_owned(),
         ]));
     }
@@ -148,15 +169,28 @@ const DEPTH: usize = 64;
 const LOOK_AT_DISK_EVERY: Duration = Duration::from_secs(3);
 
 impl Supervised<'_> {
-    async fn compile(&self, compile: CompileJob, transcript: &mut Transcript) -> Result<Compiled, Failure> {
+    async fn compile(
+        &self,
+        compile: CompileJob,
+        transcript: &mut Transcript,
+    ) -> Result<Compiled, Failure> {
         let limits = &self.job.builder.config.limits;
         let stop = CancellationToken::new();
         let (output, mut printed) = mpsc::channel(DEPTH);
-        let compiling = self.job.builder.compiler.compile(compile, output, stop.clone());
+        let compiling = self
+            .job
+            .builder
+            .compiler
+            .compile(compile, output, stop.clone());
         tokio::pin!(compiling);
         let trouble = self.trouble();
         tokio::pin!(trouble);
-        let mut printer = Printer { limits, transcript, bytes: 0, was_refused_processes: false };
+        let mut printer = Printer {
+            limits,
+            transcript,
+            bytes: 0,
+            was_refused_processes: false,
+        };
         let mut reason = None;
         let result = loop {
             tokio::select! {
@@ -174,7 +208,9 @@ impl Supervised<'_> {
             }
         };
         while let Ok(chunk) = printed.try_recv() {
-            if reason.is_none() && let Err(too_much) = printer.print(&chunk) {
+            if reason.is_none()
+                && let Err(too_much) = printer.print(&chunk)
+            {
                 reason = Some(too_much);
             }
         }
@@ -184,7 +220,10 @@ impl Supervised<'_> {
         }
         match (reason, result) {
             (Some(Failure::Refused(mut lines)), _) if was_refused_processes => {
-                lines.push(format!("It wanted more processes than a build may have ({}).", limits.pids));
+                lines.push(format!(
+                    "It wanted more processes than a build may have ({}).",
+                    limits.pids
+                ));
                 Err(Failure::Refused(lines))
             }
             (Some(reason), _) => Err(reason),
@@ -196,7 +235,9 @@ impl Supervised<'_> {
                 words::limit(limits.memory_bytes)
             )])),
             (None, Err(CompileError::Stopped)) => Err(Failure::Cancelled),
-            (None, Err(CompileError::Internal { doing, source })) => Err(Failure::internal(doing)(source)),
+            (None, Err(CompileError::Internal { doing, source })) => {
+                Err(Failure::internal(doing)(source))
+            }
         }
     }
 
@@ -225,7 +266,10 @@ impl Supervised<'_> {
         loop {
             tokio::time::sleep(LOOK_AT_DISK_EVERY).await;
             // A tree that changes while it is measured may fail to be; the next look will do.
-            if tree_size(self.workspace.root().to_owned()).await.is_ok_and(|size| size > limit) {
+            if tree_size(self.workspace.root().to_owned())
+                .await
+                .is_ok_and(|size| size > limit)
+            {
                 return;
             }
         }
@@ -244,19 +288,26 @@ struct Printer<'a> {
 impl Printer<'_> {
     fn print(&mut self, chunk: &Bytes) -> Result<(), Failure> {
         const REFUSED: &[u8] = b"Resource temporarily unavailable";
-        self.was_refused_processes =
-            self.was_refused_processes || chunk.windows(REFUSED.len()).any(|window| window == REFUSED);
+        self.was_refused_processes = self.was_refused_processes
+            || chunk.windows(REFUSED.len()).any(|window| window == REFUSED);
         self.bytes += chunk.len() as u64;
         self.transcript.raw(chunk);
         if self.bytes <= self.limits.output_bytes {
             return Ok(());
         }
         let limit = words::limit(self.limits.output_bytes);
-        Err(Failure::refused([format!("Build printed more than {limit} of output, and was ended.")]))
+        Err(Failure::refused([format!(
+            "Build printed more than {limit} of output, and was ended."
+        )]))
     }
 }
 
-async fn pack(job: Job<'_>, tree: PathBuf, workspace: &Workspace, transcript: &mut Transcript) -> Result<Packed, Failure> {
+async fn pack(
+    job: Job<'_>,
+    tree: PathBuf,
+    workspace: &Workspace,
+    transcript: &mut Transcript,
+) -> Result<Packed, Failure> {
     let limits = &job.builder.config.limits;
     let (file, limit) = (workspace.slug(), limits.slug_bytes);
     let packing = tokio::task::spawn_blocking(move || slug::pack(&tree, &file, limit)).await;
@@ -271,7 +322,12 @@ async fn pack(job: Job<'_>, tree: PathBuf, workspace: &Workspace, transcript: &m
         Ok(Err(source)) => return Err(Failure::internal("pack the slug")(source.into())),
         Err(panic) => return Err(Failure::internal("pack the slug")(panic.into())),
     };
-    let stored = job.builder.blobs.put_file(&workspace.slug()).await.map_err(|e| Failure::internal("store the slug")(e.into()))?;
+    let stored = job
+        .builder
+        .blobs
+        .put_file(&workspace.slug())
+        .await
+        .map_err(|e| Failure::internal("store the slug")(e.into()))?;
     check_stored(&packed, &stored)?;
     transcript.detail(&format!("Done: {}", words::size(packed.size)));
     if packed.size > limits.slug_warning_bytes {

@@ -33,7 +33,9 @@ impl Failure {
         Self::Refused(lines.into())
     }
 
-    pub(crate) fn internal(doing: &'static str) -> impl FnOnce(Box<dyn Error + Send + Sync>) -> Self {
+    pub(crate) fn internal(
+        doing: &'static str,
+    ) -> impl FnOnce(Box<dyn Error + Send + Sync>) -> Self {
         move |source| Self::Internal { doing, source }
     }
 
@@ -45,13 +47,19 @@ impl Failure {
 
 impl From<store::StoreError> for Failure {
     fn from(source: store::StoreError) -> Self {
-        Self::Internal { doing: "use the platform's store", source: source.into() }
+        Self::Internal {
+            doing: "use the platform's store",
+            source: source.into(),
+        }
     }
 }
 
 impl From<crate::git::repo::RepoError> for Failure {
     fn from(source: crate::git::repo::RepoError) -> Self {
-        Self::Internal { doing: "read the repository", source: source.into() }
+        Self::Internal {
+            doing: "read the repository",
+            source: source.into(),
+        }
     }
 }
 

@@ -10,10 +10,10 @@ use model::{AppId, Build};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout_at};
 
+use super::Job;
 use super::failure::Failure;
 use super::lock::{self, BuildLock};
 use super::transcript::Transcript;
-use super::Job;
 use crate::words;
 
 /// The queues of this builder.
@@ -33,14 +33,22 @@ struct AppQueue {
 
 impl Queues {
     pub(crate) fn new(places: usize) -> Self {
-        Self { apps: Mutex::default(), places: Arc::new(Semaphore::new(places.max(1))) }
+        Self {
+            apps: Mutex::default(),
+            places: Arc::new(Semaphore::new(places.max(1))),
+        }
     }
 
     fn of(&self, app: AppId) -> Arc<AppQueue> {
         let mut apps = self.apps.lock().unwrap_or_else(PoisonError::into_inner);
         // Queues nobody else holds have nobody in them.
         apps.retain(|_, queue| Arc::strong_count(queue) > 1 || queue.turn.available_permits() == 0);
-        let fresh = || Arc::new(AppQueue { turn: Arc::new(Semaphore::new(1)), waiting: AtomicUsize::new(0) });
+        let fresh = || {
+            Arc::new(AppQueue {
+                turn: Arc::new(Semaphore::new(1)),
+                waiting: AtomicUsize::new(0),
+            })
+        };
         apps.entry(app).or_insert_with(fresh).clone()
     }
 }
@@ -60,7 +68,11 @@ impl Turn {
     }
 }
 
-pub(crate) async fn wait_for_turn(job: Job<'_>, build: &Build, transcript: &mut Transcript) -> Result<Turn, Failure> {
+pub(crate) async fn wait_for_turn(
+    job: Job<'_>,
+    build: &Build,
+    transcript: &mut Transcript,
+) -> Result<Turn, Failure> {
     let waiting = wait(job, build, transcript);
     tokio::select! {
         turn = waiting => turn,
@@ -81,18 +93,29 @@ async fn wait(job: Job<'_>, build: &Build, transcript: &mut Transcript) -> Resul
         Err(_) => {
             let _counted = Counted::new(&queue, limits.queue_length).ok_or_else(|| {
                 Failure::refused([
-                    format!("Another push to {name} is being built, and {} wait already.", limits.queue_length),
+                    format!(
+                        "Another push to {name} is being built, and {} wait already.",
+                        limits.queue_length
+                    ),
                     "Nothing of this push was deployed. Please push again later.".to_owned(),
                 ])
             })?;
-            announce(transcript, &format!("Another push to {name} is being built"), limits.queue_time);
+            announce(
+                transcript,
+                &format!("Another push to {name} is being built"),
+                limits.queue_time,
+            );
             acquire(&queue.turn, deadline, limits.queue_time).await?
         }
     };
     let place = match job.builder.queues.places.clone().try_acquire_owned() {
         Ok(place) => place,
         Err(_) => {
-            announce(transcript, "All places for builds are taken", limits.queue_time);
+            announce(
+                transcript,
+                "All places for builds are taken",
+                limits.queue_time,
+            );
             acquire(&job.builder.queues.places, deadline, limits.queue_time).await?
         }
     };
@@ -101,18 +124,40 @@ async fn wait(job: Job<'_>, build: &Build, transcript: &mut Transcript) -> Resul
         if let Some(lock) = BuildLock::take(&job.builder.store, build).await? {
             break lock;
         }
-        if store::key::APPS.get(&*job.builder.store, &store::key::app(build.app)).await?.is_none() {
-            return Err(Failure::refused([format!("The app {name} does not exist any more.")]));
+        if store::key::APPS
+            .get(&*job.builder.store, &store::key::app(build.app))
+            .await?
+            .is_none()
+        {
+            return Err(Failure::refused([format!(
+                "The app {name} does not exist any more."
+            )]));
         }
-        if !announced && lock::holder(&*job.builder.store, build.app).await?.is_some() {
+        if !announced
+            && lock::holder(&*job.builder.store, build.app)
+                .await?
+                .is_some()
+        {
             announced = true;
-            announce(transcript, &format!("Another push to {name} is being built"), limits.queue_time);
+            announce(
+                transcript,
+                &format!("Another push to {name} is being built"),
+                limits.queue_time,
+            );
         }
-        timeout_at(deadline, lock::wait_for_change(&*job.builder.store, build.app))
-            .await
-            .map_err(|_| overdue(limits.queue_time))??;
+        timeout_at(
+            deadline,
+            lock::wait_for_change(&*job.builder.store, build.app),
+        )
+        .await
+        .map_err(|_| overdue(limits.queue_time))??;
     };
-    Ok(Turn { lock, _place: place, _turn: turn, _queue: queue })
+    Ok(Turn {
+        lock,
+        _place: place,
+        _turn: turn,
+        _queue: queue,
+    })
 }
 
 async fn acquire(
@@ -128,7 +173,10 @@ async fn acquire(
 }
 
 fn announce(transcript: &mut Transcript, why: &str, limit: Duration) {
-    transcript.topic(&format!("{why}; this one waits for its turn, for at most {}...", words::duration(limit)));
+    transcript.topic(&format!(
+        "{why}; this one waits for its turn, for at most {}...",
+        words::duration(limit)
+    ));
 }
 
 fn overdue(limit: Duration) -> Failure {

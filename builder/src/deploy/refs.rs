@@ -16,11 +16,15 @@ pub(crate) struct Deploy {
 /// The update to deploy, or the sentences that say what to do instead. Git takes or refuses a push whole, so one ref
 /// too many refuses all.
 pub(crate) fn decide(updates: &[RefUpdate]) -> Result<Deploy, Vec<String>> {
-    let (deploying, others): (Vec<_>, Vec<_>) =
-        updates.iter().partition(|update| branch_of(update).is_some_and(|branch| DEPLOY_BRANCHES.contains(&branch)));
+    let (deploying, others): (Vec<_>, Vec<_>) = updates.iter().partition(|update| {
+        branch_of(update).is_some_and(|branch| DEPLOY_BRANCHES.contains(&branch))
+    });
     if let Some(deleted) = updates.iter().find(|update| update.is_deletion()) {
         return Err(vec![
-            format!("{} cannot be deleted here: it is the record of what was deployed.", short(&deleted.name)),
+            format!(
+                "{} cannot be deleted here: it is the record of what was deployed.",
+                short(&deleted.name)
+            ),
             "To remove the app with its source: paas apps:destroy".to_owned(),
         ]);
     }
@@ -34,7 +38,10 @@ pub(crate) fn decide(updates: &[RefUpdate]) -> Result<Deploy, Vec<String>> {
         [update] => {
             let branch = short(&update.name);
             Err(vec![
-                format!("This push has {branch} and {}. Only {branch} can be deployed.", count(&others)),
+                format!(
+                    "This push has {branch} and {}. Only {branch} can be deployed.",
+                    count(&others)
+                ),
                 format!("Push it by itself: git push paas {branch}"),
             ])
         }
@@ -49,14 +56,23 @@ fn refuse_others(others: &[&RefUpdate]) -> Vec<String> {
     match others {
         [update] if update.name.starts_with("refs/tags/") => vec![
             format!("Tags are not deployed, and {} is one.", short(&update.name)),
-            format!("To deploy what it names: git push paas {}^{{}}:main", short(&update.name)),
+            format!(
+                "To deploy what it names: git push paas {}^{{}}:main",
+                short(&update.name)
+            ),
         ],
         [update] => vec![
-            format!("Only main and master are deployed, and this push is of {}.", short(&update.name)),
+            format!(
+                "Only main and master are deployed, and this push is of {}.",
+                short(&update.name)
+            ),
             "To deploy what you have checked out: git push paas HEAD:main".to_owned(),
         ],
         _ => vec![
-            format!("Only main and master are deployed, and this push has {}.", count(others)),
+            format!(
+                "Only main and master are deployed, and this push has {}.",
+                count(others)
+            ),
             "To deploy what you have checked out: git push paas HEAD:main".to_owned(),
         ],
     }
@@ -74,7 +90,10 @@ fn branch_of(update: &RefUpdate) -> Option<&str> {
 }
 
 fn short(name: &str) -> &str {
-    ["refs/heads/", "refs/tags/", "refs/"].iter().find_map(|prefix| name.strip_prefix(prefix)).unwrap_or(name)
+    ["refs/heads/", "refs/tags/", "refs/"]
+        .iter()
+        .find_map(|prefix| name.strip_prefix(prefix))
+        .unwrap_or(name)
 }
 
 #[cfg(test)]
@@ -86,13 +105,24 @@ mod tests {
     const TWO: &str = "2222222222222222222222222222222222222222";
 
     fn update(old: &str, new: &str, name: &str) -> RefUpdate {
-        RefUpdate { old: old.to_owned(), new: new.to_owned(), name: name.to_owned() }
+        RefUpdate {
+            old: old.to_owned(),
+            new: new.to_owned(),
+            name: name.to_owned(),
+        }
     }
 
     #[test]
     fn main_and_master_deploy() {
         let first = decide(&[update(ZERO, ONE, "refs/heads/main")]).unwrap();
-        assert_eq!(first, Deploy { branch: "main".into(), previous: None, commit: ONE.into() });
+        assert_eq!(
+            first,
+            Deploy {
+                branch: "main".into(),
+                previous: None,
+                commit: ONE.into()
+            }
+        );
         let next = decide(&[update(ONE, TWO, "refs/heads/master")]).unwrap();
         assert_eq!(next.previous.as_deref(), Some(ONE));
     }
@@ -100,17 +130,47 @@ mod tests {
     #[test]
     fn everything_else_is_refused_with_what_to_do_instead() {
         for (updates, expected) in [
-            (vec![update(ZERO, ONE, "refs/heads/feature")], "git push paas HEAD:main"),
-            (vec![update(ZERO, ONE, "refs/heads/feature/main")], "git push paas HEAD:main"),
-            (vec![update(ZERO, ONE, "refs/tags/v1")], "git push paas v1^{}:main"),
-            (vec![update(ONE, ZERO, "refs/heads/main")], "paas apps:destroy"),
-            (vec![update(ONE, ZERO, "refs/heads/feature")], "paas apps:destroy"),
             (
-                vec![update(ZERO, ONE, "refs/heads/main"), update(ZERO, ONE, "refs/heads/master")],
+                vec![update(ZERO, ONE, "refs/heads/feature")],
+                "git push paas HEAD:main",
+            ),
+            (
+                vec![update(ZERO, ONE, "refs/heads/feature/main")],
+                "git push paas HEAD:main",
+            ),
+            (
+                vec![update(ZERO, ONE, "refs/tags/v1")],
+                "git push paas v1^{}:main",
+            ),
+            (
+                vec![update(ONE, ZERO, "refs/heads/main")],
+                "paas apps:destroy",
+            ),
+            (
+                vec![update(ONE, ZERO, "refs/heads/feature")],
+                "paas apps:destroy",
+            ),
+            (
+                vec![
+                    update(ZERO, ONE, "refs/heads/main"),
+                    update(ZERO, ONE, "refs/heads/master"),
+                ],
                 "both main and master",
             ),
-            (vec![update(ZERO, ONE, "refs/heads/main"), update(ZERO, ONE, "refs/tags/v1")], "git push paas main"),
-            (vec![update(ZERO, ONE, "refs/notes/x"), update(ZERO, ONE, "refs/tags/v1")], "2 other branches or tags"),
+            (
+                vec![
+                    update(ZERO, ONE, "refs/heads/main"),
+                    update(ZERO, ONE, "refs/tags/v1"),
+                ],
+                "git push paas main",
+            ),
+            (
+                vec![
+                    update(ZERO, ONE, "refs/notes/x"),
+                    update(ZERO, ONE, "refs/tags/v1"),
+                ],
+                "2 other branches or tags",
+            ),
         ] {
             let refusal = decide(&updates).unwrap_err().join("\n");
             assert!(refusal.contains(expected), "{refusal}");

@@ -4,16 +4,19 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use model::release::ReleaseDraft;
-use model::{App, Build, BuildStatus, Checksum, DynoSize, Formation, ProcessType, Release, ReleaseVersion, Slug, SlugId};
+use model::{
+    App, Build, BuildStatus, Checksum, DynoSize, Formation, ProcessType, Release, ReleaseVersion,
+    Slug, SlugId,
+};
 use store::ledger::{AppendError, Base, NewRelease, append_release, read_base};
 use store::{Txn, key};
 use tracing::warn;
 
+use super::Job;
 use super::build::Built;
 use super::failure::Failure;
 use super::queue::Turn;
 use super::transcript::Transcript;
-use super::Job;
 
 #[derive(Debug)]
 pub(crate) struct Released {
@@ -49,12 +52,17 @@ pub(crate) async fn release(
         stack: build.stack.clone(),
         created_at: now,
     };
-    let repo_size = crate::housekeeping::tree_size(job.repo.path().to_owned()).await.ok();
+    let repo_size = crate::housekeeping::tree_size(job.repo.path().to_owned())
+        .await
+        .ok();
     let appended = append_release(store, &job.builder.keyring, build.app, now, |base| {
         let app = &base.app.value;
         let succeeded = Build {
             buildpacks: built.buildpacks.clone(),
-            status: BuildStatus::Succeeded { slug: slug.id, release: app.latest.next() },
+            status: BuildStatus::Succeeded {
+                slug: slug.id,
+                release: app.latest.next(),
+            },
             output: output.clone(),
             updated_at: now,
             ..build.clone()
@@ -69,7 +77,10 @@ pub(crate) async fn release(
                 slug: Some(slug.id),
             },
             config: base.config.clone(),
-            app: App { repo_size: repo_size.or(app.repo_size), ..deployed(app, &slug, &built) },
+            app: App {
+                repo_size: repo_size.or(app.repo_size),
+                ..deployed(app, &slug, &built)
+            },
             also: turn.lock.guard(also),
         })
     })
@@ -78,13 +89,18 @@ pub(crate) async fn release(
         Ok((_, release)) => release,
         Err(_) if turn.lock.lost().is_cancelled() => return Err(Failure::LockLost),
         Err(AppendError::NoSuchApp) => {
-            return Err(Failure::refused(["The app was destroyed while it was being built.".to_owned()]));
+            return Err(Failure::refused([
+                "The app was destroyed while it was being built.".to_owned(),
+            ]));
         }
         Err(AppendError::Store(source)) => return Err(source.into()),
         Err(AppendError::Refused(never)) => match never {},
     };
     tell(job, &release, &slug, transcript);
-    Ok(Released { version: release.version, slug })
+    Ok(Released {
+        version: release.version,
+        slug,
+    })
 }
 
 /// The app as the deploy leaves it.
@@ -94,21 +110,41 @@ fn deployed(app: &App, slug: &Slug, built: &Built) -> App {
     if app.buildpacks.is_empty() && built.detected {
         app.buildpacks = built.buildpacks.clone();
     }
-    for process_type in slug.process_types.keys().filter(|process_type| !process_type.is_release()) {
+    for process_type in slug
+        .process_types
+        .keys()
+        .filter(|process_type| !process_type.is_release())
+    {
         // One web dyno to begin with; of the others as many as somebody asks for. What was scaled stays, also of types
         // that this slug no longer has: the scheduler takes their dynos down once the release is proven.
-        app.formation.entry(process_type.clone()).or_insert_with(|| Formation {
-            quantity: u32::from(process_type.is_web()),
-            size: DynoSize::default(),
-        });
+        app.formation
+            .entry(process_type.clone())
+            .or_insert_with(|| Formation {
+                quantity: u32::from(process_type.is_web()),
+                size: DynoSize::default(),
+            });
     }
     app
 }
 
-fn announce_removed(base: &Base, kept: &BTreeMap<ProcessType, String>, transcript: &mut Transcript) {
-    let running = base.app.value.formation.iter().filter(|(_, formation)| formation.quantity > 0);
-    for (process_type, formation) in running.filter(|(process_type, _)| !kept.contains_key(*process_type)) {
-        transcript.topic(&format!("Removing process type {process_type} ({})", formation.quantity));
+fn announce_removed(
+    base: &Base,
+    kept: &BTreeMap<ProcessType, String>,
+    transcript: &mut Transcript,
+) {
+    let running = base
+        .app
+        .value
+        .formation
+        .iter()
+        .filter(|(_, formation)| formation.quantity > 0);
+    for (process_type, formation) in
+        running.filter(|(process_type, _)| !kept.contains_key(*process_type))
+    {
+        transcript.topic(&format!(
+            "Removing process type {process_type} ({})",
+            formation.quantity
+        ));
     }
 }
 
@@ -125,7 +161,10 @@ fn tell(job: Job<'_>, release: &Release, slug: &Slug, transcript: &mut Transcrip
     let (log, app, email) = (&job.builder.log, release.app, &release.actor.email);
     log.api(app, "Build succeeded".to_owned());
     log.api(app, format!("{} by user {email}", release.description));
-    log.api(app, format!("Release {} created by user {email}", release.version));
+    log.api(
+        app,
+        format!("Release {} created by user {email}", release.version),
+    );
 }
 
 /// The build's output so far, into the blob store. Without it a build is still a build.
@@ -163,10 +202,21 @@ mod tests {
             released_at: None,
             stack: "heroku-24".to_owned(),
             maintenance: false,
-            buildpacks: buildpacks.iter().map(|name| BuildpackRef((*name).to_owned())).collect(),
+            buildpacks: buildpacks
+                .iter()
+                .map(|name| BuildpackRef((*name).to_owned()))
+                .collect(),
             formation: formation
                 .iter()
-                .map(|(name, quantity)| (name.parse().unwrap(), Formation { quantity: *quantity, size: DynoSize::Basic }))
+                .map(|(name, quantity)| {
+                    (
+                        name.parse().unwrap(),
+                        Formation {
+                            quantity: *quantity,
+                            size: DynoSize::Basic,
+                        },
+                    )
+                })
                 .collect(),
             latest: ReleaseVersion(1),
             target: ReleaseVersion(1),
@@ -177,11 +227,17 @@ mod tests {
     }
 
     fn built(types: &[&str]) -> (Built, Slug) {
-        let process_types: BTreeMap<ProcessType, String> =
-            types.iter().map(|name| (name.parse().unwrap(), "run it".to_owned())).collect();
+        let process_types: BTreeMap<ProcessType, String> = types
+            .iter()
+            .map(|name| (name.parse().unwrap(), "run it".to_owned()))
+            .collect();
         let checksum: Checksum = "0".repeat(64).parse().unwrap();
         let built = Built {
-            slug: Packed { checksum: checksum.clone(), size: 10, unpacked_size: 20 },
+            slug: Packed {
+                checksum: checksum.clone(),
+                size: 10,
+                unpacked_size: 20,
+            },
             commit: "12345678".repeat(5),
             commit_description: None,
             language: None,
@@ -206,14 +262,20 @@ mod tests {
     }
 
     fn quantities(app: &App) -> Vec<(String, u32)> {
-        app.formation.iter().map(|(name, formation)| (name.to_string(), formation.quantity)).collect()
+        app.formation
+            .iter()
+            .map(|(name, formation)| (name.to_string(), formation.quantity))
+            .collect()
     }
 
     #[test]
     fn a_first_deploy_gets_one_web_dyno_and_keeps_what_was_detected() {
         let (built, slug) = built(&["web", "worker", "release"]);
         let after = deployed(&app(&[], &[]), &slug, &built);
-        assert_eq!(quantities(&after), [("web".to_owned(), 1), ("worker".to_owned(), 0)]);
+        assert_eq!(
+            quantities(&after),
+            [("web".to_owned(), 1), ("worker".to_owned(), 0)]
+        );
         assert_eq!(after.buildpacks, built.buildpacks);
         assert_eq!(after.slug_size, Some(10));
     }
@@ -221,8 +283,22 @@ mod tests {
     #[test]
     fn later_deploys_leave_the_scale_and_the_chosen_buildpacks_alone() {
         let (built, slug) = built(&["web", "clock"]);
-        let after = deployed(&app(&[("web", 0), ("worker", 2)], &["https://example.com/x.git"]), &slug, &built);
-        assert_eq!(quantities(&after), [("clock".to_owned(), 0), ("web".to_owned(), 0), ("worker".to_owned(), 2)]);
-        assert_eq!(after.buildpacks, [BuildpackRef("https://example.com/x.git".to_owned())]);
+        let after = deployed(
+            &app(&[("web", 0), ("worker", 2)], &["https://example.com/x.git"]),
+            &slug,
+            &built,
+        );
+        assert_eq!(
+            quantities(&after),
+            [
+                ("clock".to_owned(), 0),
+                ("web".to_owned(), 0),
+                ("worker".to_owned(), 2)
+            ]
+        );
+        assert_eq!(
+            after.buildpacks,
+            [BuildpackRef("https://example.com/x.git".to_owned())]
+        );
     }
 }

@@ -29,14 +29,24 @@ struct Log {
 
 impl Transcript {
     pub(crate) fn new(client: mpsc::UnboundedSender<Bytes>, limits: &Limits) -> Self {
-        Self { client, shown: 0, shown_limit: limits.shown_bytes, log: None, early: Vec::new(), mid_line: false }
+        Self {
+            client,
+            shown: 0,
+            shown_limit: limits.shown_bytes,
+            log: None,
+            early: Vec::new(),
+            mid_line: false,
+        }
     }
 
     /// From now on all is kept in a file as well, what was said before included.
     pub(crate) fn keep_in(&mut self, path: &Path) -> io::Result<()> {
         let mut file = io::BufWriter::new(fs_err::File::create(path)?);
         file.write_all(&std::mem::take(&mut self.early))?;
-        self.log = Some(Log { path: path.to_owned(), file });
+        self.log = Some(Log {
+            path: path.to_owned(),
+            file,
+        });
         Ok(())
     }
 
@@ -98,7 +108,9 @@ impl Transcript {
             self.shown += length;
         } else {
             let limit = words::limit(self.shown_limit);
-            let note = format!("\n !     Output truncated: {limit} were shown. The build goes on, and its log has the rest.\n");
+            let note = format!(
+                "\n !     Output truncated: {limit} were shown. The build goes on, and its log has the rest.\n"
+            );
             let _ = self.client.send(note.into());
             // Room for the last words, which name the outcome.
             self.shown = self.shown_limit + 1;
@@ -129,7 +141,10 @@ mod tests {
     }
 
     fn limits(shown_bytes: u64) -> Limits {
-        Limits { shown_bytes, ..Limits::heroku() }
+        Limits {
+            shown_bytes,
+            ..Limits::heroku()
+        }
     }
 
     #[test]

@@ -3,23 +3,33 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use model::{AppId, Dyno, DynoId, DynoKind, DynoState, DynoStatus, Release, ReleaseStatus, ReleaseVersion};
+use model::{
+    AppId, Dyno, DynoId, DynoKind, DynoState, DynoStatus, Release, ReleaseStatus, ReleaseVersion,
+};
 use store::{Entry, Event, Follower, Update, key};
 use tokio::time::{Instant, MissedTickBehavior};
 
+use super::Job;
 use super::failure::Failure;
 use super::release::Released;
 use super::transcript::Transcript;
-use super::Job;
 use crate::words;
 
 const DOT_EVERY: Duration = Duration::from_secs(3);
 
 /// Until the release is proven (fine), failed (the push is refused), or out of this push's hands (fine, and said).
-pub(crate) async fn verify(job: Job<'_>, released: &Released, transcript: &mut Transcript) -> Result<(), Failure> {
+pub(crate) async fn verify(
+    job: Job<'_>,
+    released: &Released,
+    transcript: &mut Transcript,
+) -> Result<(), Failure> {
     let limits = &job.builder.config.limits;
     let has_command = released.slug.release_command().is_some();
-    let time = if has_command { limits.release_phase_time } else { limits.verify_time };
+    let time = if has_command {
+        limits.release_phase_time
+    } else {
+        limits.verify_time
+    };
     if has_command {
         transcript.raw(b"Running release command...\n\n");
     } else {
@@ -40,19 +50,35 @@ pub(crate) async fn verify(job: Job<'_>, released: &Released, transcript: &mut T
         match &release.status {
             ReleaseStatus::Pending => {}
             ReleaseStatus::Succeeded => {
-                let last = if has_command { "Waiting for release... done.\n" } else { " done.\n" };
+                let last = if has_command {
+                    "Waiting for release... done.\n"
+                } else {
+                    " done.\n"
+                };
                 transcript.raw(last.as_bytes());
                 return Ok(());
             }
             ReleaseStatus::Failed(failure) => {
-                transcript.raw(if has_command { b"Waiting for release... failed.\n" } else { b" failed.\n" });
-                return Err(explain(job, version, failure, watched.has_shown_output, transcript).await);
+                transcript.raw(if has_command {
+                    b"Waiting for release... failed.\n"
+                } else {
+                    b" failed.\n"
+                });
+                return Err(
+                    explain(job, version, failure, watched.has_shown_output, transcript).await,
+                );
             }
             ReleaseStatus::Superseded { by } => {
-                let successor = key::RELEASES.get(&*job.builder.store, &key::release(release.app, *by)).await?;
-                let Some(successor) = successor.filter(|next| next.value.slug == Some(released.slug.id)) else {
+                let successor = key::RELEASES
+                    .get(&*job.builder.store, &key::release(release.app, *by))
+                    .await?;
+                let Some(successor) =
+                    successor.filter(|next| next.value.slug == Some(released.slug.id))
+                else {
                     transcript.raw(b" superseded.\n");
-                    transcript.problem(&format!("{by} took the place of {version} before it was up: see paas releases."));
+                    transcript.problem(&format!(
+                        "{by} took the place of {version} before it was up: see paas releases."
+                    ));
                     return Ok(());
                 };
                 transcript.problem(&format!(
@@ -82,8 +108,12 @@ async fn explain(
         }
     }
     match serving(job, version).await {
-        Some(old) => transcript.problem(&format!("{old} keeps serving: this push changed nothing that runs.")),
-        None => transcript.problem("There is no earlier release that could run instead. Mend the app and push again."),
+        Some(old) => transcript.problem(&format!(
+            "{old} keeps serving: this push changed nothing that runs."
+        )),
+        None => transcript.problem(
+            "There is no earlier release that could run instead. Mend the app and push again.",
+        ),
     }
     Failure::Release(format!("{version} failed: {}", failure.reason))
 }
@@ -91,8 +121,16 @@ async fn explain(
 /// The release that runs in place of a failed one.
 async fn serving(job: Job<'_>, failed: ReleaseVersion) -> Option<ReleaseVersion> {
     let store = &*job.builder.store;
-    let app = key::APPS.get(store, &key::app(job.push.app())).await.ok()??.value;
-    let current = key::RELEASES.get(store, &key::release(app.id, app.current)).await.ok()??.value;
+    let app = key::APPS
+        .get(store, &key::app(job.push.app()))
+        .await
+        .ok()??
+        .value;
+    let current = key::RELEASES
+        .get(store, &key::release(app.id, app.current))
+        .await
+        .ok()??
+        .value;
     (current.slug.is_some() && current.version != failed).then_some(current.version)
 }
 
@@ -127,7 +165,11 @@ impl<'a> Watched<'a> {
     }
 
     /// The release once it is no longer pending; `None` at the deadline.
-    async fn until_decided(&mut self, deadline: Instant, transcript: &mut Transcript) -> Result<Option<Release>, Failure> {
+    async fn until_decided(
+        &mut self,
+        deadline: Instant,
+        transcript: &mut Transcript,
+    ) -> Result<Option<Release>, Failure> {
         let mut dots = tokio::time::interval_at(Instant::now() + DOT_EVERY, DOT_EVERY);
         dots.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -161,10 +203,26 @@ impl<'a> Watched<'a> {
     }
 
     /// What the release command wrote last, once it has ended.
-    async fn note_statuses(&mut self, update: Update, transcript: &mut Transcript) -> Result<(), Failure> {
+    async fn note_statuses(
+        &mut self,
+        update: Update,
+        transcript: &mut Transcript,
+    ) -> Result<(), Failure> {
         for entry in entries(update) {
-            let Ok(status) = key::DYNO_STATUS.decode(&entry) else { continue };
-            let DynoStatus { dyno, state: DynoState::Stopped { exit: Some(exit), .. }, .. } = status.value else { continue };
+            let Ok(status) = key::DYNO_STATUS.decode(&entry) else {
+                continue;
+            };
+            let DynoStatus {
+                dyno,
+                state:
+                    DynoState::Stopped {
+                        exit: Some(exit), ..
+                    },
+                ..
+            } = status.value
+            else {
+                continue;
+            };
             if !self.has_shown_output && self.is_of_release(dyno).await? {
                 self.has_shown_output = true;
                 for line in exit.log_tail {
@@ -180,7 +238,9 @@ impl<'a> Watched<'a> {
         if self.release_dynos.contains(&dyno) {
             return Ok(true);
         }
-        let found = key::DYNOS.get(&*self.job.builder.store, &key::dyno(self.app, dyno)).await?;
+        let found = key::DYNOS
+            .get(&*self.job.builder.store, &key::dyno(self.app, dyno))
+            .await?;
         let version = self.version;
         Ok(found.is_some_and(|found| Self::is_release_dyno(version, &found.value)))
     }

@@ -97,6 +97,8 @@ impl Git {
 /// The value for `GIT_PROTOCOL`, if a client's is fit to be handed on.
 pub(crate) fn checked_protocol(text: &str) -> Option<&str> {
     let fit = text.len() <= 256
-        && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'=' | b':' | b'.' | b'-' | b'_' | b'/'));
+        && text.bytes().all(|b| {
+            b.is_ascii_alphanumeric() || matches!(b, b'=' | b':' | b'.' | b'-' | b'_' | b'/')
+        });
     fit.then_some(text)
 }

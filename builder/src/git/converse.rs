@@ -53,7 +53,11 @@ const CHUNK: usize = 64 * 1024;
 const OWN_END: Duration = Duration::from_secs(15);
 
 /// Runs `command` for the client until it ends; its exit status as a shell tells it. The process has a group of its own.
-pub(crate) async fn converse(mut command: Command, client: Client, push: Option<&Push>) -> Result<u32, ConverseError> {
+pub(crate) async fn converse(
+    mut command: Command,
+    client: Client,
+    push: Option<&Push>,
+) -> Result<u32, ConverseError> {
     let mut child = command
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -82,10 +86,12 @@ pub(crate) async fn converse(mut command: Command, client: Client, push: Option<
     };
     let status = match (status, push) {
         (Some(status), _) => status,
-        (None, Some(push)) if push.client_gone() => match tokio::time::timeout(OWN_END, &mut ended).await {
-            Ok(status) => status,
-            Err(_) => kill(ended, &group).await,
-        },
+        (None, Some(push)) if push.client_gone() => {
+            match tokio::time::timeout(OWN_END, &mut ended).await {
+                Ok(status) => status,
+                Err(_) => kill(ended, &group).await,
+            }
+        }
         (None, Some(_)) => {
             debug!("The client went away; its release goes on");
             ended.await
@@ -116,7 +122,10 @@ impl Drop for Group {
     }
 }
 
-async fn kill(ended: impl Future<Output = io::Result<ExitStatus>>, group: &Group) -> io::Result<ExitStatus> {
+async fn kill(
+    ended: impl Future<Output = io::Result<ExitStatus>>,
+    group: &Group,
+) -> io::Result<ExitStatus> {
     group.signal(Signal::SIGKILL);
     ended.await
 }
@@ -165,6 +174,9 @@ where
 
 fn exit_status(status: ExitStatus) -> u32 {
     use std::os::unix::process::ExitStatusExt as _;
-    let code = status.code().or_else(|| status.signal().map(|signal| 128 + signal)).unwrap_or(1);
+    let code = status
+        .code()
+        .or_else(|| status.signal().map(|signal| 128 + signal))
+        .unwrap_or(1);
     u32::try_from(code).unwrap_or(1)
 }

@@ -24,7 +24,11 @@ pub(crate) enum RepoError {
         source: io::Error,
     },
     #[error("git could not {doing} in {path}: {stderr}")]
-    Git { doing: &'static str, path: PathBuf, stderr: String },
+    Git {
+        doing: &'static str,
+        path: PathBuf,
+        stderr: String,
+    },
 }
 
 /// The directory of all repositories.
@@ -63,15 +67,35 @@ impl Repos {
 
     /// The app's repository, whether or not it exists.
     pub(crate) fn at(&self, app: AppId) -> Repo {
-        Repo { path: self.dir.join(format!("{app}.git")), git: self.git.clone(), quarantine: None }
+        Repo {
+            path: self.dir.join(format!("{app}.git")),
+            git: self.git.clone(),
+            quarantine: None,
+        }
     }
 
     async fn create(&self, path: &Path) -> Result<(), RepoError> {
-        let failed = |doing| move |source| RepoError::Io { doing, path: path.to_owned(), source };
+        let failed = |doing| {
+            move |source| RepoError::Io {
+                doing,
+                path: path.to_owned(),
+                source,
+            }
+        };
         fs_err::create_dir_all(&self.dir).map_err(failed("make room for"))?;
-        let fresh = tempfile::Builder::new().prefix(UNFINISHED).tempdir_in(&self.dir).map_err(failed("make"))?;
+        let fresh = tempfile::Builder::new()
+            .prefix(UNFINISHED)
+            .tempdir_in(&self.dir)
+            .map_err(failed("make"))?;
         let mut command = self.git.in_dir(fresh.path());
-        command.args(["init", "--quiet", "--bare", "--template=", "--initial-branch=main", "."]);
+        command.args([
+            "init",
+            "--quiet",
+            "--bare",
+            "--template=",
+            "--initial-branch=main",
+            ".",
+        ]);
         run(command, "make a repository", path).await?;
         match fs_err::rename(fresh.path(), path) {
             Ok(()) => {
@@ -98,7 +122,11 @@ impl Repo {
     pub(crate) fn git(&self) -> tokio::process::Command {
         let mut command = self.git.in_dir(&self.path);
         command.arg("--git-dir=.");
-        if let Some(Quarantine { object_directory, alternates }) = &self.quarantine {
+        if let Some(Quarantine {
+            object_directory,
+            alternates,
+        }) = &self.quarantine
+        {
             command.env("GIT_OBJECT_DIRECTORY", object_directory);
             if let Some(alternates) = alternates {
                 command.env("GIT_ALTERNATE_OBJECT_DIRECTORIES", alternates);
@@ -131,9 +159,17 @@ impl Repo {
 
     /// Lets `HEAD` name a branch that exists, so that a clone checks something out.
     pub(crate) async fn mend_head(&self) -> Result<(), RepoError> {
-        let head = fs_err::read_to_string(self.path.join("HEAD"))
-            .map_err(|source| RepoError::Io { doing: "read HEAD of", path: self.path.clone(), source })?;
-        let current = head.trim().strip_prefix("ref: refs/heads/").unwrap_or_default().to_owned();
+        let head =
+            fs_err::read_to_string(self.path.join("HEAD")).map_err(|source| RepoError::Io {
+                doing: "read HEAD of",
+                path: self.path.clone(),
+                source,
+            })?;
+        let current = head
+            .trim()
+            .strip_prefix("ref: refs/heads/")
+            .unwrap_or_default()
+            .to_owned();
         if self.branch_tip(&current).await?.is_some() {
             return Ok(());
         }
@@ -152,14 +188,25 @@ impl Repo {
     pub(crate) async fn collect_garbage(&self) -> Result<(), RepoError> {
         let packs = fs_err::read_dir(self.path.join("objects/pack"))
             .map(|entries| {
-                entries.flatten().filter(|entry| entry.path().extension().is_some_and(|e| e == "pack")).count()
+                entries
+                    .flatten()
+                    .filter(|entry| entry.path().extension().is_some_and(|e| e == "pack"))
+                    .count()
             })
             .unwrap_or(0);
         if packs < MAX_PACKS {
             return Ok(());
         }
         let mut command = self.git();
-        command.args(["-c", "pack.threads=1", "-c", "pack.windowMemory=128m", "gc", "--quiet", "--prune=2.weeks.ago"]);
+        command.args([
+            "-c",
+            "pack.threads=1",
+            "-c",
+            "pack.windowMemory=128m",
+            "gc",
+            "--quiet",
+            "--prune=2.weeks.ago",
+        ]);
         run(command, "collect garbage", &self.path).await
     }
 }
@@ -176,10 +223,22 @@ pub(crate) async fn run(
         .stdin(std::process::Stdio::null())
         .output()
         .await
-        .map_err(|source| RepoError::Io { doing, path: path.to_owned(), source })?;
+        .map_err(|source| RepoError::Io {
+            doing,
+            path: path.to_owned(),
+            source,
+        })?;
     if output.status.success() {
         return Ok(());
     }
-    let stderr = String::from_utf8_lossy(&output.stderr).trim().chars().take(2000).collect();
-    Err(RepoError::Git { doing, path: path.to_owned(), stderr })
+    let stderr = String::from_utf8_lossy(&output.stderr)
+        .trim()
+        .chars()
+        .take(2000)
+        .collect();
+    Err(RepoError::Git {
+        doing,
+        path: path.to_owned(),
+        stderr,
+    })
 }

@@ -14,7 +14,9 @@ pub fn main_pre_receive() -> ExitCode {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
-            let text = format!(" !     The builder went away ({error}). Nothing was deployed; please push again.\n");
+            let text = format!(
+                " !     The builder went away ({error}). Nothing was deployed; please push again.\n"
+            );
             let _ = io::stderr().write_all(text.as_bytes());
             ExitCode::FAILURE
         }
@@ -22,7 +24,11 @@ pub fn main_pre_receive() -> ExitCode {
 }
 
 fn relay() -> io::Result<bool> {
-    let request = Request { push: required(ENV_PUSH)?, updates: updates()?, quarantine: quarantine() };
+    let request = Request {
+        push: required(ENV_PUSH)?,
+        updates: updates()?,
+        quarantine: quarantine(),
+    };
     let mut stream = UnixStream::connect(required(ENV_SOCKET)?)?;
     let mut line = serde_json::to_vec(&request)?;
     line.push(b'\n');
@@ -48,7 +54,8 @@ fn updates() -> io::Result<Vec<super::wire::RefUpdate>> {
         .lines()
         .map(|line| {
             let line = line?;
-            parse_update(&line).ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "not a ref update"))
+            parse_update(&line)
+                .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "not a ref update"))
         })
         .collect()
 }
@@ -63,5 +70,6 @@ fn quarantine() -> Option<Quarantine> {
 }
 
 fn required(name: &str) -> io::Result<String> {
-    env::var(name).map_err(|_| io::Error::new(io::ErrorKind::NotFound, format!("{name} is not set")))
+    env::var(name)
+        .map_err(|_| io::Error::new(io::ErrorKind::NotFound, format!("{name} is not set")))
 }

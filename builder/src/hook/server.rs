@@ -48,7 +48,11 @@ impl HookPlace {
             let dir = tempfile::Builder::new().prefix("paas-builder-").tempdir()?;
             (dir.path().join("hook.sock"), Some(dir))
         };
-        Ok(Self { hooks, socket, _short: short })
+        Ok(Self {
+            hooks,
+            socket,
+            _short: short,
+        })
     }
 
     pub(crate) fn listen(&self) -> io::Result<UnixListener> {
@@ -70,12 +74,18 @@ pub(crate) async fn serve(builder: Arc<Builder>, listener: UnixListener) {
                 let builder = builder.clone();
                 builder.clone().tasks.spawn(async move {
                     if let Err(error) = answer(&builder, stream).await {
-                        warn!(error = &error as &dyn std::error::Error, "Could not answer a hook");
+                        warn!(
+                            error = &error as &dyn std::error::Error,
+                            "Could not answer a hook"
+                        );
                     }
                 });
             }
             Err(error) => {
-                warn!(error = &error as &dyn std::error::Error, "Could not accept a hook; will retry");
+                warn!(
+                    error = &error as &dyn std::error::Error,
+                    "Could not accept a hook; will retry"
+                );
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
         }
@@ -86,10 +96,16 @@ async fn answer(builder: &Arc<Builder>, stream: UnixStream) -> io::Result<()> {
     let (reader, writer) = stream.into_split();
     let mut reader = BufReader::new(reader);
     let mut line = Vec::new();
-    (&mut reader).take(MAX_REQUEST).read_until(b'\n', &mut line).await?;
+    (&mut reader)
+        .take(MAX_REQUEST)
+        .read_until(b'\n', &mut line)
+        .await?;
     let request: Request = serde_json::from_slice(&line)?;
     let Some(push) = builder.pushes.find(&request.push) else {
-        return Err(io::Error::new(io::ErrorKind::PermissionDenied, "a hook named no push of this builder"));
+        return Err(io::Error::new(
+            io::ErrorKind::PermissionDenied,
+            "a hook named no push of this builder",
+        ));
     };
     // Unbounded, but what goes in is bounded by the limit on output shown: a pusher that has stopped reading must not
     // stop the build.
@@ -120,7 +136,10 @@ async fn answer(builder: &Arc<Builder>, stream: UnixStream) -> io::Result<()> {
 }
 
 /// Everything sent before the channel closes, then the writer back for the verdict.
-async fn write(mut writer: OwnedWriteHalf, mut shown: mpsc::UnboundedReceiver<Bytes>) -> io::Result<OwnedWriteHalf> {
+async fn write(
+    mut writer: OwnedWriteHalf,
+    mut shown: mpsc::UnboundedReceiver<Bytes>,
+) -> io::Result<OwnedWriteHalf> {
     while let Some(bytes) = shown.recv().await {
         writer.write_all(&frame(OUTPUT, &bytes)).await?;
     }

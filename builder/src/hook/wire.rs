@@ -48,9 +48,13 @@ pub(crate) fn frame(kind: u8, payload: &[u8]) -> Vec<u8> {
 pub(crate) fn parse_update(line: &str) -> Option<RefUpdate> {
     let mut parts = line.splitn(3, ' ');
     let (old, new, name) = (parts.next()?, parts.next()?, parts.next()?);
-    let is_id = |text: &str| matches!(text.len(), 40 | 64) && text.bytes().all(|b| b.is_ascii_hexdigit());
-    (is_id(old) && is_id(new) && name.starts_with("refs/"))
-        .then(|| RefUpdate { old: old.to_owned(), new: new.to_owned(), name: name.to_owned() })
+    let is_id =
+        |text: &str| matches!(text.len(), 40 | 64) && text.bytes().all(|b| b.is_ascii_hexdigit());
+    (is_id(old) && is_id(new) && name.starts_with("refs/")).then(|| RefUpdate {
+        old: old.to_owned(),
+        new: new.to_owned(),
+        name: name.to_owned(),
+    })
 }
 
 impl RefUpdate {

@@ -13,13 +13,21 @@ use crate::access::account_of_token;
 /// The account whose token the request carries; else what to answer. Git tries without first, and asks its credential
 /// helper when told 401.
 pub(super) async fn account(builder: &Builder, headers: &HeaderMap) -> Result<Account, Response> {
-    let Some(given) = headers.get(header::AUTHORIZATION) else { return Err(unauthorized("Log in with: paas login\n")) };
+    let Some(given) = headers.get(header::AUTHORIZATION) else {
+        return Err(unauthorized("Log in with: paas login\n"));
+    };
     let token = given.to_str().ok().and_then(token_of);
     let account = match &token {
-        Some(token) => account_of_token(&*builder.store, token, Timestamp::now()).await.map_err(|e| super::unavailable(&e))?,
+        Some(token) => account_of_token(&*builder.store, token, Timestamp::now())
+            .await
+            .map_err(|e| super::unavailable(&e))?,
         None => None,
     };
-    account.ok_or_else(|| unauthorized(" !     Invalid credentials: the password is an API token (see: paas auth:token).\n"))
+    account.ok_or_else(|| {
+        unauthorized(
+            " !     Invalid credentials: the password is an API token (see: paas auth:token).\n",
+        )
+    })
 }
 
 /// The token is Basic's password, whatever the user name, or the bearer token.
@@ -33,12 +41,16 @@ fn token_of(given: &str) -> Option<String> {
         return None;
     }
     let pair = String::from_utf8(STANDARD.decode(rest).ok()?).ok()?;
-    pair.split_once(':').map(|(_, password)| password.to_owned())
+    pair.split_once(':')
+        .map(|(_, password)| password.to_owned())
 }
 
 fn unauthorized(text: &str) -> Response {
     let headers = [
-        (header::WWW_AUTHENTICATE, "Basic realm=\"paas\", charset=\"UTF-8\""),
+        (
+            header::WWW_AUTHENTICATE,
+            "Basic realm=\"paas\", charset=\"UTF-8\"",
+        ),
         (header::CONTENT_TYPE, "text/plain; charset=utf-8"),
     ];
     (StatusCode::UNAUTHORIZED, headers, text.to_owned()).into_response()
@@ -51,7 +63,10 @@ mod tests {
     #[test]
     fn the_token_is_the_password_or_the_bearer() {
         let basic = |text: &str| format!("Basic {}", STANDARD.encode(text));
-        assert_eq!(token_of(&basic("me@example.com:secret:x")).as_deref(), Some("secret:x"));
+        assert_eq!(
+            token_of(&basic("me@example.com:secret:x")).as_deref(),
+            Some("secret:x")
+        );
         assert_eq!(token_of(&basic(":secret")).as_deref(), Some("secret"));
         assert_eq!(token_of("bearer secret").as_deref(), Some("secret"));
         for bad in ["", "Basic", "Basic !!", "Digest x", &basic("nothing")] {

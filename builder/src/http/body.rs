@@ -22,7 +22,10 @@ pub(super) async fn feed(body: Body, gzip: bool, to_git: mpsc::Sender<Input>) {
         let chunk = match chunk {
             Ok(chunk) => chunk,
             Err(error) => {
-                debug!(error = &error as &dyn std::error::Error, "A request's body broke off");
+                debug!(
+                    error = &error as &dyn std::error::Error,
+                    "A request's body broke off"
+                );
                 return;
             }
         };
@@ -46,7 +49,11 @@ pub(super) async fn feed(body: Body, gzip: bool, to_git: mpsc::Sender<Input>) {
     to_git.closed().await;
 }
 
-async fn unpack(decoder: &mut MultiGzDecoder<Vec<u8>>, packed: &Bytes, to_git: &mpsc::Sender<Input>) -> bool {
+async fn unpack(
+    decoder: &mut MultiGzDecoder<Vec<u8>>,
+    packed: &Bytes,
+    to_git: &mpsc::Sender<Input>,
+) -> bool {
     for step in packed.chunks(GZIP_STEP) {
         if decoder.write_all(step).is_err() {
             return false;

@@ -26,16 +26,29 @@ fn entries(slug: &Path) -> BTreeMap<String, (EntryType, u32, u64)> {
         .map(|entry| {
             let entry = entry.unwrap();
             let header = entry.header();
-            assert_eq!((header.uid().unwrap(), header.gid().unwrap(), header.mtime().unwrap()), (OWNER, OWNER, EPOCH));
+            assert_eq!(
+                (
+                    header.uid().unwrap(),
+                    header.gid().unwrap(),
+                    header.mtime().unwrap()
+                ),
+                (OWNER, OWNER, EPOCH)
+            );
             let path = entry.path().unwrap().display().to_string();
-            (path, (header.entry_type(), header.mode().unwrap(), entry.size()))
+            (
+                path,
+                (header.entry_type(), header.mode().unwrap(), entry.size()),
+            )
         })
         .collect()
 }
 
 #[test]
 fn the_same_tree_packs_to_the_same_checksum_whenever_and_in_whatever_order_it_was_made() {
-    let (one, two) = (tree(&["b", "a/x", "a/y", "c"]), tree(&["c", "a/y", "b", "a/x"]));
+    let (one, two) = (
+        tree(&["b", "a/x", "a/y", "c"]),
+        tree(&["c", "a/y", "b", "a/x"]),
+    );
     let old = File::open(two.path().join("b")).unwrap();
     old.set_modified(std::time::SystemTime::UNIX_EPOCH).unwrap();
     let ((first, _a), (second, _b)) = (packed(one.path()), packed(two.path()));
@@ -49,8 +62,14 @@ fn the_checksum_is_of_the_bytes_and_the_sizes_are_right() {
     let dir = tree(&["a"]);
     let (result, slug) = packed(dir.path());
     let bytes = fs_err::read(slug.path()).unwrap();
-    assert_eq!(result.checksum.as_str(), hex::encode(Sha256::digest(&bytes)));
-    assert_eq!((result.size, result.unpacked_size), (bytes.len() as u64, "content of a".len() as u64));
+    assert_eq!(
+        result.checksum.as_str(),
+        hex::encode(Sha256::digest(&bytes))
+    );
+    assert_eq!(
+        (result.size, result.unpacked_size),
+        (bytes.len() as u64, "content of a".len() as u64)
+    );
 }
 
 #[test]
@@ -77,7 +96,12 @@ fn modes_are_made_plain_and_git_and_sockets_stay_out() {
     let found = entries(slug.path());
     assert_eq!(found["run"].1, 0o755);
     assert_eq!(found["secret"].1, 0o644);
-    assert!(!found.keys().any(|name| name.starts_with(".git/") || name == "socket"), "{found:?}");
+    assert!(
+        !found
+            .keys()
+            .any(|name| name.starts_with(".git/") || name == "socket"),
+        "{found:?}"
+    );
     assert!(found.contains_key("vendor/x/.git/config"));
 }
 
@@ -96,6 +120,9 @@ fn too_large_a_slug_is_refused_before_it_is_whole() {
     rand::RngCore::fill_bytes(&mut rand::rng(), &mut noise);
     fs_err::write(dir.path().join("noise"), noise).unwrap();
     let slug = tempfile::NamedTempFile::new().unwrap();
-    assert!(matches!(pack(dir.path(), slug.path(), 1 << 20), Err(PackError::TooLarge { limit: 1_048_576 })));
+    assert!(matches!(
+        pack(dir.path(), slug.path(), 1 << 20),
+        Err(PackError::TooLarge { limit: 1_048_576 })
+    ));
     assert!(fs_err::metadata(slug.path()).unwrap().len() < 3 << 20);
 }

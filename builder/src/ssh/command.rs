@@ -25,16 +25,24 @@ pub(super) fn parse(command: &str) -> Option<Request> {
     let service = Service::parse(&name)?;
     let path = unquote(argument.trim())?;
     let path = path.trim_start_matches('/');
-    let path = path.strip_prefix("~/").unwrap_or(path).trim_end_matches('/');
+    let path = path
+        .strip_prefix("~/")
+        .unwrap_or(path)
+        .trim_end_matches('/');
     let app = path.strip_suffix(".git").unwrap_or(path);
-    (!app.is_empty()).then(|| Request { service, app: app.to_owned() })
+    (!app.is_empty()).then(|| Request {
+        service,
+        app: app.to_owned(),
+    })
 }
 
 /// A single word as a shell would read it. No app's name holds a quote, so what is oddly quoted is no app.
 fn unquote(text: &str) -> Option<&str> {
     for quote in ['\'', '"'] {
         if let Some(rest) = text.strip_prefix(quote) {
-            return rest.strip_suffix(quote).filter(|inner| !inner.contains(quote));
+            return rest
+                .strip_suffix(quote)
+                .filter(|inner| !inner.contains(quote));
         }
     }
     (!text.contains(char::is_whitespace)).then_some(text)
@@ -54,10 +62,16 @@ mod tests {
             "git-receive-pack /ticks.git/",
             "git receive-pack '/~/ticks.git'",
         ] {
-            let expected = Request { service: Service::ReceivePack, app: "ticks".to_owned() };
+            let expected = Request {
+                service: Service::ReceivePack,
+                app: "ticks".to_owned(),
+            };
             assert_eq!(parse(text), Some(expected), "{text}");
         }
-        assert_eq!(parse("git-upload-pack 'ticks.git'").map(|r| r.service), Some(Service::UploadPack));
+        assert_eq!(
+            parse("git-upload-pack 'ticks.git'").map(|r| r.service),
+            Some(Service::UploadPack)
+        );
     }
 
     #[test]

@@ -22,7 +22,11 @@ pub(crate) async fn load(store: &dyn Store, keyring: &Keyring) -> Result<Private
         let mut seed = [0; 32];
         rand::rng().fill_bytes(&mut seed);
         let sealed = keyring.seal(&place, &Secret::new(hex::encode(seed)))?;
-        match Txn::new().create(&key::PLATFORM, place.clone(), &sealed).commit(store).await? {
+        match Txn::new()
+            .create(&key::PLATFORM, place.clone(), &sealed)
+            .commit(store)
+            .await?
+        {
             // Read back in either case: what counts is what the store has.
             Committed::Done(_) | Committed::Conflict => {}
         }

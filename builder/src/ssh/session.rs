@@ -29,7 +29,10 @@ pub(super) struct Shared {
 
 impl Default for Shared {
     fn default() -> Self {
-        Self { authenticated: Arc::default(), running: Arc::new(watch::Sender::new(0)) }
+        Self {
+            authenticated: Arc::default(),
+            running: Arc::new(watch::Sender::new(0)),
+        }
     }
 }
 
@@ -40,7 +43,11 @@ impl Shared {
 
     /// Until no command runs.
     pub(super) async fn idle(&self) {
-        let _ = self.running.subscribe().wait_for(|running| *running == 0).await;
+        let _ = self
+            .running
+            .subscribe()
+            .wait_for(|running| *running == 0)
+            .await;
     }
 }
 
@@ -59,7 +66,12 @@ struct Opened {
 
 impl Session {
     pub(super) fn new(builder: Arc<Builder>, shared: Shared) -> Self {
-        Self { builder, shared, account: None, opened: HashMap::new() }
+        Self {
+            builder,
+            shared,
+            account: None,
+            opened: HashMap::new(),
+        }
     }
 
     async fn account_of(&self, key: &russh::keys::PublicKey) -> Option<Account> {
@@ -67,7 +79,10 @@ impl Session {
         match account_of_key(&*self.builder.store, &fingerprint).await {
             Ok(account) => account,
             Err(error) => {
-                error!(error = &error as &dyn std::error::Error, "Could not ask the store whose key this is");
+                error!(
+                    error = &error as &dyn std::error::Error,
+                    "Could not ask the store whose key this is"
+                );
                 None
             }
         }
@@ -75,7 +90,9 @@ impl Session {
 
     /// Starts what the channel was opened for; says so, or why not, to the client.
     fn begin(&mut self, id: ChannelId, work: Work) {
-        let (Some(Opened { channel, protocol }), Some(account)) = (self.opened.remove(&id), self.account.clone()) else {
+        let (Some(Opened { channel, protocol }), Some(account)) =
+            (self.opened.remove(&id), self.account.clone())
+        else {
             return;
         };
         let (read, write) = channel.split();
@@ -87,7 +104,9 @@ impl Session {
                     let _ = write.extended_data_bytes(STDERR, text.into_bytes()).await;
                     1
                 }
-                Work::Git(request) => serve(&builder, account, &request, protocol, read, &write).await,
+                Work::Git(request) => {
+                    serve(&builder, account, &request, protocol, read, &write).await
+                }
             };
             let _ = write.exit_status(status).await;
             let _ = write.eof().await;
@@ -116,13 +135,26 @@ async fn serve(
         let _ = write.extended_data_bytes(STDERR, text.into_bytes()).await;
         128
     };
-    let app = match app_named(&*builder.store, &account, &request.app, request.service.needs()).await {
+    let app = match app_named(
+        &*builder.store,
+        &account,
+        &request.app,
+        request.service.needs(),
+    )
+    .await
+    {
         Ok(Access::Granted(app)) => app,
         Ok(Access::NotFound) => return refuse(words::no_such_app(&request.app)).await,
         Ok(Access::Forbidden) => return refuse(words::may_not_push(&request.app)).await,
         Err(error) => {
-            error!(error = &error as &dyn std::error::Error, "Could not ask the store who may use a repository");
-            return refuse("The platform's store does not answer. Please try again in a minute.\n".to_owned()).await;
+            error!(
+                error = &error as &dyn std::error::Error,
+                "Could not ask the store who may use a repository"
+            );
+            return refuse(
+                "The platform's store does not answer. Please try again in a minute.\n".to_owned(),
+            )
+            .await;
         }
     };
     let repo = match builder.repos.open(app.id).await {
@@ -133,7 +165,10 @@ async fn serve(
         }
     };
     let registered = (request.service == Service::ReceivePack).then(|| {
-        let actor = Actor { account: account.id, email: account.email.clone() };
+        let actor = Actor {
+            account: account.id,
+            email: account.email.clone(),
+        };
         builder.pushes.begin(app.id, app.name.clone(), actor)
     });
     let mut command = match &registered {
@@ -206,11 +241,23 @@ async fn carry(
 impl Handler for Session {
     type Error = russh::Error;
 
-    async fn auth_publickey_offered(&mut self, _: &str, offer: PublicKeyOffer<'_>) -> Result<Auth, Self::Error> {
-        Ok(if self.account_of(offer.public_key).await.is_some() { Auth::Accept } else { Auth::reject() })
+    async fn auth_publickey_offered(
+        &mut self,
+        _: &str,
+        offer: PublicKeyOffer<'_>,
+    ) -> Result<Auth, Self::Error> {
+        Ok(if self.account_of(offer.public_key).await.is_some() {
+            Auth::Accept
+        } else {
+            Auth::reject()
+        })
     }
 
-    async fn auth_publickey(&mut self, _: &str, key: VerifiedPublicKey<'_>) -> Result<Auth, Self::Error> {
+    async fn auth_publickey(
+        &mut self,
+        _: &str,
+        key: VerifiedPublicKey<'_>,
+    ) -> Result<Auth, Self::Error> {
         self.account = self.account_of(key.public_key).await;
         if self.account.is_none() {
             return Ok(Auth::reject());
@@ -227,13 +274,23 @@ impl Handler for Session {
     ) -> Result<(), Self::Error> {
         const MAX_CHANNELS: usize = 10;
         if self.opened.len() < MAX_CHANNELS {
-            self.opened.insert(channel.id(), Opened { channel, protocol: None });
+            self.opened.insert(
+                channel.id(),
+                Opened {
+                    channel,
+                    protocol: None,
+                },
+            );
             reply.accept().await;
         }
         Ok(())
     }
 
-    async fn channel_close(&mut self, id: ChannelId, _: &mut russh::server::Session) -> Result<(), Self::Error> {
+    async fn channel_close(
+        &mut self,
+        id: ChannelId,
+        _: &mut russh::server::Session,
+    ) -> Result<(), Self::Error> {
         self.opened.remove(&id);
         Ok(())
     }
@@ -269,9 +326,16 @@ impl Handler for Session {
         session.channel_success(id)
     }
 
-    async fn shell_request(&mut self, id: ChannelId, session: &mut russh::server::Session) -> Result<(), Self::Error> {
+    async fn shell_request(
+        &mut self,
+        id: ChannelId,
+        session: &mut russh::server::Session,
+    ) -> Result<(), Self::Error> {
         session.channel_success(id)?;
-        let email = self.account.as_ref().map_or("", |account| account.email.as_str());
+        let email = self
+            .account
+            .as_ref()
+            .map_or("", |account| account.email.as_str());
         let text = format!(
             "Hello {email}! Your key works, but there is no shell here: this is git's door.\r\nTo deploy: git push paas main. For a shell in a dyno: paas run bash\r\n"
         );
@@ -295,5 +359,4 @@ impl Handler for Session {
         self.begin(id, work);
         Ok(())
     }
-
 }

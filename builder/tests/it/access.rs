@@ -3,13 +3,20 @@ use super::common::user::{BOTH, Over, User};
 
 /// Push, clone and fetch of one app by one user, as git tells it.
 async fn attempts(platform: &Platform, user: &User, over: Over, app: &str) -> [String; 3] {
-    let tree = user.work_tree(platform, over, app, &[("Procfile", "web: x")]).await;
+    let tree = user
+        .work_tree(platform, over, app, &[("Procfile", "web: x")])
+        .await;
     let push = tree.push(&["main"]).await.refused();
     let fetch = tree.git(&["fetch", "paas"]).await.refused();
     let target = tree.file("clone").display().to_string();
-    let clone = tree.git(&["clone", &user.url(platform, over, app), &target]).await.refused();
+    let clone = tree
+        .git(&["clone", &user.url(platform, over, app), &target])
+        .await
+        .refused();
     let said = |stderr: &str| {
-        let lines = stderr.lines().filter(|line| !line.starts_with("Cloning into") && !line.contains("127.0.0.1"));
+        let lines = stderr
+            .lines()
+            .filter(|line| !line.starts_with("Cloning into") && !line.contains("127.0.0.1"));
         lines.collect::<Vec<_>>().join("\n")
     };
     [push, fetch, clone].map(|ended| said(&ended.stderr))
@@ -18,7 +25,10 @@ async fn attempts(platform: &Platform, user: &User, over: Over, app: &str) -> [S
 #[tokio::test(flavor = "multi_thread")]
 async fn to_a_stranger_an_app_does_not_exist_and_nothing_is_made() {
     let platform = Platform::start().await;
-    let (owner, stranger) = (platform.user("owner@example.com").await, platform.user("stranger@example.com").await);
+    let (owner, stranger) = (
+        platform.user("owner@example.com").await,
+        platform.user("stranger@example.com").await,
+    );
     platform.app("foo", &owner).await;
     platform.app("foobar", &stranger).await;
     for over in BOTH {
@@ -38,8 +48,17 @@ async fn names_are_matched_exactly() {
     let user = platform.user("user@example.com").await;
     platform.app("foobar", &user).await;
     for over in BOTH {
-        for name in ["foo", "bar", "FOOBAR", "foobar.git", "foobar%2f..", "foobar/objects"] {
-            let tree = user.work_tree(&platform, over, name, &[("Procfile", "web: x")]).await;
+        for name in [
+            "foo",
+            "bar",
+            "FOOBAR",
+            "foobar.git",
+            "foobar%2f..",
+            "foobar/objects",
+        ] {
+            let tree = user
+                .work_tree(&platform, over, name, &[("Procfile", "web: x")])
+                .await;
             tree.push(&["main"]).await.refused();
         }
     }
@@ -56,10 +75,22 @@ async fn owners_collaborators_and_admins_push_and_clone() {
     platform.share(app, &collaborator).await;
     for user in [&owner, &collaborator, &admin] {
         for over in BOTH {
-            let tree = user.work_tree(&platform, over, "foo", &[("Procfile", "web: x"), ("by", &user.token)]).await;
+            let tree = user
+                .work_tree(
+                    &platform,
+                    over,
+                    "foo",
+                    &[("Procfile", "web: x"), ("by", &user.token)],
+                )
+                .await;
             tree.push(&["--force", "main"]).await.ok();
-            tree.git(&["clone", "-q", &user.url(&platform, over, "foo"), "copy"]).await.ok();
-            assert_eq!(std::fs::read_to_string(tree.file("copy/by")).unwrap(), user.token);
+            tree.git(&["clone", "-q", &user.url(&platform, over, "foo"), "copy"])
+                .await
+                .ok();
+            assert_eq!(
+                std::fs::read_to_string(tree.file("copy/by")).unwrap(),
+                user.token
+            );
         }
     }
 }
@@ -73,12 +104,28 @@ async fn without_credentials_or_with_wrong_ones_nothing_is_told() {
     let address = platform.http;
     for name in ["foo", "nothing"] {
         let wrong = format!("http://me:wrong@{address}/{name}.git");
-        user.git(dir.path(), &["ls-remote", &wrong]).await.refused().says("Authentication failed");
+        user.git(dir.path(), &["ls-remote", &wrong])
+            .await
+            .refused()
+            .says("Authentication failed");
         let none = format!("http://{address}/{name}.git");
-        user.git(dir.path(), &["ls-remote", &none]).await.refused().says("could not read Username");
+        user.git(dir.path(), &["ls-remote", &none])
+            .await
+            .refused()
+            .says("could not read Username");
     }
     let bearer = format!("http.extraHeader=Authorization: Bearer {}", user.token);
-    user.git(dir.path(), &["-c", &bearer, "ls-remote", &format!("http://{address}/foo.git")]).await.ok();
+    user.git(
+        dir.path(),
+        &[
+            "-c",
+            &bearer,
+            "ls-remote",
+            &format!("http://{address}/foo.git"),
+        ],
+    )
+    .await
+    .ok();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -87,23 +134,51 @@ async fn an_unknown_key_is_denied_and_a_known_one_gets_no_shell() {
     let user = platform.user("user@example.com").await;
     platform.app("foo", &user).await;
     let ssh = async |options: &str, command: &str| {
-        let line = format!("{} {options} -p {} git@127.0.0.1 {command}", user.ssh(), platform.ssh.port());
-        tokio::process::Command::new("sh").args(["-c", &line]).output().await.unwrap()
+        let line = format!(
+            "{} {options} -p {} git@127.0.0.1 {command}",
+            user.ssh(),
+            platform.ssh.port()
+        );
+        tokio::process::Command::new("sh")
+            .args(["-c", &line])
+            .output()
+            .await
+            .unwrap()
     };
     let shell = ssh("-T", "").await;
     assert_eq!(shell.status.code(), Some(1));
-    assert!(String::from_utf8_lossy(&shell.stderr).contains("Hello user@example.com"), "{shell:?}");
+    assert!(
+        String::from_utf8_lossy(&shell.stderr).contains("Hello user@example.com"),
+        "{shell:?}"
+    );
     let other = ssh("", "ls").await;
-    assert!(String::from_utf8_lossy(&other.stderr).contains("Only git is spoken here"), "{other:?}");
+    assert!(
+        String::from_utf8_lossy(&other.stderr).contains("Only git is spoken here"),
+        "{other:?}"
+    );
 
     let strange = tempfile::tempdir().unwrap();
     let key = strange.path().join("key").display().to_string();
-    let made = std::process::Command::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-f", &key]).status();
+    let made = std::process::Command::new("ssh-keygen")
+        .args(["-q", "-t", "ed25519", "-N", "", "-f", &key])
+        .status();
     assert!(made.unwrap().success());
-    let line = user.ssh().replace(&format!("-i {}", user.ssh().split_whitespace().nth(4).unwrap()), &format!("-i {key}"));
+    let line = user.ssh().replace(
+        &format!("-i {}", user.ssh().split_whitespace().nth(4).unwrap()),
+        &format!("-i {key}"),
+    );
     let url = user.url(&platform, Over::Ssh, "foo");
-    let denied = user.command(strange.path()).env("GIT_SSH_COMMAND", line).args(["ls-remote", &url]).output().await.unwrap();
-    assert!(String::from_utf8_lossy(&denied.stderr).contains("Permission denied (publickey)"), "{denied:?}");
+    let denied = user
+        .command(strange.path())
+        .env("GIT_SSH_COMMAND", line)
+        .args(["ls-remote", &url])
+        .output()
+        .await
+        .unwrap();
+    assert!(
+        String::from_utf8_lossy(&denied.stderr).contains("Permission denied (publickey)"),
+        "{denied:?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -111,9 +186,16 @@ async fn the_host_key_outlives_the_builder() {
     let mut platform = Platform::start().await;
     let scan = async |port: u16| {
         let port = port.to_string();
-        let output = tokio::process::Command::new("ssh-keyscan").args(["-p", &port, "127.0.0.1"]).output().await.unwrap();
+        let output = tokio::process::Command::new("ssh-keyscan")
+            .args(["-p", &port, "127.0.0.1"])
+            .output()
+            .await
+            .unwrap();
         let text = String::from_utf8(output.stdout).unwrap();
-        text.split_whitespace().last().map(str::to_owned).expect("a host key")
+        text.split_whitespace()
+            .last()
+            .map(str::to_owned)
+            .expect("a host key")
     };
     let before = scan(platform.ssh.port()).await;
     platform.stop_builder().await;

@@ -13,8 +13,8 @@ use jiff::Timestamp;
 use model::app::App;
 use model::log::LogLine;
 use model::{
-    Account, AccountId, AppId, AppName, Build, Collaborator, ConfigVars, Release, ReleaseFailure, ReleaseId,
-    ReleaseStatus, ReleaseVersion, Secret, Slug, SshKey, Token, TokenId,
+    Account, AccountId, AppId, AppName, Build, Collaborator, ConfigVars, Release, ReleaseFailure,
+    ReleaseId, ReleaseStatus, ReleaseVersion, Secret, Slug, SshKey, Token, TokenId,
 };
 use runtime::{Labels, NetworkSpec};
 use sha2::{Digest as _, Sha256};
@@ -65,7 +65,10 @@ impl Platform {
     pub(crate) async fn with_limits(limits: Limits) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let store: Arc<dyn Store> = Embedded::open_in_memory().unwrap();
-        let blobs = BlobStore::open(&BlobConfig::Local { dir: dir.path().join("blobs") }).unwrap();
+        let blobs = BlobStore::open(&BlobConfig::Local {
+            dir: dir.path().join("blobs"),
+        })
+        .unwrap();
         let fate = Arc::new(Mutex::new(Fate::Succeed));
         let scheduler = tokio::spawn(schedule(store.clone(), fate.clone()));
         let (logs, log_lines) = LogSink::collect();
@@ -92,7 +95,10 @@ impl Platform {
     pub(crate) fn config(&self, address: SocketAddr) -> Config {
         Config {
             domain: "paas.localhost".to_owned(),
-            app_urls: AppUrls { scheme: Scheme::Https, port: 8443 },
+            app_urls: AppUrls {
+                scheme: Scheme::Https,
+                port: 8443,
+            },
             data_dir: self.dir.path().join("data"),
             address,
             hook_binary: hook_binary(),
@@ -128,7 +134,10 @@ impl Platform {
         self.running = Some(Running { shutdown, task });
         let listed = || async {
             let place = key::alive_services_of(model::ServiceRole::Builder);
-            let all = key::ALIVE_SERVICES.list(&*self.store, &place).await.unwrap();
+            let all = key::ALIVE_SERVICES
+                .list(&*self.store, &place)
+                .await
+                .unwrap();
             all.iter().any(|service| service.value.addr == self.http)
         };
         eventually("the builder is up", listed).await;
@@ -218,7 +227,10 @@ impl Platform {
             app: app.id,
             version: ReleaseVersion::FIRST,
             description: "Initial release".to_owned(),
-            actor: model::Actor { account: owner.account.id, email: owner.account.email.clone() },
+            actor: model::Actor {
+                account: owner.account.id,
+                email: owner.account.email.clone(),
+            },
             slug: None,
             status: ReleaseStatus::Succeeded,
             pages: Default::default(),
@@ -226,12 +238,19 @@ impl Platform {
             updated_at: now,
         };
         let config_key = key::release_config(app.id, release.version);
-        let config = self.keyring.seal(&config_key, &ConfigVars::default()).unwrap();
+        let config = self
+            .keyring
+            .seal(&config_key, &ConfigVars::default())
+            .unwrap();
         self.commit(
             Txn::new()
                 .put(&key::APPS, key::app(app.id), &app)
                 .put(&key::APP_NAMES, key::app_name(&name), &app.id)
-                .put(&key::RELEASES, key::release(app.id, release.version), &release)
+                .put(
+                    &key::RELEASES,
+                    key::release(app.id, release.version),
+                    &release,
+                )
                 .put(&key::RELEASE_CONFIG, config_key, &config),
         )
         .await;
@@ -239,19 +258,34 @@ impl Platform {
     }
 
     pub(crate) async fn destroy(&self, app: AppId, name: &str) {
-        self.commit(Txn::new().delete(key::app(app)).delete(key::app_name(&name.parse().unwrap()))).await;
+        self.commit(
+            Txn::new()
+                .delete(key::app(app))
+                .delete(key::app_name(&name.parse().unwrap())),
+        )
+        .await;
     }
 
     pub(crate) async fn share(&self, app: AppId, with: &User) {
         let now = Timestamp::now();
         let id = uuid::Uuid::new_v4();
-        let collaborator = Collaborator { id, app, account: with.account.id, created_at: now, updated_at: now };
+        let collaborator = Collaborator {
+            id,
+            app,
+            account: with.account.id,
+            created_at: now,
+            updated_at: now,
+        };
         let place = key::collaborator(app, with.account.id);
-        self.commit(Txn::new().put(&key::COLLABORATORS, place, &collaborator)).await;
+        self.commit(Txn::new().put(&key::COLLABORATORS, place, &collaborator))
+            .await;
     }
 
     pub(crate) async fn commit(&self, txn: Txn) {
-        assert!(matches!(txn.commit(&*self.store).await.unwrap(), Committed::Done(_)));
+        assert!(matches!(
+            txn.commit(&*self.store).await.unwrap(),
+            Committed::Done(_)
+        ));
     }
 
     pub(crate) fn set_fate(&self, fate: Fate) {
@@ -259,37 +293,61 @@ impl Platform {
     }
 
     pub(crate) async fn app_record(&self, app: AppId) -> App {
-        key::APPS.get(&*self.store, &key::app(app)).await.unwrap().unwrap().value
+        key::APPS
+            .get(&*self.store, &key::app(app))
+            .await
+            .unwrap()
+            .unwrap()
+            .value
     }
 
     pub(crate) async fn releases(&self, app: AppId) -> Vec<Release> {
-        let all = key::RELEASES.list(&*self.store, &key::releases_of(app)).await.unwrap();
+        let all = key::RELEASES
+            .list(&*self.store, &key::releases_of(app))
+            .await
+            .unwrap();
         all.into_iter().map(|release| release.value).collect()
     }
 
     pub(crate) async fn builds(&self, app: AppId) -> Vec<Build> {
-        let all = key::BUILDS.list(&*self.store, &key::builds_of(app)).await.unwrap();
+        let all = key::BUILDS
+            .list(&*self.store, &key::builds_of(app))
+            .await
+            .unwrap();
         all.into_iter().map(|build| build.value).collect()
     }
 
     pub(crate) async fn slug_of(&self, release: &Release) -> Slug {
         let place = key::slug(release.app, release.slug.unwrap());
-        key::SLUGS.get(&*self.store, &place).await.unwrap().unwrap().value
+        key::SLUGS
+            .get(&*self.store, &place)
+            .await
+            .unwrap()
+            .unwrap()
+            .value
     }
 
     pub(crate) async fn is_locked(&self, app: AppId) -> bool {
-        key::ALIVE_BUILDS.get(&*self.store, &key::alive_build(app)).await.unwrap().is_some()
+        key::ALIVE_BUILDS
+            .get(&*self.store, &key::alive_build(app))
+            .await
+            .unwrap()
+            .is_some()
     }
 
     /// The `app[api]` lines so far.
     pub(crate) fn api_lines(&self) -> Vec<String> {
         let mut lines = self.log_lines.lock().unwrap();
-        std::iter::from_fn(|| lines.try_recv().ok()).map(|line| line.text).collect()
+        std::iter::from_fn(|| lines.try_recv().ok())
+            .map(|line| line.text)
+            .collect()
     }
 
     pub(crate) fn files(&self, below: &str) -> Vec<String> {
         match std::fs::read_dir(self.dir.path().join("data").join(below)) {
-            Ok(entries) => entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect(),
+            Ok(entries) => entries
+                .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+                .collect(),
             Err(_) => Vec::new(),
         }
     }
@@ -325,8 +383,17 @@ pub(crate) fn container_config(instance: &str) -> ContainerConfig {
 /// Built beside this test.
 fn hook_binary() -> std::path::PathBuf {
     let test = std::env::current_exe().unwrap();
-    let path = test.parent().unwrap().parent().unwrap().join("examples/hook");
-    assert!(path.exists(), "{} is built with the tests: cargo test or cargo nextest", path.display());
+    let path = test
+        .parent()
+        .unwrap()
+        .parent()
+        .unwrap()
+        .join("examples/hook");
+    assert!(
+        path.exists(),
+        "{} is built with the tests: cargo test or cargo nextest",
+        path.display()
+    );
     path
 }
 
@@ -348,7 +415,13 @@ async fn schedule(store: Arc<dyn Store>, fate: Arc<Mutex<Fate>>) {
 }
 
 async fn decide(store: &dyn Store, found: &store::Versioned<Release>, fate: &Fate) {
-    let Some(app) = key::APPS.get(store, &key::app(found.value.app)).await.unwrap() else { return };
+    let Some(app) = key::APPS
+        .get(store, &key::app(found.value.app))
+        .await
+        .unwrap()
+    else {
+        return;
+    };
     let mut changed = app.value.clone();
     let status = match fate {
         Fate::Undecided => return,
@@ -361,16 +434,28 @@ async fn decide(store: &dyn Store, found: &store::Versioned<Release>, fate: &Fat
             ReleaseStatus::Failed(failure.clone())
         }
     };
-    let release = Release { status, ..found.value.clone() };
-    let txn = Txn::new().replace(&key::RELEASES, found, &release).replace(&key::APPS, &app, &changed);
+    let release = Release {
+        status,
+        ..found.value.clone()
+    };
+    let txn =
+        Txn::new()
+            .replace(&key::RELEASES, found, &release)
+            .replace(&key::APPS, &app, &changed);
     let _ = txn.commit(store).await.unwrap();
 }
 
 /// Waits for a condition; panics after 30 s.
-pub(crate) async fn eventually<F: Future<Output = bool>>(what: &str, mut condition: impl FnMut() -> F) {
+pub(crate) async fn eventually<F: Future<Output = bool>>(
+    what: &str,
+    mut condition: impl FnMut() -> F,
+) {
     let deadline = tokio::time::Instant::now() + Duration::from_secs(30);
     while !condition().await {
-        assert!(tokio::time::Instant::now() < deadline, "not within 30 s: {what}");
+        assert!(
+            tokio::time::Instant::now() < deadline,
+            "not within 30 s: {what}"
+        );
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }

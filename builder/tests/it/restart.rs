@@ -10,17 +10,25 @@ async fn after_a_kill_the_next_builder_cleans_up_and_the_next_push_works() {
     let mut platform = Platform::start().await;
     let user = platform.user("user@example.com").await;
     let app = platform.app("ticks", &user).await;
-    let tree = user.work_tree(&platform, Over::Http, "ticks", &[("Buildfile", "hang")]).await;
+    let tree = user
+        .work_tree(&platform, Over::Http, "ticks", &[("Buildfile", "hang")])
+        .await;
     let push = tree.start_push(&["main"]);
     eventually("the build runs", async || platform.compiler.running() == 1).await;
     // What a dead builder leaves: a directory, a record, and (until its lease lapses) nothing else.
     let dead = BuildId::new();
-    let litter = platform.dir.path().join(format!("data/builds/{dead}/tmp/x"));
+    let litter = platform
+        .dir
+        .path()
+        .join(format!("data/builds/{dead}/tmp/x"));
     std::fs::create_dir_all(&litter).unwrap();
     let record = Build {
         id: dead,
         app,
-        actor: model::Actor { account: user.account.id, email: user.account.email.clone() },
+        actor: model::Actor {
+            account: user.account.id,
+            email: user.account.email.clone(),
+        },
         commit: None,
         stack: "heroku-24".to_owned(),
         buildpacks: Vec::new(),
@@ -29,17 +37,25 @@ async fn after_a_kill_the_next_builder_cleans_up_and_the_next_push_works() {
         created_at: Timestamp::now(),
         updated_at: Timestamp::now(),
     };
-    platform.commit(Txn::new().put(&key::BUILDS, key::build(app, dead), &record)).await;
+    platform
+        .commit(Txn::new().put(&key::BUILDS, key::build(app, dead), &record))
+        .await;
     push.interrupt();
     push.end().await.refused();
     platform.kill_builder().await;
     platform.start_builder().await;
     eventually("the dead build is marked", async || {
-        platform.builds(app).await.iter().all(|build| !build.status.is_pending())
+        platform
+            .builds(app)
+            .await
+            .iter()
+            .all(|build| !build.status.is_pending())
     })
     .await;
     assert!(!litter.exists());
-    let mended = user.work_tree(&platform, Over::Http, "ticks", &[("Procfile", "web: x")]).await;
+    let mended = user
+        .work_tree(&platform, Over::Http, "ticks", &[("Procfile", "web: x")])
+        .await;
     mended.push(&["main"]).await.ok().says("Released v2");
 }
 
@@ -48,11 +64,16 @@ async fn a_builder_told_to_stop_ends_its_builds_and_says_so() {
     let mut platform = Platform::start().await;
     let user = platform.user("user@example.com").await;
     let app = platform.app("ticks", &user).await;
-    let tree = user.work_tree(&platform, Over::Ssh, "ticks", &[("Buildfile", "hang")]).await;
+    let tree = user
+        .work_tree(&platform, Over::Ssh, "ticks", &[("Buildfile", "hang")])
+        .await;
     let push = tree.start_push(&["main"]);
     eventually("the build runs", async || platform.compiler.running() == 1).await;
     platform.stop_builder().await;
-    push.end().await.refused().says("The builder is restarting and had to end this build");
+    push.end()
+        .await
+        .refused()
+        .says("The builder is restarting and had to end this build");
     assert!(!platform.is_locked(app).await);
 }
 
@@ -61,12 +82,23 @@ async fn what_belongs_to_apps_that_are_gone_goes_and_the_name_starts_anew() {
     let platform = Platform::start().await;
     let user = platform.user("user@example.com").await;
     let app = platform.app("ticks", &user).await;
-    let tree = user.work_tree(&platform, Over::Http, "ticks", &[("Procfile", "web: x")]).await;
+    let tree = user
+        .work_tree(&platform, Over::Http, "ticks", &[("Procfile", "web: x")])
+        .await;
     tree.push(&["main"]).await.ok();
-    assert_eq!((platform.files("repos").len(), platform.files("cache").len()), (1, 1));
+    assert_eq!(
+        (platform.files("repos").len(), platform.files("cache").len()),
+        (1, 1)
+    );
     platform.destroy(app, "ticks").await;
-    eventually("the repository is gone", async || platform.files("repos").is_empty()).await;
-    eventually("the cache is gone", async || platform.files("cache").is_empty()).await;
+    eventually("the repository is gone", async || {
+        platform.files("repos").is_empty()
+    })
+    .await;
+    eventually("the cache is gone", async || {
+        platform.files("cache").is_empty()
+    })
+    .await;
     platform.app("ticks", &user).await;
     assert_eq!(tree.git(&["ls-remote", "paas"]).await.ok().stdout, "");
     tree.push(&["main"]).await.ok().says("Released v2");

@@ -66,8 +66,8 @@ impl<'a> Formation<'a> {
             .map(|seen| {
                 let mut member = Member::of(context, seen, state.status(seen.value.id));
                 member.routed = routed.contains(&seen.value.id);
-                let acknowledged = route_acknowledged
-                    || context.memory.acknowledged.contains(&seen.value.id);
+                let acknowledged =
+                    route_acknowledged || context.memory.acknowledged.contains(&seen.value.id);
                 member.ready =
                     member.booted && (!seen.value.is_web() || (member.routed && acknowledged));
                 member

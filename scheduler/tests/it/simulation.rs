@@ -152,7 +152,10 @@ fn a_switch_takes_each_step_once_however_late_the_routers_are() {
     world.settle();
     assert_converged(&world, 4);
     let writes = world.route_writes() - before;
-    assert_eq!(writes, 2, "one to add the new dyno, one to take the old away");
+    assert_eq!(
+        writes, 2,
+        "one to add the new dyno, one to take the old away"
+    );
 }
 
 #[test]

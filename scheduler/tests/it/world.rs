@@ -329,7 +329,9 @@ impl World {
     /// How often routes were written.
     pub(super) fn route_writes(&self) -> usize {
         let events = self.log.iter().flat_map(|batch| &batch.events);
-        events.filter(|event| key::ROUTES.holds(event.key())).count()
+        events
+            .filter(|event| key::ROUTES.holds(event.key()))
+            .count()
     }
 
     /// Everything runs, in order, until nothing changes for a while.

@@ -9,8 +9,9 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
-use super::engine::{Applied, Engine, Work};
+use super::engine::Engine;
 use super::leases::Leases;
+use super::tables::{Applied, Work};
 use crate::history::History;
 use crate::{Commit, Committed, LeaseId, StoreError};
 

@@ -58,10 +58,18 @@ impl Compile for FakeCompiler {
 async fn compile(job: &CompileJob, output: &mpsc::Sender<Bytes>) -> Result<Compiled, CompileError> {
     let print = async |text: String| output.send(text.into()).await.unwrap();
     let (tree, source) = (job.job.built_tree().unwrap(), job.job.source_tar());
-    let untar = tokio::process::Command::new("tar").arg("-xf").arg(source).arg("-C").arg(&tree).status();
+    let untar = tokio::process::Command::new("tar")
+        .arg("-xf")
+        .arg(source)
+        .arg("-C")
+        .arg(&tree)
+        .status();
     assert!(untar.await.unwrap().success());
     print("-----> Fake app detected\n".to_owned()).await;
-    for line in std::fs::read_to_string(tree.join("Buildfile")).unwrap_or_default().lines() {
+    for line in std::fs::read_to_string(tree.join("Buildfile"))
+        .unwrap_or_default()
+        .lines()
+    {
         let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
         match word {
             "print" => print(format!("{rest}\n")).await,

@@ -46,13 +46,20 @@ impl Ended {
 
     #[track_caller]
     pub(crate) fn says(self, text: &str) -> Self {
-        assert!(self.stderr.contains(text), "no {text:?} in:\n{}", self.stderr);
+        assert!(
+            self.stderr.contains(text),
+            "no {text:?} in:\n{}",
+            self.stderr
+        );
         self
     }
 
     /// What the platform said, without git's prefix and padding.
     pub(crate) fn remote(&self) -> String {
-        let lines = self.stderr.lines().filter_map(|line| line.strip_prefix("remote: ").or(line.strip_prefix("remote:")));
+        let lines = self.stderr.lines().filter_map(|line| {
+            line.strip_prefix("remote: ")
+                .or(line.strip_prefix("remote:"))
+        });
         lines.map(|line| format!("{}\n", line.trim_end())).collect()
     }
 }
@@ -66,16 +73,27 @@ impl User {
             .status()
             .unwrap();
         assert!(made.success());
-        Self { account, token, home }
+        Self {
+            account,
+            token,
+            home,
+        }
     }
 
     /// Fingerprint and key of this user.
     pub(crate) fn public_key(&self) -> (String, String) {
         let path = self.home.path().join("key.pub");
-        let printed = std::process::Command::new("ssh-keygen").arg("-lf").arg(&path).output().unwrap();
+        let printed = std::process::Command::new("ssh-keygen")
+            .arg("-lf")
+            .arg(&path)
+            .output()
+            .unwrap();
         let printed = String::from_utf8(printed.stdout).unwrap();
         let fingerprint = printed.split(' ').nth(1).unwrap().to_owned();
-        (fingerprint, std::fs::read_to_string(path).unwrap().trim().to_owned())
+        (
+            fingerprint,
+            std::fs::read_to_string(path).unwrap().trim().to_owned(),
+        )
     }
 
     pub(crate) fn url(&self, platform: &Platform, over: Over, app: &str) -> String {
@@ -114,7 +132,13 @@ impl User {
     }
 
     pub(crate) async fn git(&self, dir: &Path, arguments: &[&str]) -> Ended {
-        let output = self.command(dir).args(arguments).stdin(Stdio::null()).output().await.unwrap();
+        let output = self
+            .command(dir)
+            .args(arguments)
+            .stdin(Stdio::null())
+            .output()
+            .await
+            .unwrap();
         Ended {
             success: output.status.success(),
             stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
@@ -123,10 +147,23 @@ impl User {
     }
 
     /// A new work tree with one commit of these files, on `main`, with a remote `paas`.
-    pub(crate) async fn work_tree(&self, platform: &Platform, over: Over, app: &str, files: &[(&str, &str)]) -> WorkTree<'_> {
+    pub(crate) async fn work_tree(
+        &self,
+        platform: &Platform,
+        over: Over,
+        app: &str,
+        files: &[(&str, &str)],
+    ) -> WorkTree<'_> {
         let dir = tempfile::tempdir().unwrap();
-        self.git(dir.path(), &["init", "-q", "-b", "main"]).await.ok();
-        self.git(dir.path(), &["remote", "add", "paas", &self.url(platform, over, app)]).await.ok();
+        self.git(dir.path(), &["init", "-q", "-b", "main"])
+            .await
+            .ok();
+        self.git(
+            dir.path(),
+            &["remote", "add", "paas", &self.url(platform, over, app)],
+        )
+        .await
+        .ok();
         let tree = WorkTree { user: self, dir };
         tree.commit(files).await;
         tree
@@ -150,8 +187,15 @@ impl WorkTree<'_> {
             std::fs::write(self.file(name), content).unwrap();
         }
         self.git(&["add", "-A"]).await.ok();
-        self.git(&["commit", "-q", "--allow-empty", "-m", "A change"]).await.ok();
-        self.git(&["rev-parse", "HEAD"]).await.ok().stdout.trim().to_owned()
+        self.git(&["commit", "-q", "--allow-empty", "-m", "A change"])
+            .await
+            .ok();
+        self.git(&["rev-parse", "HEAD"])
+            .await
+            .ok()
+            .stdout
+            .trim()
+            .to_owned()
     }
 
     pub(crate) async fn git(&self, arguments: &[&str]) -> Ended {
@@ -186,7 +230,11 @@ impl Push {
     /// Ctrl-C: SIGINT to git and all it started.
     pub(crate) fn interrupt(&self) {
         let group = i32::try_from(self.0.id().unwrap()).unwrap();
-        nix::sys::signal::killpg(nix::unistd::Pid::from_raw(group), nix::sys::signal::Signal::SIGINT).unwrap();
+        nix::sys::signal::killpg(
+            nix::unistd::Pid::from_raw(group),
+            nix::sys::signal::Signal::SIGINT,
+        )
+        .unwrap();
     }
 
     pub(crate) async fn end(self) -> Ended {
