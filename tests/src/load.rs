@@ -12,6 +12,7 @@ use hyper::body::Bytes;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
+use jiff::Timestamp;
 use tokio::net::TcpStream;
 use tokio::sync::{Mutex, watch};
 use tokio::task::JoinSet;
@@ -92,7 +93,8 @@ impl Tally {
     async fn fail(&self, story: String) {
         let mut failures = self.failures.lock().await;
         if failures.len() < MAX_STORIES {
-            failures.push(story);
+            // As the platform's own log has it, to be found there.
+            failures.push(format!("{} {story}", Timestamp::now().strftime("%T%.3f")));
         }
     }
 }
@@ -176,8 +178,12 @@ async fn socket(
         if !std::mem::take(&mut first) {
             tally.reconnects.fetch_add(1, Ordering::Relaxed);
         }
+        let began = Instant::now();
         if let Err(error) = echo(router, &host, &tally, stopped.clone()).await {
-            tally.fail(format!("WebSocket: {error:#}")).await;
+            let open_for = began.elapsed();
+            tally
+                .fail(format!("WebSocket after {open_for:?}: {error:#}"))
+                .await;
         }
     }
 }

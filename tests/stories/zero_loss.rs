@@ -27,7 +27,10 @@ async fn two_hundred_requests_a_second_and_fifty_websockets_survive_five_rounds_
         project.paas(&["rollback"]).await.ok();
     }
     let report = load.finish().await;
-    assert!(report.failures.is_empty(), "{report:#?}");
+    if !report.failures.is_empty() {
+        let log = project.paas(&["logs", "-n", "1500"]).await;
+        panic!("{report:#?}\n{}", log.stdout);
+    }
     assert!(report.requests > 2000, "{report:#?}");
     assert!(report.echoes > 1000, "{report:#?}");
     assert!(

@@ -2,6 +2,7 @@
 
 mod attach;
 mod body;
+mod hearing;
 mod logs;
 mod signal;
 mod view;

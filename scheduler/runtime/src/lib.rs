@@ -43,7 +43,8 @@ pub trait Runtime: Send + Sync + fmt::Debug {
     /// All containers, running or not, that carry all of `labels`.
     async fn list(&self, labels: &Labels) -> Result<Vec<ContainerSummary>, RuntimeError>;
 
-    /// Sends the signal to every process of the container but the engine's own init. Fine when it no longer runs.
+    /// Sends the signal to every process of the container but the engine's own init; to those that would die under a child
+    /// of theirs, or pass the signal on to it, when that child has ended. Fine when it no longer runs.
     async fn signal_all(&self, id: &ContainerId, signal: Signal) -> Result<(), RuntimeError>;
 
     /// SIGKILL to everything in it. Fine when it no longer runs.

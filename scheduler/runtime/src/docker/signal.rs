@@ -1,12 +1,22 @@
-//! Signals to all processes of a container, as Heroku sends them.
+//! Signals to all processes of a container, in the order of [`super::hearing`].
+
+use std::collections::HashSet;
+use std::time::Duration;
 
 use bollard::query_parameters as query;
 use nix::errno::Errno;
+use nix::sys::signal;
 use nix::unistd::Pid;
 use tracing::warn;
 
 use super::Docker;
+use super::hearing::{self, Process};
 use crate::{ContainerId, RuntimeError, Signal};
+
+/// How often those that wait for others to end are looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
+/// Longer than any dyno's grace: by then whatever is left was killed.
+const LOOK_FOR: Duration = Duration::from_secs(60);
 
 /// Docker itself signals the first process only. The others are children of this host like any, so they are signalled
 /// from here. Our own init is left out: it would pass the signal on and the app would get it twice.
@@ -28,29 +38,95 @@ pub(super) async fn to_all(
     else {
         return Ok(());
     };
-    let full_id = found.id.unwrap_or_default();
-    let options = query::TopOptionsBuilder::new().ps_args("-eo pid").build();
-    let call = docker.client.top_processes(id.as_str(), Some(options));
-    let pids: Vec<i32> = match docker.quick("listing a container's processes", call).await {
-        Ok(top) => top
-            .processes
-            .unwrap_or_default()
-            .iter()
-            .filter_map(|row| row.first()?.trim().parse().ok())
-            .collect(),
+    let container = Running {
+        docker: docker.clone(),
+        id: id.clone(),
+        full_id: found.id.unwrap_or_default(),
+        init,
+    };
+    let processes = match container.processes().await {
+        Ok(processes) => processes,
         Err(error) => {
             warn!(error = &error as &dyn std::error::Error, container.id = %id, "Could not list a container's processes; signalling the first one");
             return to_init(docker, id, signal).await;
         }
     };
-    let others = pids.into_iter().filter(|pid| i64::from(*pid) != init);
-    let signalled = others
-        .filter(|pid| belongs_to(*pid, &full_id) && send(*pid, signal))
-        .count();
-    if signalled == 0 {
-        to_init(docker, id, signal).await
-    } else {
-        Ok(())
+    let first = hearing::first(&processes, number(signal));
+    let told: HashSet<i32> = first.into_iter().filter(|pid| send(*pid, signal)).collect();
+    if told.is_empty() {
+        return to_init(docker, id, signal).await;
+    }
+    if told.len() < processes.len() {
+        tokio::spawn(tokio::time::timeout(
+            LOOK_FOR,
+            container.tell_the_rest(told, signal),
+        ));
+    }
+    Ok(())
+}
+
+struct Running {
+    docker: Docker,
+    id: ContainerId,
+    full_id: String,
+    /// As the engine tells it.
+    init: i64,
+}
+
+impl Running {
+    /// All but the init.
+    async fn processes(&self) -> Result<Vec<Process>, RuntimeError> {
+        let options = query::TopOptionsBuilder::new().ps_args("-eo pid").build();
+        let call = self
+            .docker
+            .client
+            .top_processes(self.id.as_str(), Some(options));
+        let top = self
+            .docker
+            .quick("listing a container's processes", call)
+            .await?;
+        Ok(top
+            .processes
+            .unwrap_or_default()
+            .iter()
+            .filter_map(|row| row.first()?.trim().parse().ok())
+            .filter(|pid| i64::from(*pid) != self.init)
+            .filter_map(|pid| self.look_at(pid))
+            .collect())
+    }
+
+    /// Pids are Docker's view; ours may be another (a daemon on the far side of a namespace), or the pid may be used anew.
+    /// Its control group says whose it is.
+    fn look_at(&self, pid: i32) -> Option<Process> {
+        let groups = fs_err::read_to_string(format!("/proc/{pid}/cgroup")).ok()?;
+        if self.full_id.is_empty() || !groups.contains(&self.full_id) {
+            return None;
+        }
+        let status = fs_err::read_to_string(format!("/proc/{pid}/status")).ok()?;
+        Process::parse(pid, &status)
+    }
+
+    /// Waits for all of `told` to end, lets the others follow by themselves, then tells whoever is left, until nobody is.
+    async fn tell_the_rest(self, mut told: HashSet<i32>, signal: Signal) {
+        loop {
+            tokio::time::sleep(LOOK_EVERY).await;
+            if told.iter().any(|pid| self.look_at(*pid).is_some()) {
+                continue;
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+            // An error is the container's end, or a hung engine's; the dyno's own deadline is for that.
+            let Ok(processes) = self.processes().await else {
+                return;
+            };
+            if processes.is_empty() {
+                return;
+            }
+            told = processes
+                .iter()
+                .map(|process| process.pid)
+                .filter(|pid| send(*pid, signal))
+                .collect();
+        }
     }
 }
 
@@ -75,29 +151,24 @@ pub(super) async fn to_init(
     }
 }
 
-/// Pids are Docker's view; ours may be another (a daemon on the far side of a namespace), or the pid may be used anew.
-/// Its control group says whose it is.
-fn belongs_to(pid: i32, full_id: &str) -> bool {
-    !full_id.is_empty()
-        && fs_err::read_to_string(format!("/proc/{pid}/cgroup"))
-            .is_ok_and(|groups| groups.contains(full_id))
-}
-
 fn send(pid: i32, signal: Signal) -> bool {
-    let signal = match signal {
-        Signal::Hup => nix::sys::signal::SIGHUP,
-        Signal::Int => nix::sys::signal::SIGINT,
-        Signal::Quit => nix::sys::signal::SIGQUIT,
-        Signal::Term => nix::sys::signal::SIGTERM,
-        Signal::Kill => nix::sys::signal::SIGKILL,
-        Signal::Usr1 => nix::sys::signal::SIGUSR1,
-        Signal::Usr2 => nix::sys::signal::SIGUSR2,
-        Signal::Winch => nix::sys::signal::SIGWINCH,
-        Signal::Cont => nix::sys::signal::SIGCONT,
-        Signal::Tstp => nix::sys::signal::SIGTSTP,
-    };
     matches!(
-        nix::sys::signal::kill(Pid::from_raw(pid), signal),
+        signal::kill(Pid::from_raw(pid), number(signal)),
         Ok(()) | Err(Errno::ESRCH)
     )
+}
+
+fn number(signal: Signal) -> signal::Signal {
+    match signal {
+        Signal::Hup => signal::Signal::SIGHUP,
+        Signal::Int => signal::Signal::SIGINT,
+        Signal::Quit => signal::Signal::SIGQUIT,
+        Signal::Term => signal::Signal::SIGTERM,
+        Signal::Kill => signal::Signal::SIGKILL,
+        Signal::Usr1 => signal::Signal::SIGUSR1,
+        Signal::Usr2 => signal::Signal::SIGUSR2,
+        Signal::Winch => signal::Signal::SIGWINCH,
+        Signal::Cont => signal::Signal::SIGCONT,
+        Signal::Tstp => signal::Signal::SIGTSTP,
+    }
 }

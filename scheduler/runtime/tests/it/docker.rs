@@ -40,6 +40,47 @@ async fn a_signal_reaches_every_process_once() {
 }
 
 #[tokio::test]
+async fn a_shell_that_waits_for_its_server_does_not_take_it_along() {
+    let engine = Engine::docker().await;
+    let script = r#"bash -c 'trap "sleep 0.5; echo finished; exit 4" TERM; echo ready; while :; do sleep 0.05; done'
+        exit $?"#;
+    let id = engine.start(&engine.spec(script)).await;
+    let mut lines = engine
+        .runtime
+        .logs(&id, LogQuery::follow_since(None))
+        .await
+        .unwrap();
+    let mut next =
+        async || String::from_utf8(lines.next().await.unwrap().unwrap().bytes.to_vec()).unwrap();
+    assert_eq!(next().await, "ready");
+    engine.runtime.signal_all(&id, Signal::Term).await.unwrap();
+    assert_eq!(engine.runtime.wait(&id).await.unwrap().status, 4);
+    let mut said = next().await;
+    // The shell also tells of the `sleep` that was ended.
+    while said != "finished" {
+        said = next().await;
+    }
+    engine.clear().await;
+}
+
+#[tokio::test]
+async fn a_shell_that_starts_one_command_after_the_other_hears_in_the_end() {
+    let engine = Engine::docker().await;
+    let script = "echo ready; while :; do sleep 0.1; true; done";
+    let id = engine.start(&engine.spec(script)).await;
+    let mut lines = engine
+        .runtime
+        .logs(&id, LogQuery::follow_since(None))
+        .await
+        .unwrap();
+    assert_eq!(lines.next().await.unwrap().unwrap().bytes, "ready");
+    engine.runtime.signal_all(&id, Signal::Term).await.unwrap();
+    let exit = tokio::time::timeout(Duration::from_secs(10), engine.runtime.wait(&id));
+    assert_eq!(exit.await.unwrap().unwrap().status, 143);
+    engine.clear().await;
+}
+
+#[tokio::test]
 async fn a_terminal_has_its_size_and_passes_every_byte() {
     let engine = Engine::docker().await;
     let mut spec = engine.spec(r#"printf '\001\002raw\n'; read -r _; stty size; trap 'stty size; exit 7' WINCH; echo on; while :; do sleep 0.05; done"#);
