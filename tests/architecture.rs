@@ -1,6 +1,12 @@
 //! The rules of `deny.toml` about who may import whom, checked against the workspace's own manifests: the same rules
 //! `cargo deny check bans` holds, without having to install it.
 
+#![allow(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    reason = "a test that meets the unexpected ends there, and shows where"
+)]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 

@@ -1,5 +1,11 @@
 //! The product, told as its users live it: real Docker, real git, the built binaries.
 
+#![allow(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    reason = "a test that meets the unexpected ends there, and shows where"
+)]
+
 mod stories {
     mod access;
     mod build_limits;

@@ -4,6 +4,12 @@
 //! (`PAAS_STORY_STORE=etcd`). Every port is chosen by the kernel, every name is unique, and what a platform made in Docker
 //! goes with it.
 
+#![allow(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    reason = "a test that meets the unexpected ends there, and shows where"
+)]
+
 pub mod command;
 pub mod eventually;
 pub mod load;

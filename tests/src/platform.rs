@@ -44,12 +44,13 @@ impl Platform {
     pub async fn with(settings: &[&str]) -> Self {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let suffix = format!("{:08x}", rand::random::<u32>());
+        let [http, https, ssh] = free_addresses();
         let mut platform = Self {
             dir,
             instance: format!("t{suffix}"),
-            http: free_address(),
-            https: free_address(),
-            ssh: free_address(),
+            http,
+            https,
+            ssh,
             server: None,
             etcd: None,
             settings: settings.iter().map(|line| (*line).to_owned()).collect(),
@@ -141,7 +142,7 @@ impl Platform {
             .open(self.log_file())
             .expect("a log file");
         let log = log.into_parts().0;
-        let child = Command::new(binary("paasd"))
+        let mut child = Command::new(binary("paasd"))
             .args(["server", "--config"])
             .arg(self.config())
             .stdin(Stdio::null())
@@ -149,15 +150,18 @@ impl Platform {
             .stderr(log)
             .spawn()
             .expect("paasd should start");
-        self.server = Some(child);
         let http = self.http;
-        eventually("the API answers", START_WITHIN, || async move {
+        let answers = eventually("the API answers", START_WITHIN, || async move {
             let answer = web::get(http, &format!("api.{DOMAIN}"), "/account")
                 .await
                 .ok()?;
             (answer.status == 401).then_some(())
-        })
-        .await;
+        });
+        tokio::select! {
+            () = answers => {}
+            status = child.wait() => panic!("paasd ended at its start: {status:?}"),
+        }
+        self.server = Some(child);
     }
 
     /// SIGKILL: no warning, no goodbye.
@@ -360,10 +364,14 @@ fn remove_from_firewall(instance: &str) {
     }
 }
 
-/// A loopback address that is free now. Nobody else on this machine chooses ports from the kernel's range by number.
-fn free_address() -> SocketAddr {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
-    listener.local_addr().expect("its address")
+/// Loopback addresses that are free now.
+fn free_addresses<const N: usize>() -> [SocketAddr; N] {
+    // Below the ports that the kernel gives to outgoing connections: one of those could take it before its server does.
+    let first = rand::random_range(15_000..30_000);
+    let mut free = (first..32_000)
+        .map(|port| SocketAddr::from(([127, 0, 0, 1], port)))
+        .filter(|address| TcpListener::bind(address).is_ok());
+    std::array::from_fn(|_| free.next().expect("a free port"))
 }
 
 /// A binary that was built beside this test.
@@ -386,7 +394,7 @@ pub fn binary(name: &str) -> PathBuf {
 }
 
 async fn start_etcd(dir: &Path) -> anyhow::Result<(Child, SocketAddr)> {
-    let (client, peer) = (free_address(), free_address());
+    let [client, peer] = free_addresses();
     fs_err::create_dir_all(dir)?;
     let child = Command::new("etcd")
         .args(["--name", "one", "--data-dir"])

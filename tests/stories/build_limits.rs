@@ -33,7 +33,7 @@ async fn misbehave(fixture: &str, seconds: u32, message: &str) {
 
 #[tokio::test]
 async fn a_build_that_sleeps_past_the_limit_is_ended() {
-    misbehave("sleeps", 30, "30 seconds").await;
+    misbehave("sleeps", 20, "20 seconds").await;
 }
 
 #[tokio::test]
@@ -43,7 +43,7 @@ async fn a_build_that_fills_memory_is_ended() {
 
 #[tokio::test]
 async fn a_build_that_forks_without_end_is_ended() {
-    misbehave("fork-bomb", 120, "process").await;
+    misbehave("fork-bomb", 20, "process").await;
 }
 
 #[tokio::test]

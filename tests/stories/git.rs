@@ -1,11 +1,13 @@
 //! Git as people use it: clone, force push, SSH, big repositories, two pushes at once, Ctrl-C.
 
+use std::path::Path;
+use std::process::Stdio;
 use std::time::Duration;
 
-use tests::Platform;
 use tests::command::run;
 use tests::eventually::eventually;
-use tokio::process::Command;
+use tests::{Platform, Project};
+use tokio::process::{Child, Command};
 
 #[tokio::test]
 async fn what_was_pushed_can_be_cloned_and_a_force_push_deploys() {
@@ -107,37 +109,57 @@ async fn a_second_push_waits_for_the_first_and_ctrl_c_frees_the_way() {
         .ok();
     std::fs::remove_file(project.dir.join("package-lock.json")).unwrap();
     project.commit("Slow").await;
-    let mut first = project.git_command(&["push", "paas", "master"]);
-    first
-        .stdout(std::process::Stdio::null())
-        .stderr(std::process::Stdio::null())
-        .kill_on_drop(true);
-    let mut first = first.spawn().unwrap();
+    let first_log = platform.path().join("first.log");
+    let mut first = push_in_background(&project, &first_log);
     eventually("the build runs", Duration::from_secs(60), || async {
         (!platform.containers("build").await.is_empty()).then_some(())
     })
     .await;
 
-    // As Ctrl-C does: the signal goes to git, not to the server.
-    let pid = first.id().unwrap().to_string();
+    project.write("package.json", "{}");
+    project.write("Procfile", "web: python3 -m http.server $PORT\n");
+    project.commit("Quick").await;
+    let second_log = platform.path().join("second.log");
+    let mut second = push_in_background(&project, &second_log);
+    eventually("the second push waits", Duration::from_secs(30), || async {
+        let said = fs_err::read_to_string(&second_log).unwrap();
+        said.contains("waits for its turn").then_some(())
+    })
+    .await;
+
+    // As Ctrl-C does: the signal goes to git and its helpers, not to the server.
+    let group = format!("-{}", first.id().unwrap());
     run(
-        Command::new("kill").args(["-INT", &pid]),
+        Command::new("kill").args(["-INT", "--", &group]),
         Duration::from_secs(5),
     )
     .await
     .unwrap()
     .ok();
-    first.wait().await.unwrap();
-    eventually(
-        "the build's container is gone",
-        Duration::from_secs(10),
-        || async { platform.containers("build").await.is_empty().then_some(()) },
-    )
-    .await;
-    project.write("package.json", "{}");
-    project.write("Procfile", "web: python3 -m http.server $PORT\n");
-    project.commit("Quick").await;
-    project.push().await.ok().says("Released v2");
+    assert!(!first.wait().await.unwrap().success());
+    let status = tokio::time::timeout(Duration::from_secs(60), second.wait())
+        .await
+        .expect("the second push ends")
+        .unwrap();
+    let said = fs_err::read_to_string(&second_log).unwrap();
+    assert!(status.success(), "{said}");
+    assert!(said.contains("Released v2"), "{said}");
+    assert!(
+        platform.containers("build").await.is_empty(),
+        "the first build goes on"
+    );
+}
+
+/// In a process group of its own, as a terminal has it.
+fn push_in_background(project: &Project<'_>, log: &Path) -> Child {
+    project
+        .git_command(&["push", "paas", "master"])
+        .stdout(Stdio::null())
+        .stderr(fs_err::File::create(log).unwrap().into_parts().0)
+        .process_group(0)
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap()
 }
 
 const SLOW_BUILD: &str = r#"{"name":"slow","version":"1.0.0","scripts":{"build":"sleep 300"}}"#;

@@ -200,7 +200,8 @@ pub(crate) enum Which {
     One(String),
 }
 
-/// Repeats until every dyno meant has its order: whoever changes one meanwhile only delays that.
+/// Repeats until every dyno meant has its order: whoever changes one meanwhile only delays that. Those made since, perhaps
+/// in place of one that had its order, are not meant.
 pub(crate) async fn order(
     context: &Context,
     app: AppId,
@@ -208,8 +209,8 @@ pub(crate) async fn order(
     order: Order,
 ) -> Result<(), ActionError> {
     let mut attempts = Attempts::default();
+    let mut meant = select(context, app, which).await?;
     loop {
-        let meant = select(context, app, which).await?;
         let changes: Vec<_> = meant
             .iter()
             .filter_map(|seen| Some((seen, ordered(&seen.value, order)?)))
@@ -225,6 +226,13 @@ pub(crate) async fn order(
             return Ok(());
         }
         attempts.lost().await?;
+        let ids: HashSet<DynoId> = meant.iter().map(|seen| seen.value.id).collect();
+        meant = key::DYNOS
+            .list(context.store(), &key::dynos_of(app))
+            .await?
+            .into_iter()
+            .filter(|seen| ids.contains(&seen.value.id))
+            .collect();
     }
 }
 
@@ -258,7 +266,7 @@ fn ordered(dyno: &Dyno, order: Order) -> Option<Dyno> {
             ..dyno.clone()
         }),
         (DynoKind::OneOff(_), Order::Restart | Order::Stop)
-        | (DynoKind::ReleasePhase, Order::Stop) => Some(Dyno {
+        | (DynoKind::ReleasePhase, Order::Stop) => (!dyno.is_stopping()).then(|| Dyno {
             intent: Intent::Stop {
                 since: Timestamp::now(),
             },

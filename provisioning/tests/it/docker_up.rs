@@ -133,9 +133,11 @@ fn binaries() -> PathBuf {
     dir
 }
 
-fn free_ports() -> [u16; 3] {
-    let listeners = [(); 3].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
-    listeners.map(|listener| listener.local_addr().unwrap().port())
+/// Below the ports that the kernel gives to outgoing connections: one of those could take it before its server does.
+fn free_ports<const N: usize>() -> [u16; N] {
+    let first = 15_000 + (std::process::id() % 15_000) as u16;
+    let mut free = (first..32_000).filter(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok());
+    std::array::from_fn(|_| free.next().expect("a free port"))
 }
 
 fn said(program: &str, arguments: &[&str]) -> String {

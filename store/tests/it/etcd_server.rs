@@ -200,9 +200,9 @@ fn free_ports() -> (u16, u16) {
         found.is_ok(),
         "etcd is not installed: apt-get install etcd-server"
     );
-    let listeners = [(); 2].map(|()| TcpListener::bind(("127.0.0.1", 0)).unwrap());
-    let [port, peer_port] = listeners
-        .each_ref()
-        .map(|listener| listener.local_addr().unwrap().port());
-    (port, peer_port)
+    // Below the ports that the kernel gives to outgoing connections: one of those could take it before its server does.
+    let first = rand::random_range(15_000..30_000);
+    let mut free = (first..32_000).filter(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok());
+    let mut next = || free.next().expect("a free port");
+    (next(), next())
 }
