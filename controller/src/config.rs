@@ -23,6 +23,8 @@ pub struct Config {
     pub advertise: Option<IpAddr>,
     /// Calls of one account within an hour.
     pub requests_per_hour: u32,
+    /// How many of its newest slugs an app keeps, besides those it runs.
+    pub slugs_per_app: usize,
     pub logs: LogLimits,
 }
 

@@ -15,6 +15,7 @@ mod handlers;
 mod http;
 mod limits;
 mod logs;
+mod prune;
 mod routes;
 mod run;
 mod sweep;

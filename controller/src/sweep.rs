@@ -1,4 +1,5 @@
-//! Sweeping up: records that hang on an app which is gone, its log, blobs nobody refers to, tokens that have expired.
+//! Sweeping up: records that hang on an app which is gone, its log, old slugs, blobs nobody refers to, tokens that have
+//! expired.
 //!
 //! Level-based: what is there is compared with which apps there are. An app and its first records are made in one
 //! commit, so a record whose app is missing *afterwards* belongs to an app that is gone, never to one to come.
@@ -15,6 +16,7 @@ use tracing::{debug, info, warn};
 
 use crate::context::{Context, Ctx};
 use crate::logs::LogError;
+use crate::prune::prune;
 
 const EVERY: Duration = Duration::from_secs(3600);
 /// A new blob has no record yet: whoever makes it puts it first, and the record after.
@@ -96,6 +98,7 @@ async fn sweep(context: &Context, all: bool) -> Result<(), SweepError> {
     }
     if all {
         sweep_tokens(store).await?;
+        prune(store, context.config.slugs_per_app).await?;
         sweep_blobs(context).await?;
     }
     Ok(())

@@ -87,6 +87,8 @@ pub(crate) struct Stack {
 pub(crate) struct Controller {
     /// Where routers and nodes reach it; port 0 is any free one.
     pub(crate) listen: SocketAddr,
+    /// How many of its newest slugs an app keeps to roll back to, besides those it runs.
+    pub(crate) slugs_per_app: usize,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -184,6 +186,7 @@ impl Default for Controller {
     fn default() -> Self {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            slugs_per_app: 20,
         }
     }
 }

@@ -377,6 +377,7 @@ fn controller_config(config: &Config) -> controller::Config {
         other_stacks: Vec::new(),
         advertise: Some(config.node.address),
         requests_per_hour: 4500,
+        slugs_per_app: config.controller.slugs_per_app,
         logs: controller::LogLimits {
             segment_bytes: 5 << 20,
             total_bytes: 1 << 30,

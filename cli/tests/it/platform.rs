@@ -62,6 +62,7 @@ impl Platform {
                     other_stacks: Vec::new(),
                     advertise: None,
                     requests_per_hour: 100_000,
+                    slugs_per_app: 20,
                     logs: LogLimits {
                         segment_bytes: 1 << 20,
                         total_bytes: 100 << 20,

@@ -53,7 +53,7 @@ async fn rollback(
         .ok_or(ActionError::Gone { resource: "app" })?;
     if find::slug(context.store(), app, old.slug).await?.is_none() {
         return Err(ActionError::invalid(format!(
-            "The slug of {} has been deleted.",
+            "Cannot roll back to {}: its slug is no longer kept. Check out its commit and push that instead.",
             old.version
         )));
     }

@@ -64,8 +64,9 @@ impl Platform {
         store: Arc<Embedded>,
         dir: Arc<tempfile::TempDir>,
         user: User,
+        configure: impl FnOnce(&mut Config),
     ) -> (Self, User) {
-        let platform = Self::start_on(store, dir, user.clone(), |_| {}).await;
+        let platform = Self::start_on(store, dir, user.clone(), configure).await;
         let user = User {
             addr: platform.addr,
             ..user
@@ -100,6 +101,7 @@ impl Platform {
             other_stacks: vec!["heroku-22".to_owned()],
             advertise: Some(IpAddr::from([127, 0, 0, 1])),
             requests_per_hour: 100_000,
+            slugs_per_app: 20,
             logs: LogLimits {
                 segment_bytes: 1 << 20,
                 total_bytes: 100 << 20,

@@ -241,7 +241,7 @@ async fn logs_outlive_the_controller_and_a_tail_ends_with_the_app() {
         .path();
     let text = tokio::fs::read_to_string(reopened).await.unwrap();
     assert!(text.ends_with("app[web.1]: before\n"));
-    let again = Platform::restart_on(store, dir, ann).await;
+    let again = Platform::restart_on(store, dir, ann, |_| {}).await;
     let tail = LogSessionCreate {
         lines: Some(10),
         tail: Some(true),

@@ -4,7 +4,7 @@ use model::{Actor, Build, BuildId, BuildStatus, Timestamp};
 use serde_json::json;
 use store::{Txn, key};
 
-use crate::harness::{Platform, each};
+use crate::harness::{Platform, each, eventually};
 use crate::world::id_of;
 
 #[tokio::test]
@@ -299,4 +299,45 @@ async fn releases_come_by_pages_in_the_order_that_is_asked_for() {
         .await
         .unwrap();
     assert_eq!(all.len(), 7);
+}
+
+#[tokio::test]
+async fn an_app_keeps_its_newest_slugs_and_the_one_it_runs() {
+    let platform = Platform::start().await;
+    let ann = platform.user("ann").await;
+    let app = id_of(&ann.app("ticks").await);
+    for _ in 0..4 {
+        platform.push(app, &ann, &[("web", "serve")]).await;
+        platform.prove(app).await;
+    }
+    // What runs is now the oldest.
+    ann.post("/apps/ticks/releases", json!({"release": "v2"}))
+        .await
+        .expect(201);
+    platform.prove(app).await;
+    let (store, dir) = (platform.store.clone(), platform.dir.clone());
+    platform.stop().await;
+
+    let fewer = |config: &mut controller::Config| config.slugs_per_app = 2;
+    let (platform, ann) = Platform::restart_on(store, dir, ann, fewer).await;
+    eventually("v3's slug is gone", async || {
+        key::SLUGS.all(&*platform.store).await.unwrap().len() == 3
+    })
+    .await;
+    let refused = ann
+        .post("/apps/ticks/releases", json!({"release": "v3"}))
+        .await
+        .expect(422);
+    assert!(
+        refused["message"]
+            .as_str()
+            .unwrap()
+            .contains("no longer kept"),
+        "{refused}"
+    );
+    for kept in ["v2", "v4", "v5"] {
+        ann.post("/apps/ticks/releases", json!({"release": kept}))
+            .await
+            .expect(201);
+    }
 }
