@@ -127,6 +127,11 @@ pub(crate) fn remotes() -> Vec<Remote> {
     text.lines().filter_map(parse_remote).collect()
 }
 
+/// The remote of this name.
+pub(crate) fn remote(name: &str) -> Option<Remote> {
+    remotes().into_iter().find(|remote| remote.name == name)
+}
+
 fn parse_remote(line: &str) -> Option<Remote> {
     let (key, url) = line.split_once(' ')?;
     let name = key.strip_prefix("remote.")?.strip_suffix(".url")?;
@@ -146,8 +151,11 @@ pub(crate) fn in_repository() -> bool {
 }
 
 pub(crate) fn set_remote(name: &str, url: &str) -> Result<()> {
-    let exists = remotes().iter().any(|remote| remote.name == name);
-    let verb = if exists { "set-url" } else { "add" };
+    let verb = if remote(name).is_some() {
+        "set-url"
+    } else {
+        "add"
+    };
     git(&["remote", verb, name, url])
 }
 

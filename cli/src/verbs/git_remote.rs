@@ -21,13 +21,20 @@ pub(crate) async fn add(context: &Context, args: &GitRemoteArgs) -> Result<()> {
             .advise("Make one with `git init`.")
             .into());
     }
+    let before = git::remote(&args.remote);
     let url = set(context, &app, &args.remote, args.ssh_git)?;
+    // Whoever moves a remote may want to move it back.
+    let was = before
+        .filter(|before| before.url != url)
+        .map(|before| format!(" (it was {})", git::without_secret(&before.url)))
+        .unwrap_or_default();
     Ok(context
         .output
-        .note(format!("set git remote {} to {url}", args.remote))?)
+        .note(format!("set git remote {} to {url}{was}", args.remote))?)
 }
 
-/// Outside a repository an app is made without a remote; that is said and is no error.
+/// Outside a repository an app is made without a remote; that is said and is no error. A remote that leads elsewhere is
+/// left as it is: the next push would deploy to another app than the one it was made for.
 pub(crate) fn after_create(context: &Context, app: &App, remote: &str, ssh: bool) -> Result<()> {
     let output = &context.output;
     if !git::in_repository() {
@@ -38,14 +45,17 @@ pub(crate) fn after_create(context: &Context, app: &App, remote: &str, ssh: bool
         return Ok(());
     }
     let hosts = &context.session()?.git;
-    let taken = git::remotes()
-        .into_iter()
-        .find(|found| found.name == remote && hosts.app_of(&found.url).is_none());
-    if let Some(taken) = taken {
+    if let Some(taken) = git::remote(remote)
+        && taken.url != app.git_url
+        && hosts.app_of(&taken.url).as_deref() != Some(app.name.as_str())
+    {
+        let leads_to = hosts
+            .app_of(&taken.url)
+            .unwrap_or_else(|| git::without_secret(&taken.url));
         output.hint(format!(
-            "The git remote {remote} is already {} and was left alone. Later: paas git:remote -a {} -r NAME",
-            git::without_secret(&taken.url),
-            app.name
+            "The git remote {remote} leads to {leads_to}, not to {name}, and was left alone.\n\
+             Lead it to {name} with `paas git:remote -a {name} -r {remote}`, or add another with `-r OTHER`.",
+            name = app.name
         ))?;
         return Ok(());
     }

@@ -96,8 +96,10 @@ fn a_remote_is_added_over_https_or_ssh() {
         .says("set git remote paas to https://git.paas.localhost:8443/myapp.git\n");
     cli.paas(&["git:remote", "-a", "staging", "-r", "staging", "--ssh-git"])
         .says("set git remote staging to ssh://git@localhost:2222/staging.git\n");
-    cli.paas(&["git:remote", "-a", "staging"])
-        .says("set git remote paas to https://git.paas.localhost:8443/staging.git\n");
+    cli.paas(&["git:remote", "-a", "staging"]).says(
+        "set git remote paas to https://git.paas.localhost:8443/staging.git \
+             (it was https://git.paas.localhost:8443/myapp.git)\n",
+    );
     assert_eq!(cli.git(&["remote"]), "paas\nstaging\n");
 }
 
@@ -113,4 +115,27 @@ fn a_remote_of_the_same_name_elsewhere_is_left_alone() {
         cli.git(&["remote", "get-url", "paas"]).trim(),
         "git@github.com:me/code.git"
     );
+}
+
+#[test]
+fn a_new_app_does_not_take_the_remote_of_another() {
+    let cli = cli_in_repository();
+    let staging = "https://git.paas.localhost/staging.git";
+    add(&cli, "paas", staging);
+    cli.stub.on("POST /apps", app("myapp"));
+    cli.paas(&["create", "myapp"]).says(
+        "Creating ⬢ myapp... done\n \
+         ▸    The git remote paas leads to staging, not to myapp, and was left alone.\n \
+         ▸    Lead it to myapp with `paas git:remote -a myapp -r paas`, or add another with `-r OTHER`.\n",
+    );
+    assert_eq!(cli.git(&["remote", "get-url", "paas"]).trim(), staging);
+}
+
+#[test]
+fn an_app_that_is_made_again_keeps_its_remote() {
+    let cli = cli_in_repository();
+    add(&cli, "paas", "https://git.paas.localhost/myapp.git");
+    cli.stub.on("POST /apps", app("myapp"));
+    cli.paas(&["create", "myapp"])
+        .says("Creating ⬢ myapp... done\nGit remote paas added\n");
 }
