@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use model::{
     Account, AccountId, App, AppId, AppName, Dyno, DynoId, DynoName, DynoStatus, Email, Release,
-    ReleaseId, ReleaseVersion, Slug, SlugId,
+    ReleaseId, ReleaseVersion, Role, Slug, SlugId,
 };
 use store::{Store, StoreError, Versioned, key};
 
@@ -48,6 +48,24 @@ pub(crate) async fn account(
         }
     };
     key::ACCOUNTS.get(store, &key::account(id)).await
+}
+
+/// What an account is to an app; `None` for a stranger.
+pub(crate) async fn role(
+    store: &dyn Store,
+    account: &Account,
+    app: &App,
+) -> Result<Option<Role>, StoreError> {
+    let collaborator = key::COLLABORATORS
+        .get(store, &key::collaborator(app.id, account.id))
+        .await?
+        .map(|collaborator| collaborator.value);
+    Ok(model::access::role(
+        account.id,
+        account.is_admin,
+        app,
+        collaborator.as_ref(),
+    ))
 }
 
 /// The e-mail addresses of accounts; those that are gone are left out.

@@ -9,7 +9,7 @@ use axum::http::{HeaderMap, HeaderValue};
 use axum::middleware::Next;
 use axum::response::Response;
 use model::{App, Permission, Role};
-use store::{Versioned, key};
+use store::Versioned;
 use tokio::time::Instant;
 
 use crate::auth::{Credentials, Session, authenticate, same_secret};
@@ -106,21 +106,9 @@ async fn app_access(
     let app = find::app(context.store(), identity)
         .await?
         .ok_or_else(|| ApiError::not_found("app"))?;
-    let account = &session.account;
-    let collaborator = key::COLLABORATORS
-        .get(
-            context.store(),
-            &key::collaborator(app.value.id, account.id),
-        )
+    let role = find::role(context.store(), &session.account, &app.value)
         .await?
-        .map(|collaborator| collaborator.value);
-    let role = model::access::role(
-        account.id,
-        account.is_admin,
-        &app.value,
-        collaborator.as_ref(),
-    )
-    .ok_or_else(|| ApiError::not_found("app"))?;
+        .ok_or_else(|| ApiError::not_found("app"))?;
     if !role.may(permission) {
         return Err(ApiError::forbidden(format!(
             "Only the owner of {} may do this; you are a collaborator.",

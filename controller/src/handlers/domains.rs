@@ -32,8 +32,8 @@ pub(crate) async fn create(
     access: AppAccess,
     JsonBody(body): JsonBody<wire::DomainCreate>,
 ) -> ApiResult<Created<wire::Domain>> {
-    let app = &access.app.value;
-    let added = actions::domains::add(&context, app, &body.hostname).await?;
+    let (by, app) = (&access.session.account, &access.app.value);
+    let added = actions::domains::add(&context, by, app, &body.hostname).await?;
     Ok(created(domain(&context.config, app, &added)))
 }
 

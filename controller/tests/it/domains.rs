@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::harness::{Platform, each};
+use crate::harness::{Platform, User, each};
 
 #[tokio::test]
 async fn an_app_has_its_own_domain_and_those_that_are_added() {
@@ -110,4 +110,83 @@ async fn a_domain_belongs_to_one_app_and_none_of_the_platforms_is_given_away() {
     bob.delete("/apps/tocks/domains/www.example.com")
         .await
         .error(404);
+}
+
+#[tokio::test]
+async fn a_wildcard_and_what_is_within_it_belong_to_the_same_people() {
+    let platform = Platform::start().await;
+    let (ann, bob) = (platform.user("ann").await, platform.user("bob").await);
+    ann.app("ticks").await;
+    bob.app("tocks").await;
+    let add = async |user: &User, app: &str, host: &str| {
+        user.post(&format!("/apps/{app}/domains"), json!({"hostname": host}))
+            .await
+    };
+    add(&ann, "ticks", "*.wild.test").await.expect(201);
+    add(&ann, "ticks", "deep.zone.test").await.expect(201);
+    for host in ["c.wild.test", "d.c.wild.test", "*.c.wild.test"] {
+        let message = add(&bob, "tocks", host).await.error(422).1;
+        assert!(message.contains("is within *.wild.test"), "{message}");
+        assert!(!message.contains("ticks"), "{message}");
+    }
+    let message = add(&bob, "tocks", "*.zone.test").await.error(422).1;
+    assert!(message.contains("is around deep.zone.test"), "{message}");
+    // The name above a wildcard, and one beside, are nobody's yet.
+    add(&bob, "tocks", "wild.test").await.expect(201);
+    add(&bob, "tocks", "other.zone.test").await.expect(201);
+
+    ann.post("/apps/ticks/collaborators", json!({"user": bob.email}))
+        .await
+        .expect(201);
+    for host in ["c.wild.test", "*.c.wild.test", "*.zone.test"] {
+        add(&bob, "tocks", host).await.expect(201);
+    }
+}
+
+#[tokio::test]
+async fn top_level_domains_and_what_is_above_the_platform_are_refused() {
+    let platform = Platform::start_with(|config| config.domain = "paas.corp.test".to_owned()).await;
+    let ann = platform.user("ann").await;
+    ann.app("ticks").await;
+    let add = async |host: &str| {
+        ann.post("/apps/ticks/domains", json!({"hostname": host}))
+            .await
+    };
+    for host in ["localhost", "com", "*.com", "*.localhost"] {
+        let message = add(host).await.error(422).1;
+        assert!(message.contains("whole top-level domain"), "{message}");
+    }
+    for host in ["corp.test", "*.corp.test"] {
+        let message = add(host).await.error(422).1;
+        assert!(
+            message.contains("above the platform's own domain"),
+            "{message}"
+        );
+    }
+    let hostname = json!({"hostname": "corp.test"});
+    platform
+        .admin
+        .post("/apps/ticks/domains", hostname)
+        .await
+        .expect(201);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn of_a_wildcard_and_names_within_it_added_at_once_one_side_wins() {
+    let platform = Platform::start().await;
+    let (ann, bob) = (platform.user("ann").await, platform.user("bob").await);
+    ann.app("ticks").await;
+    bob.app("tocks").await;
+    for round in 0..20 {
+        let add = async |user: &User, app: &str, host: String| {
+            let path = format!("/apps/{app}/domains");
+            let answer = user.post(&path, json!({"hostname": host})).await;
+            answer.status.is_success()
+        };
+        let (around, within) = tokio::join!(
+            add(&ann, "ticks", format!("*.r{round}.test")),
+            add(&bob, "tocks", format!("www.r{round}.test")),
+        );
+        assert!(around != within, "round {round}: {around} {within}");
+    }
 }
