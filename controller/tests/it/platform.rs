@@ -200,6 +200,60 @@ async fn mistakes_are_told_in_the_form_clients_know() {
 }
 
 #[tokio::test]
+async fn a_body_that_is_no_object_makes_and_changes_nothing() {
+    let platform = Platform::start().await;
+    let ann = platform.user("ann").await;
+    ann.app("ticks").await;
+    for body in [
+        json!([]),
+        json!(["tocks"]),
+        json!("tocks"),
+        json!(null),
+        json!(1),
+    ] {
+        for answer in [
+            ann.post("/apps", body.clone()).await,
+            ann.patch("/apps/ticks", body.clone()).await,
+            ann.patch("/apps/ticks/config-vars", body.clone()).await,
+            ann.post("/oauth/authorizations", body.clone()).await,
+        ] {
+            let (id, message) = answer.error(400);
+            assert_eq!(id, "bad_request");
+            assert!(message.contains("JSON object"), "{message}");
+        }
+    }
+    assert_eq!(each(&ann.get("/apps").await.expect(200), "name"), ["ticks"]);
+}
+
+#[tokio::test]
+async fn a_body_that_is_too_large_is_taken_and_answered() {
+    let platform = Platform::start().await;
+    let ann = platform.user("ann").await;
+    let name = "a".repeat(8 << 20);
+    let (id, message) = ann.post("/apps", json!({"name": name})).await.error(413);
+    assert_eq!(id, "bad_request");
+    assert!(message.contains("at most 1048576 bytes"), "{message}");
+}
+
+#[tokio::test]
+async fn values_of_the_wrong_kind_are_told_without_our_types_names() {
+    let platform = Platform::start().await;
+    let ann = platform.user("ann").await;
+    ann.app("ticks").await;
+    for (path, body) in [
+        ("/apps/ticks/formation/web", json!({"quantity": [1]})),
+        ("/apps/ticks/formation/web", json!({"quantity": 1.5})),
+        ("/apps/ticks/formation/web", json!({"quantity": "lots"})),
+        ("/apps/ticks/formation/web", json!({"size": 3})),
+        ("/apps/ticks", json!({"maintenance": []})),
+        ("/apps/ticks", json!({"build_stack": 24})),
+    ] {
+        let message = ann.patch(path, body).await.error(422).1;
+        assert!(!message.contains("enum"), "{message}");
+    }
+}
+
+#[tokio::test]
 async fn the_controller_is_found_while_it_lives_and_leaves_when_it_stops() {
     let platform = Platform::start().await;
     let store = platform.store.clone();

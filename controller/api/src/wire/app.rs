@@ -81,6 +81,7 @@ impl<'de> Deserialize<'de> for Identity {
                 name: Option<String>,
                 id: Option<String>,
             },
+            Other(serde::de::IgnoredAny),
         }
         match Form::deserialize(deserializer)? {
             Form::Text(text)
@@ -88,7 +89,9 @@ impl<'de> Deserialize<'de> for Identity {
                 name: Some(text), ..
             }
             | Form::Object { id: Some(text), .. } => Ok(Self(text)),
-            Form::Object { .. } => Err(serde::de::Error::custom("expected a name or an id")),
+            Form::Object { .. } | Form::Other(_) => {
+                Err(serde::de::Error::custom("expected a name or an id"))
+            }
         }
     }
 }

@@ -65,6 +65,14 @@ pub struct InvalidQuantity {
     pub text: String,
 }
 
+impl InvalidQuantity {
+    fn of(text: &str) -> Self {
+        Self {
+            text: text.chars().take(40).collect(),
+        }
+    }
+}
+
 impl Quantity {
     /// The new quantity; fewer than none is none.
     pub const fn of(self, now: u32) -> u32 {
@@ -88,9 +96,7 @@ impl FromStr for Quantity {
         let all_digits = digits.bytes().all(|b| b.is_ascii_digit());
         match digits.parse() {
             Ok(quantity) if all_digits => Ok(kind(quantity)),
-            _ => Err(InvalidQuantity {
-                text: text.chars().take(40).collect(),
-            }),
+            _ => Err(InvalidQuantity::of(text)),
         }
     }
 }
@@ -119,16 +125,16 @@ impl<'de> Deserialize<'de> for Quantity {
         #[derive(Deserialize)]
         #[serde(untagged)]
         enum Form {
-            Number(i64),
+            Number(u32),
             Text(String),
+            Other(serde_json::Value),
         }
-        let invalid = |text: String| serde::de::Error::custom(InvalidQuantity { text });
-        match Form::deserialize(deserializer)? {
-            Form::Number(number) => u32::try_from(number)
-                .map(Self::Exactly)
-                .map_err(|_| invalid(number.to_string())),
-            Form::Text(text) => text.trim().parse().map_err(serde::de::Error::custom),
-        }
+        let quantity = match Form::deserialize(deserializer)? {
+            Form::Number(number) => Ok(Self::Exactly(number)),
+            Form::Text(text) => text.trim().parse(),
+            Form::Other(value) => Err(InvalidQuantity::of(&value.to_string())),
+        };
+        quantity.map_err(serde::de::Error::custom)
     }
 }
 
@@ -168,8 +174,11 @@ mod tests {
             "1.5",
             "99999999999",
             "null",
+            "[1]",
+            "{\"a\":1}",
         ] {
-            assert!(serde_json::from_str::<Quantity>(json).is_err(), "{json}");
+            let error = serde_json::from_str::<Quantity>(json).unwrap_err();
+            assert!(error.to_string().contains("such as 3, +1 or -1"), "{error}");
         }
     }
 

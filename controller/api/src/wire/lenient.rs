@@ -11,6 +11,7 @@ pub fn flag<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<bool>, 
         Number(i64),
         Text(String),
         Null(()),
+        Other(serde::de::IgnoredAny),
     }
     match Flag::deserialize(deserializer)? {
         Flag::Bool(value) => Ok(Some(value)),
@@ -19,7 +20,9 @@ pub fn flag<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<bool>, 
         Flag::Text(text) if text == "true" || text == "1" => Ok(Some(true)),
         Flag::Text(text) if text == "false" || text == "0" => Ok(Some(false)),
         Flag::Null(()) => Ok(None),
-        Flag::Number(_) | Flag::Text(_) => Err(serde::de::Error::custom("expected true or false")),
+        Flag::Number(_) | Flag::Text(_) | Flag::Other(_) => {
+            Err(serde::de::Error::custom("expected true or false"))
+        }
     }
 }
 

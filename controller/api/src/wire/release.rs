@@ -88,10 +88,12 @@ fn text_or_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<S
         Number(u64),
         Text(String),
         Null(()),
+        Other(serde::de::IgnoredAny),
     }
-    Ok(match Form::deserialize(deserializer)? {
-        Form::Number(number) => Some(number.to_string()),
-        Form::Text(text) => Some(text),
-        Form::Null(()) => None,
-    })
+    match Form::deserialize(deserializer)? {
+        Form::Number(number) => Ok(Some(number.to_string())),
+        Form::Text(text) => Ok(Some(text)),
+        Form::Null(()) => Ok(None),
+        Form::Other(_) => Err(serde::de::Error::custom("expected a text or a number")),
+    }
 }
