@@ -37,6 +37,8 @@ pub(crate) enum ActionError {
     Invalid { message: String },
     #[error("{message}")]
     Forbidden { message: String },
+    #[error("too many wrong passwords")]
+    TooManyGuesses { wait: Duration },
     #[error("the store failed")]
     Store(#[from] StoreError),
     #[error("the platform failed")]

@@ -3,6 +3,7 @@
 //! What went wrong inside the platform is hidden behind a plain sentence and logged, once, with the request's id.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
@@ -20,6 +21,7 @@ pub(crate) struct ApiError {
     id: &'static str,
     message: String,
     resource: Option<&'static str>,
+    retry_after: Option<Duration>,
     cause: Option<Cause>,
 }
 
@@ -34,6 +36,7 @@ impl ApiError {
             id,
             message: message.into(),
             resource: None,
+            retry_after: None,
             cause: None,
         }
     }
@@ -89,6 +92,17 @@ impl ApiError {
         Self::new(StatusCode::TOO_MANY_REQUESTS, "rate_limit", message)
     }
 
+    pub(crate) fn too_many_guesses(wait: Duration) -> Self {
+        let minutes = wait.as_secs().div_ceil(60);
+        Self {
+            retry_after: Some(wait),
+            ..Self::rate_limit(format!(
+                "Too many wrong passwords. Try again in {minutes} minute{}.",
+                if minutes == 1 { "" } else { "s" }
+            ))
+        }
+    }
+
     pub(crate) fn internal(cause: impl std::error::Error + Send + Sync + 'static) -> Self {
         Self {
             cause: Some(Cause(Arc::new(cause))),
@@ -142,6 +156,7 @@ impl From<ActionError> for ApiError {
             }
             ActionError::Invalid { message } => Self::invalid(message),
             ActionError::Forbidden { message } => Self::forbidden(message),
+            ActionError::TooManyGuesses { wait } => Self::too_many_guesses(wait),
             ActionError::Store(source) => source.into(),
             ActionError::Internal(_) => Self::internal(error),
         }
@@ -162,6 +177,12 @@ impl IntoResponse for ApiError {
             response
                 .headers_mut()
                 .insert(header::WWW_AUTHENTICATE, challenge);
+        }
+        if let Some(wait) = self.retry_after {
+            let seconds = wait.as_secs().max(1);
+            response
+                .headers_mut()
+                .insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
         if let Some(cause) = self.cause {
             response.extensions_mut().insert(cause);

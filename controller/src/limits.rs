@@ -1,20 +1,22 @@
 //! How much may be asked: calls per account, and guesses at passwords.
 
 use std::collections::HashMap;
-use std::hash::Hash;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use model::{AccountId, Email};
 use tokio::time::Instant;
 
-/// Wrong passwords from one address, or for one account, before both must wait.
-const GUESSES_PER_ADDRESS: u32 = 20;
-const GUESSES_PER_ACCOUNT: u32 = 50;
+/// Wrong passwords within [`GUESS_WINDOW`] for one account from one address: few, for they are somebody's mistakes.
+const GUESSES_PER_LOGIN: u32 = 10;
+/// From one address for all accounts, so that one password is not tried on everybody.
+const GUESSES_PER_ADDRESS: u32 = 50;
+/// For one account from all addresses: many, for whoever reaches this also keeps its owner out.
+const GUESSES_PER_ACCOUNT: u32 = 200;
 const GUESS_WINDOW: Duration = Duration::from_secs(600);
-/// Beyond this many keys, those with nothing to remember are forgotten.
-const MAX_KEYS: usize = 10_000;
+/// No more guessers than this are remembered.
+const MAX_GUESSERS: usize = 10_000;
 
 /// A bucket per account that fills up again over an hour.
 #[derive(Debug)]
@@ -74,8 +76,22 @@ const fn whole(left: f64) -> u32 {
 /// Counts wrong passwords.
 #[derive(Debug, Default)]
 pub(crate) struct Guesses {
-    by_address: Mutex<HashMap<IpAddr, Window>>,
-    by_account: Mutex<HashMap<Email, Window>>,
+    windows: Mutex<HashMap<Guesser, Window>>,
+}
+
+/// One attempt at a password; whoever makes it, is found in three ways.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Guess<'a> {
+    /// `None` where it does not matter, the one who tries being known already.
+    pub(crate) address: Option<IpAddr>,
+    pub(crate) email: &'a Email,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum Guesser {
+    Login(Option<IpAddr>, Email),
+    Address(IpAddr),
+    Account(Email),
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -85,49 +101,86 @@ struct Window {
 }
 
 impl Guesses {
-    /// Whether another attempt may be made at all.
-    pub(crate) fn may_try(&self, address: Option<IpAddr>, email: &Email, now: Instant) -> bool {
-        address.is_none_or(|address| count(&self.by_address, &address, now) < GUESSES_PER_ADDRESS)
-            && count(&self.by_account, email, now) < GUESSES_PER_ACCOUNT
-    }
-
-    pub(crate) fn was_wrong(&self, address: Option<IpAddr>, email: &Email, now: Instant) {
-        if let Some(address) = address {
-            add(&self.by_address, address, now);
+    /// Counts an attempt, before the password is looked at, as if it were wrong: many at once are no way around. Or says
+    /// how long to wait for the next.
+    pub(crate) fn begin(&self, guess: Guess<'_>, now: Instant) -> Result<(), Duration> {
+        let mut windows = lock(&self.windows);
+        windows.retain(|_, window| window.left(now).is_some());
+        let guessers = guess.guessers();
+        let full = guessers.iter().filter_map(|guesser| {
+            let window = windows.get(guesser)?;
+            (window.count >= guesser.limit()).then(|| window.left(now))?
+        });
+        if let Some(wait) = full.max() {
+            return Err(wait);
         }
-        add(&self.by_account, email.clone(), now);
+        for guesser in guessers {
+            if windows.len() >= MAX_GUESSERS && !windows.contains_key(&guesser) {
+                forget_oldest(&mut windows);
+            }
+            let window = windows.entry(guesser).or_insert(Window {
+                count: 0,
+                since: now,
+            });
+            window.count += 1;
+        }
+        Ok(())
+    }
+
+    /// The attempt was no guess after all.
+    pub(crate) fn was_right(&self, guess: Guess<'_>) {
+        let mut windows = lock(&self.windows);
+        for guesser in guess.guessers() {
+            if let Some(window) = windows.get_mut(&guesser) {
+                window.count = window.count.saturating_sub(1);
+            }
+        }
     }
 }
 
-fn count<K: Hash + Eq>(windows: &Mutex<HashMap<K, Window>>, key: &K, now: Instant) -> u32 {
-    let windows = lock(windows);
-    windows
-        .get(key)
-        .filter(|window| window.is_open(now))
-        .map_or(0, |window| window.count)
+impl Guess<'_> {
+    fn guessers(&self) -> Vec<Guesser> {
+        let address = self.address.map(network);
+        let mut guessers = vec![
+            Guesser::Login(address, self.email.clone()),
+            Guesser::Account(self.email.clone()),
+        ];
+        guessers.extend(address.map(Guesser::Address));
+        guessers
+    }
 }
 
-fn add<K: Hash + Eq>(windows: &Mutex<HashMap<K, Window>>, key: K, now: Instant) {
-    let mut windows = lock(windows);
-    if windows.len() >= MAX_KEYS {
-        windows.retain(|_, window| window.is_open(now));
+impl Guesser {
+    const fn limit(&self) -> u32 {
+        match self {
+            Self::Login(..) => GUESSES_PER_LOGIN,
+            Self::Address(_) => GUESSES_PER_ADDRESS,
+            Self::Account(_) => GUESSES_PER_ACCOUNT,
+        }
     }
-    let window = windows.entry(key).or_insert(Window {
-        count: 0,
-        since: now,
-    });
-    if !window.is_open(now) {
-        *window = Window {
-            count: 0,
-            since: now,
-        };
+}
+
+/// An IPv6 customer has a /64 of addresses to choose from.
+fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX)).into(),
+        v4 => v4,
     }
-    window.count += 1;
+}
+
+fn forget_oldest(windows: &mut HashMap<Guesser, Window>) {
+    let oldest = windows.iter().min_by_key(|(_, window)| window.since);
+    if let Some(oldest) = oldest.map(|(guesser, _)| guesser.clone()) {
+        windows.remove(&oldest);
+    }
 }
 
 impl Window {
-    fn is_open(&self, now: Instant) -> bool {
-        now.duration_since(self.since) < GUESS_WINDOW
+    /// How long it stays open.
+    fn left(self, now: Instant) -> Option<Duration> {
+        GUESS_WINDOW
+            .checked_sub(now.duration_since(self.since))
+            .filter(|left| !left.is_zero())
     }
 }
 
@@ -155,23 +208,60 @@ mod tests {
         );
     }
 
+    fn guess<'a>(address: &str, email: &'a Email) -> Guess<'a> {
+        Guess {
+            address: Some(address.parse().unwrap()),
+            email,
+        }
+    }
+
+    fn email(text: &str) -> Email {
+        text.parse().unwrap()
+    }
+
     #[test]
-    fn guessing_is_stopped_by_address_and_by_account_and_only_for_a_while() {
-        let guesses = Guesses::default();
-        let now = Instant::now();
-        let (here, there): (IpAddr, IpAddr) = ([10, 0, 0, 1].into(), [10, 0, 0, 2].into());
-        let (a, b): (Email, Email) = ("a@x".parse().unwrap(), "b@x".parse().unwrap());
-        for _ in 0..GUESSES_PER_ADDRESS {
-            assert!(guesses.may_try(Some(here), &a, now));
-            guesses.was_wrong(Some(here), &a, now);
+    fn guessing_is_stopped_for_one_account_from_one_address_and_only_for_a_while() {
+        let (guesses, now) = (Guesses::default(), Instant::now());
+        let (a, b) = (email("a@x"), email("b@x"));
+        for _ in 0..GUESSES_PER_LOGIN {
+            guesses.begin(guess("10.0.0.1", &a), now).unwrap();
         }
-        assert!(!guesses.may_try(Some(here), &b, now));
-        assert!(guesses.may_try(Some(there), &a, now));
-        for _ in GUESSES_PER_ADDRESS..GUESSES_PER_ACCOUNT {
-            guesses.was_wrong(None, &a, now);
+        let later = now + Duration::from_secs(60);
+        let wait = guesses.begin(guess("10.0.0.1", &a), later).unwrap_err();
+        assert_eq!(wait, GUESS_WINDOW - Duration::from_secs(60));
+        assert!(guesses.begin(guess("10.0.0.2", &a), later).is_ok());
+        assert!(guesses.begin(guess("10.0.0.1", &b), later).is_ok());
+        let window_over = now + GUESS_WINDOW;
+        assert!(guesses.begin(guess("10.0.0.1", &a), window_over).is_ok());
+    }
+
+    #[test]
+    fn neither_many_accounts_nor_many_addresses_are_a_way_around() {
+        let (guesses, now) = (Guesses::default(), Instant::now());
+        let victim = email("victim@x");
+        let mut spray =
+            (0..).map(|n| guesses.begin(guess("10.0.0.1", &email(&format!("{n}@x"))), now));
+        assert_eq!(spray.position(|tried| tried.is_err()), Some(50));
+        let mut spread = (0..).map(|n| guesses.begin(guess(&format!("10.1.0.{n}"), &victim), now));
+        assert_eq!(spread.position(|tried| tried.is_err()), Some(200));
+        let neighbours =
+            |n: u32| guesses.begin(guess(&format!("2001:db8::{n:x}"), &email("c@x")), now);
+        assert_eq!((0..).position(|n| neighbours(n).is_err()), Some(10));
+    }
+
+    #[test]
+    fn right_passwords_do_not_count_and_what_is_remembered_is_bounded() {
+        let (guesses, now) = (Guesses::default(), Instant::now());
+        let a = email("a@x");
+        for _ in 0..2 * GUESSES_PER_ACCOUNT {
+            guesses.begin(guess("10.0.0.1", &a), now).unwrap();
+            guesses.was_right(guess("10.0.0.1", &a));
         }
-        assert!(!guesses.may_try(Some(there), &a, now));
-        assert!(guesses.may_try(Some(there), &b, now));
-        assert!(guesses.may_try(Some(here), &a, now + GUESS_WINDOW));
+        for n in 0..MAX_GUESSERS {
+            let (high, low) = (n / 256, n % 256);
+            let email = email(&format!("{n}@x"));
+            let _ = guesses.begin(guess(&format!("10.2.{high}.{low}"), &email), now);
+        }
+        assert_eq!(lock(&guesses.windows).len(), MAX_GUESSERS);
     }
 }

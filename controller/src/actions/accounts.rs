@@ -3,10 +3,12 @@
 use controller_api::wire::{AccountCreate, AccountUpdate};
 use model::{Account, AccountId, Email, Secret, Timestamp};
 use store::{Committed, Store, Txn, Versioned, key};
+use tokio::time::Instant;
 
 use super::{ActionError, Attempts, tokens};
 use crate::auth::{self, Session};
 use crate::context::Context;
+use crate::limits::Guess;
 
 const MIN_PASSWORD: usize = 8;
 const MAX_PASSWORD: usize = 1024;
@@ -88,6 +90,14 @@ pub(crate) async fn update(
     let new_hash = match update.new_password {
         Some(new) => {
             let old = Secret::new(update.password.unwrap_or_default());
+            let guess = Guess {
+                address: None,
+                email: &session.account.email,
+            };
+            context
+                .guesses
+                .begin(guess, Instant::now())
+                .map_err(|wait| ActionError::TooManyGuesses { wait })?;
             let known = context
                 .passwords
                 .verify(Some(&session.account), old)
@@ -98,6 +108,7 @@ pub(crate) async fn update(
                     message: "The present password is not right.".to_owned(),
                 });
             }
+            context.guesses.was_right(guess);
             Some(
                 context
                     .passwords

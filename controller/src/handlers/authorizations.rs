@@ -17,6 +17,7 @@ use crate::error::{ApiError, ApiResult};
 use crate::find;
 use crate::http::body::JsonBody;
 use crate::http::range::{Page, PageRange};
+use crate::limits::Guess;
 use crate::views;
 
 /// With an e-mail address and password (Basic), or with a token, which makes another.
@@ -103,11 +104,14 @@ async fn log_in(
     password: Secret<String>,
 ) -> ApiResult<Account> {
     let email: Email = user.parse().map_err(|_| ApiError::unauthorized())?;
-    if !context.guesses.may_try(address, &email, Instant::now()) {
-        return Err(ApiError::rate_limit(
-            "Too many wrong passwords. Please wait ten minutes.",
-        ));
-    }
+    let guess = Guess {
+        address,
+        email: &email,
+    };
+    context
+        .guesses
+        .begin(guess, Instant::now())
+        .map_err(ApiError::too_many_guesses)?;
     let account = find::account(context.store(), email.as_str())
         .await?
         .map(|account| account.value);
@@ -116,10 +120,10 @@ async fn log_in(
         .verify(account.as_ref(), password)
         .await
         .map_err(ApiError::internal)?;
-    let Some(account) = account.filter(|_| right) else {
-        context.guesses.was_wrong(address, &email, Instant::now());
-        return Err(ApiError::unauthorized());
-    };
+    let account = account
+        .filter(|_| right)
+        .ok_or_else(ApiError::unauthorized)?;
+    context.guesses.was_right(guess);
     Ok(actions::accounts::logged_in(context.store(), account.id).await?)
 }
 

@@ -79,10 +79,17 @@ async fn wrong_passwords_are_refused_and_guessing_is_stopped() {
         unknown.log_in(&ann.password).await.error(401).0,
         "unauthorized"
     );
-    for _ in 0..18 {
-        unknown.log_in("wrong").await.error(401);
+    for _ in 0..9 {
+        ann.log_in("wrong").await.error(401);
     }
-    assert_eq!(ann.log_in(&ann.password).await.error(429).0, "rate_limit");
+    // Even the right one has to wait now, and is told how long.
+    let stopped = ann.log_in(&ann.password).await;
+    let seconds: u64 = stopped.header("retry-after").unwrap().parse().unwrap();
+    assert!((500..=600).contains(&seconds), "{seconds}");
+    let (id, message) = stopped.error(429);
+    assert_eq!(id, "rate_limit");
+    assert!(message.contains("Try again in 10 minutes"), "{message}");
+    assert_eq!(ann.get("/account").await.status, 200);
     // From elsewhere, as a router tells it, the right password still works.
     let nobody = platform.nobody();
     let headers = [
@@ -238,4 +245,20 @@ async fn calls_are_limited_per_account() {
     }
     assert_eq!(ann.get("/account").await.error(429).0, "rate_limit");
     platform.admin.get("/account").await.expect(200);
+}
+
+#[tokio::test]
+async fn whoever_has_a_token_cannot_guess_its_accounts_password() {
+    let platform = Platform::start().await;
+    let ann = platform.user("ann").await;
+    let change = async |old: &str| {
+        let change = json!({"password": old, "new_password": "correct horse"});
+        ann.patch("/account", change).await
+    };
+    for _ in 0..10 {
+        change("wrong").await.error(403);
+    }
+    assert_eq!(change(&ann.password).await.error(429).0, "rate_limit");
+    // The owner, who knows it, still gets in.
+    ann.log_in(&ann.password).await.expect(201);
 }
