@@ -72,6 +72,13 @@ impl ApiError {
         Self::new(StatusCode::FORBIDDEN, "forbidden", message)
     }
 
+    pub(crate) fn sent_in_the_clear() -> Self {
+        Self::forbidden(
+            "Use https: this came over plain http, where anybody on the way could read it. Consider the token or \
+             password that was sent exposed, and replace it.",
+        )
+    }
+
     pub(crate) fn bad_request(message: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, "bad_request", message)
     }

@@ -2,6 +2,7 @@
 
 pub(crate) mod body;
 pub(crate) mod etag;
+pub(crate) mod plaintext;
 pub(crate) mod range;
 pub(crate) mod request_id;
 pub(crate) mod ticket;

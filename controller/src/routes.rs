@@ -16,7 +16,7 @@ use crate::handlers::{
     empty, formation, internal, keys, logs, nodes, platform, releases, slugs,
 };
 use crate::http::body::MAX_BODY_BYTES;
-use crate::http::{etag, request_id};
+use crate::http::{etag, plaintext, request_id};
 
 /// Who may use an endpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -151,6 +151,7 @@ pub(crate) fn router(context: &Ctx) -> Router {
         .router
         .fallback(async || ApiError::no_endpoint())
         .method_not_allowed_fallback(async || ApiError::no_endpoint())
+        .layer(from_fn_with_state(context.clone(), plaintext::layer))
         .layer(from_fn(etag::layer))
         .layer(from_fn(request_id::layer))
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))

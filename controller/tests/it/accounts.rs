@@ -1,9 +1,10 @@
 //! Accounts, logging in, tokens, keys.
 
+use controller::Scheme;
 use reqwest::Method;
 use serde_json::json;
 
-use crate::harness::{Platform, basic, each};
+use crate::harness::{Platform, User, basic, each};
 
 #[tokio::test]
 async fn a_password_gives_a_token_that_works_in_every_form_until_it_is_revoked() {
@@ -261,4 +262,28 @@ async fn whoever_has_a_token_cannot_guess_its_accounts_password() {
     assert_eq!(change(&ann.password).await.error(429).0, "rate_limit");
     // The owner, who knows it, still gets in.
     ann.log_in(&ann.password).await.expect(201);
+}
+
+#[tokio::test]
+async fn credentials_that_came_in_the_clear_are_refused_and_called_exposed() {
+    let platform = Platform::start_with(|config| config.api.scheme = Scheme::Https).await;
+    let ann = platform.user("ann").await;
+    let through_router = async |user: &User, proto: &str| {
+        let headers = [("x-forwarded-proto", proto)];
+        user.call(Method::GET, "/account", None, &headers).await
+    };
+    let (id, message) = through_router(&ann, "http").await.error(403);
+    assert_eq!(id, "forbidden");
+    assert!(
+        message.contains("https") && message.contains("exposed"),
+        "{message}"
+    );
+    assert_eq!(through_router(&ann, "https").await.status, 200);
+    assert_eq!(through_router(&platform.nobody(), "http").await.status, 401);
+    // Within the platform nobody says how a call came.
+    assert_eq!(ann.get("/account").await.status, 200);
+
+    let http_only = Platform::start().await;
+    let bob = http_only.user("bob").await;
+    assert_eq!(through_router(&bob, "http").await.status, 200);
 }
