@@ -8,6 +8,10 @@ use crate::context::Context;
 
 const MAX_BUILDPACKS: usize = 30;
 const MAX_LENGTH: usize = 2000;
+/// What ships with the platform, by the names users know; a test holds this against `buildpacks/packs`.
+const SHIPPED: [&str; 7] = [
+    "ruby", "nodejs", "python", "go", "rust", "static", "procfile",
+];
 
 pub(crate) async fn replace(
     context: &Context,
@@ -31,7 +35,7 @@ pub(crate) async fn replace(
     .await
 }
 
-/// Its shape only: what a name stands for, the builder knows.
+/// A name of ours, or the shape of a URL: what is there, the builder sees.
 fn parse(text: &str) -> Result<BuildpackRef, ActionError> {
     let text = text.strip_prefix("urn:buildpack:").unwrap_or(text).trim();
     let ok = !text.is_empty()
@@ -46,12 +50,49 @@ fn parse(text: &str) -> Result<BuildpackRef, ActionError> {
             "A buildpack must be a name such as heroku/python, or a URL such as https://example.com/pack.git#main.",
         ));
     }
+    let is_name = text
+        .chars()
+        .all(|c| c.is_ascii_alphanumeric() || "-_/".contains(c));
+    if is_name && !SHIPPED.contains(&text.strip_prefix("heroku/").unwrap_or(text)) {
+        return Err(ActionError::invalid(format!(
+            "There is no buildpack {text} here. There are heroku/{}; others are used by their git URL.",
+            SHIPPED.join(", heroku/")
+        )));
+    }
     Ok(BuildpackRef(text.to_owned()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_names_are_those_of_the_packs_that_ship() {
+        let packs = concat!(env!("CARGO_MANIFEST_DIR"), "/../buildpacks/packs");
+        let mut there: Vec<String> = fs_err::read_dir(packs)
+            .unwrap()
+            .map(|entry| entry.unwrap())
+            .filter(|entry| entry.path().join("bin/detect").exists())
+            .map(|entry| entry.file_name().into_string().unwrap())
+            .collect();
+        let mut known = SHIPPED;
+        there.sort();
+        known.sort_unstable();
+        assert_eq!(there, known);
+    }
+
+    #[test]
+    fn an_unknown_name_is_refused_with_the_known_ones() {
+        for name in ["bogus/pack", "heroku/java", "java"] {
+            let message = parse(name).unwrap_err().to_string();
+            assert!(message.contains(name), "{message}");
+            assert!(
+                message.contains("heroku/ruby, heroku/nodejs, heroku/python"),
+                "{message}"
+            );
+        }
+        assert_eq!(parse("python").unwrap().0, "python");
+    }
 
     #[test]
     fn buildpacks_are_names_or_urls() {
