@@ -46,6 +46,11 @@ pub(crate) async fn scale(
         let mut types = Vec::new();
         for change in &changes {
             let process_type = resolve(&seen.value, slug.as_ref(), &change.identity)?;
+            if types.contains(&process_type) {
+                return Err(ActionError::invalid(format!(
+                    "The process type {process_type} is named twice; say once how it should be."
+                )));
+            }
             apply(&mut changed, &process_type, change)?;
             types.push(process_type);
         }

@@ -118,6 +118,10 @@ async fn what_cannot_be_scaled_is_refused_and_then_nothing_is() {
     let half =
         json!({"updates": [{"type": "web", "quantity": 7}, {"type": "clock", "quantity": 1}]});
     ann.patch("/apps/ticks/formation", half).await.error(404);
+    let twice =
+        json!({"updates": [{"type": "web", "quantity": 7}, {"type": "web", "quantity": 8}]});
+    let message = ann.patch("/apps/ticks/formation", twice).await.error(422).1;
+    assert!(message.contains("web is named twice"), "{message}");
     assert_eq!(
         ann.get("/apps/ticks/formation/web").await.expect(200)["quantity"],
         1
