@@ -64,11 +64,11 @@ impl Verdict {
             return None;
         }
         let told = told(error);
-        // Our own sentences begin as they should, perhaps with the name of an app or file.
-        let is_sentence = error
-            .chain()
-            .next()
-            .is_some_and(|outer| outer.is::<Failure>());
+        // Our own sentences and the platform's begin as they should, perhaps with the name of an app, file or host.
+        let is_sentence = error.is::<Failure>()
+            || error
+                .downcast_ref::<ClientError>()
+                .is_some_and(|error| error.api().is_some());
         let mut text = format!(
             "Error: {}",
             if is_sentence {
@@ -136,7 +136,6 @@ fn advice_for(error: &ApiError) -> Option<String> {
             "List the apps you may see with `paas apps --all`."
         }
         ("forbidden", _) => "Ask the app's owner or an administrator of the platform.",
-        ("rate_limit", _) => "Wait a minute, then try again.",
         (_, 500..) => {
             let quote = error
                 .request_id

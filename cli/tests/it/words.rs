@@ -154,3 +154,17 @@ fn tokens_are_never_shown_where_nobody_asked_for_them() {
         );
     }
 }
+
+#[test]
+fn what_the_platform_says_is_printed_as_it_was_said() {
+    let cli = Cli::new();
+    let message = "www.example.com is added to this app already.";
+    cli.stub
+        .refuse("POST /apps/myapp/domains", 422, "invalid_params", message);
+    let outcome = cli.paas(&["domains:add", "www.example.com", "-a", "myapp"]);
+    assert!(
+        outcome.stderr.contains(&format!("Error: {message}\n")),
+        "{}",
+        outcome.stderr
+    );
+}

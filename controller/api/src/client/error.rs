@@ -129,7 +129,7 @@ pub(super) async fn from_response(response: Response) -> ClientError {
         Err(_) => ApiError {
             status: status.as_u16(),
             id: "unexpected".to_owned(),
-            message: format!("the platform answered {status} without saying why"),
+            message: format!("The platform answered {status} without saying why"),
             url: None,
             request_id,
         },
