@@ -1,6 +1,7 @@
 //! ps:scale: `web=3 worker+1:Standard-2X`.
 
 use anyhow::Result;
+use controller_api::DynoSize;
 use controller_api::wire::{Formation, FormationChange, FormationUpdate, Quantity};
 
 use crate::args::ScaleArgs;
@@ -74,10 +75,12 @@ async fn show(context: &Context, app: &str, json: bool) -> Result<()> {
 
 /// `web=3`, `web=3:Standard-2X`, `web=Standard-2X`, `web+1`, `web-1`.
 fn parse(change: &str) -> Result<FormationUpdate, Failure> {
-    let wrong = || {
-        Failure::usage(format!("{change} is no change to a formation"))
-            .advise("Write TYPE=QUANTITY, TYPE=QUANTITY:SIZE, TYPE+N or TYPE-N, such as `paas ps:scale web=3 worker+1`.")
+    let refuse = |message: String| {
+        Failure::usage(message).advise(
+            "Write TYPE=QUANTITY, TYPE=QUANTITY:SIZE, TYPE+N or TYPE-N, such as `paas ps:scale web=3 worker+1`.",
+        )
     };
+    let wrong = || refuse(format!("{change} is no change to a formation"));
     let (process_type, quantity, size) = match change.split_once('=') {
         Some((process_type, rest)) => {
             let (quantity, size) = split_size(rest);
@@ -95,12 +98,11 @@ fn parse(change: &str) -> Result<FormationUpdate, Failure> {
     }
     let (quantity, size) = match (quantity.parse::<Quantity>(), size) {
         (Ok(quantity), size) => (Some(quantity), size),
-        (Err(_), None)
-            if change.contains('=') && quantity.starts_with(|c: char| c.is_ascii_alphabetic()) =>
-        {
+        (Err(_), None) if change.contains('=') && quantity.parse::<DynoSize>().is_ok() => {
             (None, Some(quantity))
         }
-        _ => return Err(wrong()),
+        (Err(_), _) if quantity.is_empty() => return Err(wrong()),
+        (Err(invalid), _) => return Err(refuse(format!("{change}: {invalid}"))),
     };
     Ok(FormationUpdate {
         process_type: process_type.to_owned(),
@@ -182,5 +184,9 @@ mod tests {
         ] {
             assert!(parse(bad).is_err(), "{bad}");
         }
+        assert_eq!(
+            parse("web=abc").unwrap_err().to_string(),
+            "web=abc: the quantity \"abc\" is invalid: it must be a number such as 3, +1 or -1"
+        );
     }
 }

@@ -15,4 +15,5 @@ pub mod wire;
 pub use client::{ApiError, Client, ClientError, ClientOptions, ReleaseRange, is_localhost};
 pub use log_sink::{LogSink, LogSinkTask};
 pub use log_stream::LogStream;
+pub use model::DynoSize;
 pub use time::WireTime;
