@@ -132,11 +132,8 @@ async fn change(
     echo(output, update, vars)
 }
 
-/// Shows what was set to whoever just typed it, and not to a log that a script writes.
+/// Shows what was set, as Heroku's does.
 fn echo(output: &Output, update: &ConfigVarsUpdate, mut vars: ConfigVars) -> Result<()> {
-    if !std::io::IsTerminal::is_terminal(&std::io::stdout()) {
-        return Ok(());
-    }
     vars.retain(|name, _| matches!(update.get(name), Some(Some(_))));
     show(output, &vars)
 }

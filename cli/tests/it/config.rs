@@ -54,9 +54,8 @@ fn setting_follows_the_release_until_it_serves() {
             "GET /apps/myapp/dynos",
             json!([dyno("web.1", 1, "starting")]),
         );
-    // Values are echoed to a terminal only: this is none.
     cli.paas(&["config:set", "A=1", "B=", "-a", "myapp"])
-        .answers("")
+        .answers("A:  1\nB:\n")
         .says("Setting A, B and restarting ⬢ myapp... done, v4\n");
     assert_eq!(cli.stub.seen(SET)[0].body, json!({ "A": "1", "B": "" }));
     assert_eq!(cli.stub.seen("GET /apps/myapp/releases/v4").len(), 2);
