@@ -51,8 +51,8 @@ pub(crate) async fn first_word(
             match socket.next().await {
                 Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
                 Some(Ok(message)) => return Ok(message),
-                Some(Err(error)) => return Err(anyhow::Error::new(error).context(lost())),
-                None => return Err(lost().into()),
+                // What TLS or the socket calls it says nothing more.
+                Some(Err(_)) | None => return Err(lost()),
             }
         }
     };
@@ -155,8 +155,7 @@ async fn receive(first: Option<Message>, mut stream: SplitStream<Socket>) -> Res
         }
         heard = match stream.next().await {
             Some(Ok(message)) => Some(message),
-            Some(Err(error)) => return Err(anyhow::Error::new(error).context(lost())),
-            None => return Err(lost().into()),
+            Some(Err(_)) | None => return Err(lost().into()),
         };
     }
 }

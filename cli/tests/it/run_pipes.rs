@@ -254,11 +254,12 @@ fn a_dyno_that_cannot_be_started_or_is_lost_is_an_error_in_words() {
     let (lost, _) = cli(Kind::Lost);
     let outcome = lost.paas(&["run", "x", "-a", "myapp"]);
     assert_eq!(outcome.code, 1);
+    let said = outcome.stderr;
     assert!(
-        outcome.stderr.contains("run:detached"),
-        "{}",
-        outcome.stderr
+        said.contains("was lost") && said.contains("run:detached"),
+        "{said}"
     );
+    assert!(!said.contains("WebSocket"), "{said}");
 }
 
 #[test]
