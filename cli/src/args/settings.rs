@@ -113,7 +113,7 @@ pub(crate) struct BuildpackAddArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct BuildpackRemoveArgs {
-    /// Name or git URL
+    /// Name, git URL or position in the list
     #[arg(required_unless_present = "index", conflicts_with = "index")]
     pub(crate) buildpack: Option<String>,
     /// Position in the list, from 1

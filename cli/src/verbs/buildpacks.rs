@@ -104,10 +104,13 @@ pub(crate) async fn remove(context: &Context, args: &BuildpackRemoveArgs) -> Res
     let client = context.client()?;
     let mut packs = installed(&client, &app).await?;
     let at = match &args.buildpack {
-        Some(pack) => packs.iter().position(|other| *other == shown(pack)),
-        None => place(args.index).filter(|at| *at < packs.len()),
+        Some(pack) => packs
+            .iter()
+            .position(|other| *other == shown(pack))
+            .or_else(|| pack.parse::<usize>().ok()?.checked_sub(1)),
+        None => place(args.index),
     };
-    let at = at.ok_or_else(|| {
+    let at = at.filter(|at| *at < packs.len()).ok_or_else(|| {
         Failure::new(format!("{app} has no such buildpack"))
             .advise("See which it has with `paas buildpacks`.")
     })?;

@@ -90,6 +90,9 @@ fn buildpacks_are_a_list_that_is_changed_in_place() {
     paas(&["buildpacks:set", "heroku/ruby", "-i", "2"]);
     paas(&["buildpacks:remove", "-i", "2"])
         .says("Buildpack removed. Next release on ⬢ myapp will use heroku/nodejs.\nRun git push paas main to make it.\n");
+    paas(&["buildpacks:remove", "2"])
+        .says("Buildpack removed. Next release on ⬢ myapp will use heroku/nodejs.\nRun git push paas main to make it.\n");
+    assert_eq!(paas(&["buildpacks:remove", "3"]).code, 1);
     paas(&["buildpacks:clear"])
         .says("Buildpacks cleared. Next release on ⬢ myapp will detect buildpacks normally.\n");
     paas(&["buildpacks:add", "heroku/nodejs"]).fails(
@@ -112,6 +115,7 @@ fn buildpacks_are_a_list_that_is_changed_in_place() {
                 pack("https://git.example.com/pack.git#v3")
             ]),
             json!([pack("heroku/nodejs"), pack("heroku/ruby")]),
+            json!([pack("heroku/nodejs")]),
             json!([pack("heroku/nodejs")]),
             json!([]),
         ]
