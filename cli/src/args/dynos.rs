@@ -99,8 +99,8 @@ pub(crate) struct StopArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct LogsArgs {
-    /// Lines to show
-    #[arg(short, long, value_name = "LINES", value_parser = clap::value_parser!(u32).range(1..=1500))]
+    /// Lines to show, at most 1500
+    #[arg(short, long, value_name = "LINES", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) num: Option<u32>,
     /// Go on with new lines as they come
     #[arg(short, long)]

@@ -8,14 +8,25 @@ use crate::args::LogsArgs;
 use crate::context::Context;
 use crate::output::{Colour, Output, Paint};
 
+/// What the platform shows at most.
+const MAX_LINES: u16 = 1500;
+
 const COLOURS: [Colour; 4] = [Colour::Cyan, Colour::Yellow, Colour::Green, Colour::Magenta];
 
 pub(crate) async fn logs(context: &Context, args: &LogsArgs) -> Result<()> {
     let app = context.app(&args.app)?;
+    let lines = args
+        .num
+        .map(|lines| u16::try_from(lines).map_or(MAX_LINES, |lines| lines.min(MAX_LINES)));
+    if args.num > lines.map(u32::from) {
+        context.output.hint(format!(
+            "Showing {MAX_LINES} lines, which is the most there are to see."
+        ))?;
+    }
     let wanted = LogSessionCreate {
         dyno: args.dyno_name.clone().or_else(|| args.process_type.clone()),
         source: args.source.clone(),
-        lines: args.num.and_then(|lines| u16::try_from(lines).ok()),
+        lines,
         tail: Some(args.tail),
     };
     let mut output = context.output;

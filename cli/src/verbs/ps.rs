@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::Result;
-use controller_api::wire::Dyno;
+use controller_api::wire::{Dyno, Formation};
 
 use crate::args::{PsArgs, RestartArgs, StopArgs};
 use crate::context::Context;
@@ -14,16 +14,19 @@ use crate::output::{Colour, Output, ago};
 pub(crate) async fn list(context: &Context, args: &PsArgs) -> Result<()> {
     let app = context.app(&args.app)?;
     let output = &context.output;
-    let mut dynos = context.client()?.dynos(&app).await?;
+    let client = context.client()?;
+    let mut dynos = client.dynos(&app).await?;
     dynos.retain(|dyno| args.types.is_empty() || args.types.contains(&dyno.process_type));
     dynos.sort_by_key(|dyno| order(&dyno.name));
     if args.json.json {
         return Ok(output.json(&dynos)?);
     }
     if dynos.is_empty() {
+        let formation = client.formation(&app).await?;
         output.note(format!(
-            "No dynos on {}. Start one with `paas ps:scale web=1`.",
-            output.app(&app)
+            "No dynos on {}. {}",
+            output.app(&app),
+            how_to_get_dynos(&formation, &args.types)
         ))?;
         return Ok(());
     }
@@ -57,6 +60,45 @@ pub(crate) async fn list(context: &Context, args: &PsArgs) -> Result<()> {
         output.line("")?;
     }
     Ok(())
+}
+
+/// What to do where there are no dynos, of these process types if any are named.
+fn how_to_get_dynos(formation: &[Formation], types: &[String]) -> String {
+    let mut known: Vec<&Formation> = formation
+        .iter()
+        .filter(|formation| formation.process_type != "release")
+        .collect();
+    // What takes requests is meant before all else.
+    known.sort_by_key(|formation| formation.process_type != "web");
+    let meant = known
+        .iter()
+        .find(|formation| types.is_empty() || types.contains(&formation.process_type));
+    match meant {
+        _ if known.is_empty() => {
+            "Deploy it first: process types come with `git push paas main`.".to_owned()
+        }
+        Some(Formation {
+            quantity: 0,
+            process_type,
+            ..
+        }) => {
+            format!("Start one with `paas ps:scale {process_type}=1`.")
+        }
+        Some(Formation {
+            quantity,
+            process_type,
+            ..
+        }) => format!(
+            "It should run {process_type}={quantity}; see with `paas logs` what keeps it from that."
+        ),
+        None => {
+            let known: Vec<&str> = known
+                .iter()
+                .map(|formation| formation.process_type.as_str())
+                .collect();
+            format!("Its process types are: {}.", known.join(", "))
+        }
+    }
 }
 
 fn show_one_off(output: &Output, dynos: &[&Dyno]) -> Result<()> {

@@ -202,3 +202,69 @@ fn a_detached_dyno_is_named_and_how_to_see_its_output() {
         json!({ "command": "rake db:seed 'two words'", "env": { "A": "1" }, "size": "Standard-2X" })
     );
 }
+
+#[test]
+fn where_there_are_no_dynos_the_next_step_fits_the_app() {
+    let said = |formation: serde_json::Value, args: &[&str]| {
+        let cli = Cli::new();
+        cli.stub
+            .on(DYNOS, json!([]))
+            .on("GET /apps/myapp/formation", formation);
+        let outcome = cli.paas(&[&["ps", "-a", "myapp"], args].concat());
+        assert_eq!(outcome.code, 0);
+        outcome.stderr
+    };
+    for (formation, args, next) in [
+        (
+            json!([]),
+            &[][..],
+            "Deploy it first: process types come with `git push paas main`.",
+        ),
+        (
+            json!([formation("clock", 0), formation("web", 0)]),
+            &[],
+            "Start one with `paas ps:scale web=1`.",
+        ),
+        (
+            json!([formation("release", 0), formation("worker", 0)]),
+            &[],
+            "Start one with `paas ps:scale worker=1`.",
+        ),
+        (
+            json!([formation("web", 1), formation("worker", 0)]),
+            &["worker"],
+            "Start one with `paas ps:scale worker=1`.",
+        ),
+        (
+            json!([formation("web", 2)]),
+            &[],
+            "It should run web=2; see with `paas logs` what keeps it from that.",
+        ),
+        (
+            json!([formation("worker", 1), formation("web", 1)]),
+            &["clock"],
+            "Its process types are: web, worker.",
+        ),
+    ] {
+        assert_eq!(
+            said(formation, args),
+            format!("No dynos on ⬢ myapp. {next}\n")
+        );
+    }
+}
+
+#[test]
+fn more_log_lines_than_there_are_to_see_are_not_an_error() {
+    let cli = Cli::new();
+    let url = format!("http://{}/logs/secret", cli.stub.addr);
+    cli.stub
+        .on("POST /apps/myapp/log-sessions", log_session(&url))
+        .answer("GET /logs/secret", 200, String::new());
+    for lines in ["5000", "100000"] {
+        cli.paas(&["logs", "-n", lines, "-a", "myapp"])
+            .answers("")
+            .says(" ▸    Showing 1500 lines, which is the most there are to see.\n");
+    }
+    let asked = cli.stub.seen("POST /apps/myapp/log-sessions");
+    assert_eq!(asked[0].body["lines"], 1500);
+}
