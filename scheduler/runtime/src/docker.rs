@@ -5,10 +5,12 @@ mod body;
 mod hearing;
 mod logs;
 mod signal;
+mod sockets;
 mod view;
 
 use std::collections::HashMap;
 use std::future::Future;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -266,6 +268,24 @@ impl Runtime for Docker {
         };
         let stats = self.quick(DOING, call).await?;
         Ok(stats.map_or(0, |stats| view::memory_used(&stats)))
+    }
+
+    async fn listens_on_loopback_only(
+        &self,
+        id: &ContainerId,
+        port: u16,
+    ) -> Result<Option<IpAddr>, RuntimeError> {
+        const DOING: &str = "finding a container's first process";
+        let call = self.client.inspect_container(id.as_str(), None);
+        let pid = match self.quick(DOING, call).await {
+            Ok(found) => found.state.and_then(|state| state.pid),
+            Err(error) if error.is_not_found() => None,
+            Err(error) => return Err(error),
+        };
+        // 0 when it does not run.
+        Ok(pid
+            .filter(|pid| *pid > 0)
+            .and_then(|pid| sockets::loopback_only(&sockets::listening(pid), port)))
     }
 
     async fn ensure_network(&self, network: &NetworkSpec) -> Result<NetworkInfo, RuntimeError> {

@@ -31,6 +31,8 @@ pub use pack::{PackedFile, pack_slug};
 pub struct Behaviour {
     /// Accepts TCP connections on this port, after a while; answers each with a small HTTP response.
     pub listens: Option<(u16, Duration)>,
+    /// Listens on this port where nobody outside reaches it.
+    pub listens_on_loopback: Option<u16>,
     /// Ends by itself.
     pub exits: Option<(Duration, i64)>,
     /// Runs on after any signal but SIGKILL.

@@ -12,6 +12,7 @@ pub mod slug;
 pub mod spec;
 
 use std::fmt;
+use std::net::IpAddr;
 
 use async_trait::async_trait;
 
@@ -67,6 +68,14 @@ pub trait Runtime: Send + Sync + fmt::Debug {
 
     /// Bytes of memory its processes use now, without reclaimable page cache.
     async fn memory_used(&self, id: &ContainerId) -> Result<u64, RuntimeError>;
+
+    /// The loopback address at which its processes listen on the port, when they listen on it nowhere else: nobody
+    /// outside the container reaches them there. `None` too when that cannot be told.
+    async fn listens_on_loopback_only(
+        &self,
+        id: &ContainerId,
+        port: u16,
+    ) -> Result<Option<IpAddr>, RuntimeError>;
 
     /// Makes the network if there is none of that name.
     async fn ensure_network(&self, network: &NetworkSpec) -> Result<NetworkInfo, RuntimeError>;

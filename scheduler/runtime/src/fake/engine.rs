@@ -1,5 +1,6 @@
 //! The fake's side of [`Runtime`].
 
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -335,6 +336,18 @@ impl Runtime for Fake {
 
     async fn memory_used(&self, id: &ContainerId) -> Result<u64, RuntimeError> {
         self.lock().known(id).map(|_| 1 << 20)
+    }
+
+    async fn listens_on_loopback_only(
+        &self,
+        id: &ContainerId,
+        port: u16,
+    ) -> Result<Option<IpAddr>, RuntimeError> {
+        let mut state = self.lock();
+        let container = state.known(id)?;
+        let listens =
+            container.state.is_running() && container.behaviour.listens_on_loopback == Some(port);
+        Ok(listens.then_some(IpAddr::V4(Ipv4Addr::LOCALHOST)))
     }
 
     async fn ensure_network(&self, network: &NetworkSpec) -> Result<NetworkInfo, RuntimeError> {

@@ -227,3 +227,36 @@ async fn a_daemon_that_does_not_answer_is_an_error_in_time() {
         .unwrap_err();
     assert!(matches!(none, RuntimeError::Unreachable { .. }), "{none}");
 }
+
+#[tokio::test]
+async fn a_port_on_loopback_only_is_seen_from_outside() {
+    let engine = Engine::docker().await;
+    let listen = |address: &str, port: u16| {
+        let script = format!(
+            "exec perl -MIO::Socket::INET -e '$| = 1; \
+             my $s = IO::Socket::INET->new(LocalAddr => \"{address}\", LocalPort => {port}, Listen => 1) or die; \
+             print \"ready\\n\"; sleep 600'"
+        );
+        engine.spec(&script)
+    };
+    let seen = async |address: &str| {
+        let id = engine.start(&listen(address, 5000)).await;
+        let mut lines = engine
+            .runtime
+            .logs(&id, LogQuery::follow_since(None))
+            .await
+            .unwrap();
+        assert_eq!(lines.next().await.unwrap().unwrap().bytes, "ready");
+        let seen = async |port| {
+            let seen = engine.runtime.listens_on_loopback_only(&id, port);
+            seen.await.unwrap().map(|ip| ip.to_string())
+        };
+        [seen(5000).await, seen(5001).await]
+    };
+    assert_eq!(
+        seen("127.0.0.1").await,
+        [Some("127.0.0.1".to_owned()), None]
+    );
+    assert_eq!(seen("0.0.0.0").await, [None, None]);
+    engine.clear().await;
+}

@@ -87,6 +87,7 @@ impl Keeper {
             seconds: self.shared.config.boot_timeout.as_secs(),
         };
         if !self.was_killed {
+            self.hint_at_loopback().await;
             self.note(reason.describe());
             self.note("Stopping process with SIGKILL");
             self.was_killed = true;
@@ -114,6 +115,23 @@ impl Keeper {
             retry_at: later(now, crash_backoff(self.restarts)),
         });
         Next::LookAgain
+    }
+
+    /// The most common reason of an R10 leaves no trace in the app's own log.
+    async fn hint_at_loopback(&self) {
+        let (shared, port) = (&self.shared, self.shared.config.port);
+        let listens = shared
+            .runtime
+            .listens_on_loopback_only(&self.container, port);
+        match listens.await {
+            Ok(Some(ip)) => self.note(format!(
+                "Web process listens on {ip} only; bind 0.0.0.0 (or ::) so that the router can reach it"
+            )),
+            Ok(None) => {}
+            Err(error) => {
+                warn!(error = &error as &dyn std::error::Error, dyno.id = %self.id, "Could not see where a dyno listens");
+            }
+        }
     }
 
     pub(super) async fn crash(

@@ -193,6 +193,26 @@ async fn a_web_dyno_that_never_binds_its_port_fails_with_r10() {
 }
 
 #[tokio::test]
+async fn a_web_dyno_that_listens_on_loopback_only_is_told_so_before_r10() {
+    let mut node = Node::prepared().await;
+    node.config.boot_timeout = Duration::from_millis(300);
+    let port = node.config.port;
+    node.fake.script(move |_| Behaviour {
+        listens_on_loopback: Some(port),
+        ..Behaviour::default()
+    });
+    node.start_agent();
+    let web = node.dyno("web.1", node.release(&[]).await).await;
+    node.crash(&web).await;
+    let log = node.log();
+    let place = |text: &str| log.iter().position(|line| line.contains(text));
+    let hint = place(
+        "Web process listens on 127.0.0.1 only; bind 0.0.0.0 (or ::) so that the router can reach it",
+    );
+    assert!(hint.is_some() && hint < place("Error R10"), "{log:#?}");
+}
+
+#[tokio::test]
 async fn a_crash_at_boot_is_told_at_once_and_not_after_the_boot_timeout() {
     let node = Node::start().await;
     node.fake.script(|_| Behaviour {
