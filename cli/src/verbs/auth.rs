@@ -36,6 +36,7 @@ pub(crate) async fn login(context: &Context, args: &LoginArgs) -> Result<()> {
         })
     };
 
+    check_platform(&client(None)?).await?;
     let token = if args.token_stdin {
         whole_stdin()?
     } else {
@@ -78,6 +79,26 @@ pub(crate) async fn login(context: &Context, args: &LoginArgs) -> Result<()> {
         origin(&saved.api)
     ))?;
     Ok(())
+}
+
+/// That a platform is there, before anything secret is asked for or sent: without a token it asks who is calling.
+async fn check_platform(client: &Client) -> Result<()> {
+    let answer = match client.account().await {
+        Err(ClientError::Api(error)) if error.id != "unexpected" => return Ok(()),
+        // A router that cannot reach the platform just now.
+        Err(ClientError::Api(error)) if error.status >= 500 => {
+            return Err(ClientError::Api(error).into());
+        }
+        Err(ClientError::Api(error)) => format!("it answered with status {}", error.status),
+        Ok(_) | Err(ClientError::Decode { .. }) => "it answered with something else".to_owned(),
+        Err(error) => return Err(error.into()),
+    };
+    Err(Failure::new(format!(
+        "There is no paas API at {}: {answer}",
+        origin(client.base_url())
+    ))
+    .advise("The address begins with api, such as https://api.example.com; apps have others.")
+    .into())
 }
 
 fn api_address(args: &LoginArgs, before: Option<&Saved>) -> Result<Url> {

@@ -89,6 +89,27 @@ fn a_wrong_password_is_told_as_such() {
 }
 
 #[test]
+fn what_is_no_platform_is_told_before_a_password_is_asked_for() {
+    let cli = Cli::logged_out(Stub::start());
+    cli.stub.page("GET /account", 404, "<h1>Nothing here</h1>");
+    let api = format!("http://{}", cli.stub.addr);
+    for secret in ["--token-stdin", "--interactive"] {
+        cli.paas_with_stdin(&["login", "--api", &api, secret], TOKEN.as_bytes())
+            .fails(
+                1,
+                &format!(
+                    " ▸    Error: There is no paas API at {api}: it answered with status 404\n \
+                     ▸    The address begins with api, such as https://api.example.com; apps have others.\n"
+                ),
+            );
+    }
+    // Nothing secret was sent either.
+    let seen = cli.stub.seen("GET /account");
+    assert!(seen.iter().all(|seen| seen.authorization.is_empty()));
+    assert_eq!(seen.len(), 2);
+}
+
+#[test]
 fn logging_out_forgets_everything_here_and_there() {
     let cli = ready(Stub::start());
     cli.stub

@@ -27,6 +27,8 @@ pub(crate) struct Seen {
 #[derive(Default)]
 struct Inner {
     answers: HashMap<String, VecDeque<(u16, String)>>,
+    /// Calls that are answered to anybody.
+    pages: Vec<String>,
     seen: Vec<Seen>,
     script: Option<Script>,
 }
@@ -90,6 +92,12 @@ impl Stub {
         )
     }
 
+    /// What somebody else's server answers, who does not look at tokens.
+    pub(crate) fn page(&self, call: &str, status: u16, body: &str) -> &Self {
+        self.inner.lock().unwrap().pages.push(call.to_owned());
+        self.answer(call, status, body.to_owned())
+    }
+
     pub(crate) fn answer(&self, call: &str, status: u16, body: String) -> &Self {
         let mut inner = self.inner.lock().unwrap();
         inner
@@ -136,7 +144,9 @@ async fn answer(State(stub): State<Stub>, request: Request) -> Response {
     };
     let bytes = to_bytes(body, usize::MAX).await.unwrap();
     let authorization = header("authorization");
-    let is_open = call == "POST /oauth/authorizations" || call.starts_with("GET /logs/");
+    let is_open = call == "POST /oauth/authorizations"
+        || call.starts_with("GET /logs/")
+        || stub.inner.lock().unwrap().pages.contains(&call);
     stub.inner.lock().unwrap().seen.push(Seen {
         call: call.clone(),
         body: serde_json::from_slice(&bytes).unwrap_or_default(),
