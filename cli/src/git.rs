@@ -164,8 +164,8 @@ pub(crate) fn remove_remote(name: &str) -> Result<()> {
 }
 
 /// Lets git ask us for the token at this origin (`https://git.example.com`), and trust the platform's certificate there.
-pub(crate) fn trust(scope: Scope, origin: &str, ca_file: Option<&Path>) -> Result<()> {
-    let scope = match scope {
+pub(crate) fn trust(whose: Scope, origin: &str, ca_file: Option<&Path>) -> Result<()> {
+    let scope = match whose {
         Scope::Repository => "--local",
         Scope::User => "--global",
     };
@@ -175,16 +175,48 @@ pub(crate) fn trust(scope: Scope, origin: &str, ca_file: Option<&Path>) -> Resul
     // The empty entry keeps other helpers, which may hold an old token, out of this host.
     git(&["config", scope, "--replace-all", &key, ""])?;
     git(&["config", scope, "--add", &key, &helper])?;
+    let Some(ca_file) = ca_file else {
+        return Ok(());
+    };
     let key = format!("http.{origin}/.sslCAInfo");
-    match ca_file {
-        Some(ca_file) => git(&[
-            "config",
-            scope,
-            "--replace-all",
-            &key,
-            &ca_file.to_string_lossy(),
-        ]),
-        None => Ok(()),
+    git(&[
+        "config",
+        scope,
+        "--replace-all",
+        &key,
+        &ca_file.to_string_lossy(),
+    ])?;
+    // GIT_SSL_CAINFO, which many build machines set, overrides the file; a directory counts besides. Only the copy that
+    // login keeps is alone in its directory: a repository's file may be anywhere.
+    let Some(directory) = ca_file.parent().filter(|_| whose == Scope::User) else {
+        return Ok(());
+    };
+    name_for_openssl(ca_file, directory);
+    let key = format!("http.{origin}/.sslCAPath");
+    git(&[
+        "config",
+        scope,
+        "--replace-all",
+        &key,
+        &directory.to_string_lossy(),
+    ])
+}
+
+/// Only by the hash of its subject does OpenSSL find a certificate in a directory; GnuTLS, which Debian's git uses,
+/// reads every file. Where there is no `openssl` the file alone has to do.
+fn name_for_openssl(ca_file: &Path, directory: &Path) {
+    let hash = Command::new("openssl")
+        .args(["x509", "-noout", "-hash", "-in"])
+        .arg(ca_file)
+        .stderr(Stdio::null())
+        .output();
+    if let Ok(output) = hash
+        && output.status.success()
+    {
+        let hash = String::from_utf8_lossy(&output.stdout);
+        let link = directory.join(format!("{}.0", hash.trim()));
+        // It is there already after an earlier login.
+        let _ = fs_err::os::unix::fs::symlink("ca.pem", link);
     }
 }
 
@@ -194,6 +226,7 @@ pub(crate) fn forget(host: &str) {
         format!("credential.https://{host}.helper"),
         format!("credential.http://{host}.helper"),
         format!("http.https://{host}/.sslCAInfo"),
+        format!("http.https://{host}/.sslCAPath"),
     ] {
         // Fails where nothing was set, which is what is wanted.
         let _ = git(&["config", "--global", "--unset-all", &key]);

@@ -87,16 +87,23 @@ impl SessionFile {
         write_private(&self.0, text.as_bytes())
     }
 
-    /// Keeps a copy of the CA beside the configuration, where git will look for it too.
+    /// Keeps a copy of the CA beside the configuration, in a directory of its own: git trusts all that is in it.
     pub(crate) fn keep_ca(&self, pem: &str) -> Result<PathBuf> {
-        let path = std::path::absolute(self.0.with_extension("ca.pem"))?;
+        let path = std::path::absolute(self.ca_directory())?.join("ca.pem");
         write_private(&path, pem.as_bytes())?;
         Ok(path)
     }
 
+    fn ca_directory(&self) -> PathBuf {
+        self.0.with_extension("ca")
+    }
+
     pub(crate) fn forget(&self) -> Result<()> {
-        for path in [self.0.clone(), self.0.with_extension("ca.pem")] {
-            match fs_err::remove_file(path) {
+        for removed in [
+            fs_err::remove_file(&self.0),
+            fs_err::remove_dir_all(self.ca_directory()),
+        ] {
+            match removed {
                 Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                     return Err(error.into());
                 }

@@ -216,6 +216,16 @@ fn a_private_ca_is_trusted_for_the_api_for_git_and_for_attaching() {
     let ca_file = cli.git(&["config", "--global", &format!("http.{git_host}/.sslCAInfo")]);
     assert_eq!(std::fs::read_to_string(ca_file.trim()).unwrap(), ca.pem);
 
+    let other_ca = self::ca();
+    let mut git = cli.command("git");
+    git.args(["ls-remote", &format!("{git_host}/myapp.git")]);
+    // Build machines often name the system's authorities so, over all configuration.
+    let elsewhere = cli.dir.path().join("elsewhere.pem");
+    std::fs::write(&elsewhere, other_ca.pem).unwrap();
+    let output = git.env("GIT_SSL_CAINFO", elsewhere).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("Authentication failed"), "{said}");
+
     answer_run(&cli);
     cli.stub.script(Script::new(Kind::Cat));
     let outcome = cli.paas_with_stdin(&["run", "-a", "myapp", "cat"], b"over tls");
