@@ -73,7 +73,10 @@ impl ApiError {
     }
 
     pub(crate) fn sent_in_the_clear() -> Self {
-        Self::forbidden(
+        // No `forbidden`, to which clients say that the app's owner can help.
+        Self::new(
+            StatusCode::FORBIDDEN,
+            "https_required",
             "Use https: this came over plain http, where anybody on the way could read it. Consider the token or \
              password that was sent exposed, and replace it.",
         )

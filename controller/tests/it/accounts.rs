@@ -273,7 +273,7 @@ async fn credentials_that_came_in_the_clear_are_refused_and_called_exposed() {
         user.call(Method::GET, "/account", None, &headers).await
     };
     let (id, message) = through_router(&ann, "http").await.error(403);
-    assert_eq!(id, "forbidden");
+    assert_eq!(id, "https_required");
     assert!(
         message.contains("https") && message.contains("exposed"),
         "{message}"
