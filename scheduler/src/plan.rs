@@ -39,6 +39,8 @@ pub struct Rules {
     pub settle: Duration,
     /// How long a dyno may go without a place before the release (or the one-off dyno) fails.
     pub place_within: Duration,
+    /// How long a dyno of a live release may go without a place before its app's log says so.
+    pub tell_unplaced_after: Duration,
     /// How long the release phase may take.
     pub release_phase_within: Duration,
 }
@@ -52,6 +54,7 @@ impl Rules {
             no_router_after: Duration::from_secs(15),
             settle: Duration::from_secs(2),
             place_within: Duration::from_secs(10),
+            tell_unplaced_after: Duration::from_secs(3),
             release_phase_within: Duration::from_secs(3600),
         }
     }
@@ -61,7 +64,18 @@ impl Rules {
 #[derive(Debug, Default)]
 pub struct Plan {
     pub changes: Vec<Change>,
+    /// What is to be told once, though nothing is to be written: see [`Memory::tell`].
+    pub shortages: Vec<Shortage>,
     pub wake_at: Option<Timestamp>,
+}
+
+/// A dyno has had no place for a while, and nobody has been told why.
+#[derive(Debug)]
+pub struct Shortage {
+    pub dyno: DynoId,
+    pub reason: Unplaceable,
+    /// What to write in the app's log.
+    pub note: LogLine,
 }
 
 /// One app's next step: all of it or nothing.
@@ -102,6 +116,7 @@ pub fn plan(
         rules,
         now,
         free: place::Free::of(snapshot),
+        shortages: Vec::new(),
         wake_at: None,
     };
     let mut changes = Vec::new();
@@ -110,6 +125,7 @@ pub fn plan(
     }
     Plan {
         changes,
+        shortages: context.shortages,
         wake_at: context.wake_at,
     }
 }
@@ -121,6 +137,7 @@ struct Context<'a> {
     rules: &'a Rules,
     now: Timestamp,
     free: place::Free,
+    shortages: Vec<Shortage>,
     wake_at: Option<Timestamp>,
 }
 

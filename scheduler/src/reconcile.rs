@@ -97,6 +97,10 @@ impl Scheduler<'_> {
                 ?wake_at,
                 "Looked"
             );
+            for shortage in planned.shortages {
+                memory.tell(&shortage);
+                self.logs.send(shortage.note);
+            }
             let mut conflicts = false;
             for change in planned.changes {
                 match self.commit(leadership, change).await {

@@ -9,6 +9,8 @@ use model::{
 use store::{Entry, Event, Key, StoreError, Update, Versioned, key};
 use tracing::error;
 
+use crate::plan::{Shortage, Unplaceable};
+
 /// The platform as of one store revision.
 #[derive(Debug, Clone, Default)]
 pub struct Snapshot {
@@ -50,6 +52,8 @@ pub struct Memory {
     pub unrouted: BTreeMap<DynoId, Timestamp>,
     /// Since when a dyno has found no place.
     pub unplaced: BTreeMap<DynoId, Timestamp>,
+    /// What was said of the lack of a place, of dynos that still have none.
+    pub told_short: BTreeMap<DynoId, Unplaceable>,
     /// Dynos that every router was seen to send requests to, and that have not left their route since. A later change of
     /// the route, still on its way to the routers, takes nothing from that.
     pub acknowledged: BTreeSet<DynoId>,
@@ -298,9 +302,16 @@ impl Memory {
             })
             .collect();
         self.unplaced.retain(|id, _| unplaced.contains(id));
+        self.told_short.retain(|id, _| unplaced.contains(id));
         for id in unplaced {
             self.unplaced.entry(id).or_insert(now);
         }
+    }
+
+    /// The shortage's note is being written: not again, then, until the dyno is placed or the reason is another.
+    pub fn tell(&mut self, shortage: &Shortage) {
+        self.told_short
+            .insert(shortage.dyno, shortage.reason.clone());
     }
 }
 

@@ -1,6 +1,6 @@
 //! One app's next step.
 
-use model::{App, AppId, LogLine, LogSource};
+use model::{App, AppId, Dyno, LogLine, LogSource};
 use store::{Versioned, key};
 
 use super::formation::Formation;
@@ -76,6 +76,17 @@ pub(super) fn note(context: &Context<'_>, app: AppId, text: String) -> LogLine {
         at: context.now,
         source: LogSource::App,
         process: "api".to_owned(),
+        text,
+    }
+}
+
+/// A line in the app's log from the platform, about one dyno.
+pub(super) fn note_of(context: &Context<'_>, dyno: &Dyno, text: String) -> LogLine {
+    LogLine {
+        app: dyno.app,
+        at: context.now,
+        source: LogSource::Heroku,
+        process: dyno.name.to_string(),
         text,
     }
 }

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use model::{App, Dyno, DynoKind, DynoName, Intent, LogSource, ProcessType, Release};
+use model::{App, Dyno, DynoKind, DynoName, Intent, ProcessType, Release};
 use store::key;
 
-use super::app::note;
+use super::app::note_of;
 use super::formation::{Formation, TypeState};
 use super::route::Routing;
-use super::{Context, Ids, Writes};
+use super::{Context, Ids, Shortage, Unplaceable, Writes};
 use crate::snapshot::AppState;
 
 /// Creates dynos for empty slots, and places those that have had no place. Returns the types that found none: there,
@@ -39,9 +39,18 @@ pub(super) fn start(
                     };
                     writes.require_alive(context.snapshot, node);
                     writes.put_dyno(member.seen, &placed);
+                    if context.memory.told_short.contains_key(&placed.id) {
+                        let text = "Placed: there is room for it now".to_owned();
+                        writes.notes.push(note_of(context, &placed, text));
+                    }
                 }
-                Err(_) => {
+                Err(reason) => {
                     short.insert(process_type.clone());
+                    // Old dynos of the type may still make room one after the other; the failure of a release on
+                    // trial is told as such.
+                    if of_type.obsolete.len() < 2 && !formation.pending {
+                        tell(context, &member.seen.value, reason);
+                    }
                 }
             }
         }
@@ -72,6 +81,25 @@ pub(super) fn start(
         }
     }
     short
+}
+
+/// Says why a dyno has no place: once it has waited a while, and again when the reason is another.
+fn tell(context: &mut Context<'_>, dyno: &Dyno, reason: Unplaceable) {
+    let Some(since) = context.memory.unplaced.get(&dyno.id).copied() else {
+        return;
+    };
+    let told = context.memory.told_short.get(&dyno.id);
+    if told.is_some_and(|told| told.is_like(&reason))
+        || !context.has_passed(since, context.rules.tell_unplaced_after)
+    {
+        return;
+    }
+    let note = note_of(context, dyno, format!("Cannot be placed: {reason}"));
+    context.shortages.push(Shortage {
+        dyno: dyno.id,
+        reason,
+        note,
+    });
 }
 
 /// While old dynos are being replaced, half of the formation at a time: new ones boot beside the old within capacity.
@@ -174,10 +202,8 @@ pub(super) fn place_one_offs(context: &mut Context<'_>, state: &AppState, writes
                     .copied()
                     .unwrap_or(context.now);
                 if context.has_passed(since, context.rules.place_within) {
-                    let mut line = note(context, dyno.app, format!("Could not be placed: {error}"));
-                    line.source = LogSource::Heroku;
-                    line.process = dyno.name.to_string();
-                    writes.notes.push(line);
+                    let text = format!("Could not be placed: {error}");
+                    writes.notes.push(note_of(context, dyno, text));
                     let stopped = Dyno {
                         intent: Intent::Stop { since: context.now },
                         ..dyno.clone()

@@ -36,6 +36,13 @@ pub enum Unplaceable {
     },
 }
 
+impl Unplaceable {
+    /// Whether both are the same reason, whatever the figures: those change with every dyno anywhere.
+    pub(crate) fn is_like(&self, other: &Self) -> bool {
+        std::mem::discriminant(self) == std::mem::discriminant(other)
+    }
+}
+
 impl Free {
     pub(super) fn of(snapshot: &Snapshot) -> Self {
         let mut free = Self {

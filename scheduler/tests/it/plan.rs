@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use model::ReleaseStatus;
+use model::{DynoSize, ReleaseStatus};
 
 use super::world::{WEB, World};
 
@@ -30,4 +30,73 @@ fn without_routers_a_switch_waits_before_it_takes_silence_for_consent() {
     world.later(Duration::from_secs(20));
     world.settle();
     assert_eq!(world.app().current, version);
+}
+
+/// An app of which one dyno runs, and the next has no place.
+fn world_that_is_too_small() -> World {
+    let mut world = World::new(1, 1, 1);
+    world.deploy(&[WEB, "worker"], true);
+    world.settle();
+    world.told.clear();
+    world.scale_to(WEB, 3, DynoSize::PerformanceL);
+    world.settle();
+    world
+}
+
+fn told(world: &World) -> Vec<String> {
+    let line = |line: &model::LogLine| {
+        let source = line.source.as_str();
+        format!("{source}[{}]: {}", line.process, line.text)
+    };
+    world.told.iter().map(line).collect()
+}
+
+#[test]
+fn a_dyno_without_a_place_says_why_once_and_again_only_when_the_reason_changes() {
+    let mut world = world_that_is_too_small();
+    let no_memory = "heroku[web.2]: Cannot be placed: it needs 14336 MB of memory, and the most that is free on one \
+                     node is 1536 MB; scale something down, choose a smaller dyno size, or add a node";
+    assert_eq!(told(&world), [no_memory]);
+    world.settle();
+    // The same reason with another figure.
+    world.scale_to("worker", 1, DynoSize::default());
+    world.settle();
+    assert_eq!(told(&world), [no_memory]);
+
+    world.kill_node(0);
+    world.settle();
+    let no_node = "heroku[web.2]: Cannot be placed: there is no live node that takes new dynos";
+    let and_worker = no_node.replace("web.2", "worker.1");
+    assert_eq!(told(&world), [no_memory, no_node, and_worker.as_str()]);
+}
+
+#[test]
+fn a_dyno_that_is_placed_at_last_says_so_and_the_next_in_line_says_why_not() {
+    let mut world = world_that_is_too_small();
+    world.told.clear();
+    world.add_node(1);
+    world.settle();
+    let said = told(&world);
+    assert_eq!(said.len(), 2, "{said:#?}");
+    assert_eq!(said[0], "heroku[web.2]: Placed: there is room for it now");
+    assert!(said[1].starts_with("heroku[web.3]: Cannot be placed: it needs 14336 MB"));
+}
+
+#[test]
+fn a_dyno_that_finds_a_place_soon_or_is_scaled_away_leaves_no_word() {
+    let mut world = world_that_is_too_small();
+    assert_eq!(world.scheduler.memory.told_short.len(), 1);
+    world.told.clear();
+    world.scale_to(WEB, 1, DynoSize::PerformanceL);
+    world.settle();
+    assert!(world.scheduler.memory.told_short.is_empty());
+
+    world.scale_to(WEB, 2, DynoSize::PerformanceL);
+    for _ in 0..20 {
+        world.look();
+    }
+    world.add_node(1);
+    world.settle();
+    assert_eq!(told(&world), Vec::<String>::new());
+    assert_eq!(world.dynos().len(), 2);
 }

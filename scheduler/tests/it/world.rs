@@ -7,8 +7,8 @@ use std::time::Duration;
 use model::release::{ReleaseDraft, append};
 use model::{
     AccountId, Actor, App, AppId, Dyno, DynoId, DynoSize, DynoState, DynoStatus, Exit, ExitReason,
-    Formation, Node, NodeHeartbeat, NodeId, ProcessType, Release, ReleaseStatus, ReleaseVersion,
-    Revision, Route, RouterId, RouterReport, Slug, SlugId, Timestamp,
+    Formation, LogLine, Node, NodeHeartbeat, NodeId, ProcessType, Release, ReleaseStatus,
+    ReleaseVersion, Revision, Route, RouterId, RouterReport, Slug, SlugId, Timestamp,
 };
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
@@ -30,6 +30,8 @@ pub(super) struct World {
     /// Releases whose web dynos crash at boot.
     bad: BTreeSet<ReleaseVersion>,
     next_port: u16,
+    /// What the scheduler wrote in the app's log.
+    pub(super) told: Vec<LogLine>,
 }
 
 pub(super) struct SimScheduler {
@@ -88,6 +90,7 @@ impl World {
             app,
             bad: BTreeSet::new(),
             next_port: 10_000,
+            told: Vec::new(),
         };
         for index in 0..nodes {
             world.add_node(index);
@@ -224,11 +227,12 @@ impl World {
     }
 
     pub(super) fn scale(&mut self, process_type: &str, quantity: u32) {
+        self.scale_to(process_type, quantity, DynoSize::default());
+    }
+
+    pub(super) fn scale_to(&mut self, process_type: &str, quantity: u32, size: DynoSize) {
         let mut app = self.app();
-        let formation = Formation {
-            quantity,
-            size: DynoSize::default(),
-        };
+        let formation = Formation { quantity, size };
         app.formation
             .insert(process_type.parse().unwrap(), formation);
         self.must(Txn::new().put(&key::APPS, key::app(app.id), &app));
@@ -261,7 +265,7 @@ impl World {
 
     // Machines.
 
-    fn add_node(&mut self, index: u32) {
+    pub(super) fn add_node(&mut self, index: u32) {
         let id = NodeId::from_uuid(uuid::Uuid::from_u128(u128::from(index) + 1));
         let node = Node {
             id,
@@ -380,11 +384,16 @@ impl World {
             self.now,
             &mut SeededIds(&mut self.random),
         );
+        for shortage in planned.shortages {
+            scheduler.memory.tell(&shortage);
+            self.told.push(shortage.note);
+        }
         for change in planned.changes {
             let commit = change.txn.into_commit().unwrap();
             assert!(commit.ops.len() <= store::MAX_COMMIT_OPS);
             if let Committed::Done(revision) = self.commit(commit) {
                 self.scheduler.wrote = revision as usize;
+                self.told.extend(change.notes);
                 self.check_stops();
             }
         }
