@@ -11,6 +11,7 @@ pub(crate) mod queue;
 pub(crate) mod refs;
 pub(crate) mod release;
 pub(crate) mod transcript;
+pub(crate) mod unfinished;
 pub(crate) mod verify;
 
 use std::sync::Arc;
@@ -24,15 +25,19 @@ use tracing::{error, info, warn};
 use crate::Builder;
 use crate::hook::wire::Request;
 use crate::push::Push;
+use build::Built;
 use failure::{Failure, chain};
 use queue::Turn;
 use refs::Deploy;
+use release::Released;
 use transcript::Transcript;
+use unfinished::Held;
 
 #[derive(Debug)]
 pub(crate) enum Verdict {
-    /// The ref is to move. Whoever comes next must find it moved: the turn is to be ended only then.
-    Accepted(Turn),
+    /// The ref is to move. Whoever comes next must find it moved: the commit is to be let go and the turn to be ended only
+    /// then.
+    Accepted(Box<(Held, Turn)>),
     Refused,
 }
 
@@ -64,7 +69,7 @@ pub(crate) async fn receive(
         repo: &repo,
     };
     match job.run(&mut transcript).await {
-        Ok(turn) => Verdict::Accepted(turn),
+        Ok(accepted) => Verdict::Accepted(Box::new(accepted)),
         Err(failure) => {
             job.explain(&failure, &mut transcript);
             Verdict::Refused
@@ -82,7 +87,7 @@ pub(crate) struct Job<'a> {
 }
 
 impl Job<'_> {
-    async fn run(self, transcript: &mut Transcript) -> Result<Turn, Failure> {
+    async fn run(self, transcript: &mut Transcript) -> Result<(Held, Turn), Failure> {
         let now = Timestamp::now();
         let build = Build {
             id: BuildId::new(),
@@ -104,7 +109,7 @@ impl Job<'_> {
         );
         let outcome = self.in_turn(&turn, &build, transcript).await;
         match &outcome {
-            Ok(released) => {
+            Ok((released, _)) => {
                 info!(app.name = %self.push.app_name(), release.version = released.version.0, "Deployed {} of {}", released.version, self.push.app_name());
             }
             Err(failure) if !failure.is_after_release() => {
@@ -117,8 +122,8 @@ impl Job<'_> {
             Err(_) => {}
         }
         // Gives up the turn first: what is left to clean is in nobody's way.
-        let turn = match outcome {
-            Ok(_) => Ok(turn),
+        let accepted = match outcome {
+            Ok((_, held)) => Ok((held, turn)),
             Err(failure) => {
                 turn.end().await;
                 Err(failure)
@@ -131,7 +136,7 @@ impl Job<'_> {
                 "Could not remove a build's files; housekeeping will"
             );
         }
-        turn
+        accepted
     }
 
     /// With the app's build lock held.
@@ -140,12 +145,29 @@ impl Job<'_> {
         turn: &Turn,
         build: &Build,
         transcript: &mut Transcript,
-    ) -> Result<release::Released, Failure> {
+    ) -> Result<(Released, Held), Failure> {
         self.check_ref().await?;
         let built = build::build(self, turn, build, transcript).await?;
         if !self.push.begin_release() {
             return Err(Failure::Cancelled);
         }
+        let held = Held::hold(self.repo, build.id, self.deploy).await?;
+        match self.launch(turn, build, built, transcript).await {
+            Ok(released) => Ok((released, held)),
+            Err(failure) => {
+                held.forget().await;
+                Err(failure)
+            }
+        }
+    }
+
+    async fn launch(
+        self,
+        turn: &Turn,
+        build: &Build,
+        built: Built,
+        transcript: &mut Transcript,
+    ) -> Result<Released, Failure> {
         let released = release::release(self, turn, build, built, transcript).await?;
         verify::verify(self, &released, transcript).await?;
         Ok(released)
@@ -156,6 +178,11 @@ impl Job<'_> {
         let current = self.repo.branch_tip(&self.deploy.branch).await?;
         if current == self.deploy.previous {
             return Ok(());
+        }
+        if current.as_ref() == Some(&self.deploy.commit) {
+            return Err(Failure::refused([
+                "Another push has deployed this very commit meanwhile: there is nothing left to do.".to_owned(),
+            ]));
         }
         Err(Failure::refused([
             format!(

@@ -135,7 +135,7 @@ async fn fail_dead_builds(builder: &Builder) -> Result<(), StoreError> {
     Ok(())
 }
 
-fn app_dirs(dir: &Path, suffix: &str) -> io::Result<Vec<(AppId, PathBuf)>> {
+pub(crate) fn app_dirs(dir: &Path, suffix: &str) -> io::Result<Vec<(AppId, PathBuf)>> {
     let entries = match fs_err::read_dir(dir) {
         Ok(entries) => entries,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),

@@ -161,6 +161,7 @@ pub async fn run_with_compiler(
     let mut servers = JoinSet::new();
     servers.spawn(hook::server::serve(builder.clone(), hooks));
     servers.spawn(housekeeping::run(builder.clone()));
+    servers.spawn(deploy::unfinished::settle_all(builder.clone()));
     servers.spawn(ssh::serve(
         builder.clone(),
         ssh,

@@ -1,8 +1,9 @@
 //! Packing a built tree into a slug: a zstd-compressed tar whose paths land in `/app`.
 //!
-//! The same tree gives the same bytes: entries in order, times and owners normalised. The tree was written by an app's
-//! own code, so nothing in it is followed: links are packed as links, and what is neither file, directory nor link is
-//! left out.
+//! The same tree of the same commit gives the same bytes: entries in order, owners normalised, and one time for all, the
+//! commit's. Servers make ETags of a file's size and time, so a time that never changed would show browsers an old page
+//! after a deploy. The tree was written by an app's own code, so nothing in it is followed: links are packed as links,
+//! and what is neither file, directory nor link is left out.
 
 use std::fs::{File, Metadata};
 use std::io::{self, Write};
@@ -40,8 +41,8 @@ pub(crate) enum PackError {
     TooLarge { limit: u64 },
 }
 
-/// Packs `tree` into the file `slug`. Blocks.
-pub(crate) fn pack(tree: &Path, slug: &Path, limit: u64) -> Result<Packed, PackError> {
+/// Packs `tree` into the file `slug`; `time`, in seconds since 1970, is every entry's. Blocks.
+pub(crate) fn pack(tree: &Path, slug: &Path, time: u64, limit: u64) -> Result<Packed, PackError> {
     let failed = |source: io::Error| match source
         .get_ref()
         .and_then(|inner| inner.downcast_ref::<OverLimit>())
@@ -65,6 +66,7 @@ pub(crate) fn pack(tree: &Path, slug: &Path, limit: u64) -> Result<Packed, PackE
     encoder.multithread(2).map_err(failed)?;
     let mut packing = Packing {
         archive: tar::Builder::new(encoder),
+        time: time.max(EPOCH),
         unpacked: 0,
     };
     packing
@@ -93,6 +95,7 @@ pub(crate) fn pack(tree: &Path, slug: &Path, limit: u64) -> Result<Packed, PackE
 
 struct Packing<W: Write> {
     archive: tar::Builder<W>,
+    time: u64,
     unpacked: u64,
 }
 
@@ -121,14 +124,14 @@ impl<W: Write> Packing<W> {
         let found = std::fs::symlink_metadata(path).map_err(at)?;
         let kind = found.file_type();
         if kind.is_dir() {
-            let mut header = header(EntryType::Directory, 0o755);
+            let mut header = self.header(EntryType::Directory, 0o755);
             self.archive
                 .append_data(&mut header, directory_name(name), io::empty())
                 .map_err(at)?;
             self.directory(path, name)
         } else if kind.is_symlink() {
             let target = std::fs::read_link(path).map_err(at)?;
-            let mut header = header(EntryType::Symlink, 0o777);
+            let mut header = self.header(EntryType::Symlink, 0o777);
             self.archive
                 .append_link(&mut header, name, target)
                 .map_err(at)
@@ -149,7 +152,7 @@ impl<W: Write> Packing<W> {
         if !found.is_file() {
             return Err(io::Error::other("it changed while it was packed"));
         }
-        let mut header = header(EntryType::Regular, file_mode(&found));
+        let mut header = self.header(EntryType::Regular, file_mode(&found));
         header.set_size(found.len());
         self.unpacked += found.len();
         self.archive.append_data(
@@ -161,22 +164,22 @@ impl<W: Write> Packing<W> {
             },
         )
     }
+
+    fn header(&self, kind: EntryType, mode: u32) -> Header {
+        let mut header = Header::new_gnu();
+        header.set_entry_type(kind);
+        header.set_mode(mode);
+        header.set_uid(OWNER);
+        header.set_gid(OWNER);
+        header.set_mtime(self.time);
+        header.set_size(0);
+        header
+    }
 }
 
 const NO_FOLLOW: i32 = nix::fcntl::OFlag::O_NOFOLLOW.bits() | nix::fcntl::OFlag::O_NONBLOCK.bits();
 
-fn header(kind: EntryType, mode: u32) -> Header {
-    let mut header = Header::new_gnu();
-    header.set_entry_type(kind);
-    header.set_mode(mode);
-    header.set_uid(OWNER);
-    header.set_gid(OWNER);
-    header.set_mtime(EPOCH);
-    header.set_size(0);
-    header
-}
-
-/// 1980-01-01, the oldest day zip files know: tools that pack an app's files anew can handle it.
+/// 1980-01-01, the oldest day zip files know: tools that pack an app's files anew can handle what is not older.
 const EPOCH: u64 = 315_532_800;
 
 /// Tar tells directories by their slash.

@@ -30,26 +30,29 @@ pub(crate) async fn export(repo: &Repo, commit: &str, tar: &Path) -> Result<(), 
 
 /// The first line of a commit's message.
 pub(crate) async fn subject(repo: &Repo, commit: &str) -> Option<String> {
+    let line = show(repo, commit, "%s").await?;
+    let text: String = line.chars().filter(|c| !c.is_control()).take(200).collect();
+    (!text.is_empty()).then_some(text)
+}
+
+/// When the commit was made, in seconds since 1970, but never in the future: its author's clock is not ours.
+pub(crate) async fn time(repo: &Repo, commit: &str) -> u64 {
+    let now = jiff::Timestamp::now().as_second();
+    let made = show(repo, commit, "%ct").await;
+    let made: i64 = made.and_then(|text| text.parse().ok()).unwrap_or(now);
+    u64::try_from(made.min(now)).unwrap_or_default()
+}
+
+/// The first line of what `git log` says of the commit in this format.
+async fn show(repo: &Repo, commit: &str, format: &str) -> Option<String> {
     let mut command = repo.git();
-    command.args([
-        "log",
-        "-1",
-        "--no-show-signature",
-        "--encoding=UTF-8",
-        "--format=%s",
-        commit,
-        "--",
-    ]);
+    command
+        .args(["log", "-1", "--no-show-signature", "--encoding=UTF-8"])
+        .args([&format!("--format={format}"), commit, "--"]);
     let output = command.stdin(Stdio::null()).output().await.ok()?;
     let text = String::from_utf8_lossy(&output.stdout);
-    let text: String = text
-        .lines()
-        .next()?
-        .chars()
-        .filter(|c| !c.is_control())
-        .take(200)
-        .collect();
-    (output.status.success() && !text.is_empty()).then_some(text)
+    let line = text.lines().next()?.to_owned();
+    output.status.success().then_some(line)
 }
 
 /// The commit's submodules. They are fetched by the build itself, in its container: where they are is the app's word,

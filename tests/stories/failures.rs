@@ -24,8 +24,6 @@ async fn become_fixture(project: &Project<'_>, fixture: &str) {
         .unwrap()
         .ok();
     project.commit(fixture).await;
-    // The first deploy's buildpack stays the app's, as on Heroku.
-    project.paas(&["buildpacks:clear"]).await.ok();
 }
 
 async fn old_release_serves(project: &Project<'_>) {

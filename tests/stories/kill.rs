@@ -132,3 +132,65 @@ async fn killed_during_a_build_it_leaves_nothing_behind_and_the_next_push_works(
         .await;
     assert_eq!(answer.status, 200);
 }
+
+#[tokio::test]
+async fn killed_while_a_release_is_on_trial_it_keeps_the_commit_that_goes_live() {
+    let mut platform = Platform::start().await;
+    let (dir, host, log) = {
+        let project = platform.project("procfile-only").await;
+        project.push().await.ok();
+        project.write("Procfile", "web: sleep 5 && exec python3 server.py\n");
+        project.commit("Boot slowly").await;
+        (
+            project.dir.clone(),
+            project.host(),
+            platform.path().join("push.log"),
+        )
+    };
+    let git = |platform: &Platform, args: &[&str]| {
+        let mut git = tokio::process::Command::new("git");
+        platform.environment(&mut git);
+        git.args(args).current_dir(&dir).kill_on_drop(true);
+        git
+    };
+    let mut push = git(&platform, &["push", "paas", "master"]);
+    push.stdout(std::process::Stdio::null())
+        .stderr(fs_err::File::create(&log).unwrap().into_parts().0);
+    let mut push = push.spawn().unwrap();
+    eventually(
+        "the release is on trial",
+        Duration::from_secs(60),
+        || async {
+            let said = fs_err::read_to_string(&log).unwrap();
+            said.contains("Verifying deploy").then_some(())
+        },
+    )
+    .await;
+    platform.kill().await;
+    assert!(!push.wait().await.unwrap().success());
+    platform.boot().await;
+
+    eventually("the release is live", Duration::from_secs(60), || async {
+        let answer = platform.get(&host, "/").await;
+        answer.text.contains("v3 web.1").then_some(())
+    })
+    .await;
+    let within = Duration::from_secs(20);
+    let head = tests::command::run(&mut git(&platform, &["rev-parse", "HEAD"]), within)
+        .await
+        .unwrap()
+        .stdout;
+    eventually("the branch has its commit", within, || async {
+        let mut list = git(&platform, &["ls-remote", "paas"]);
+        let refs = tests::command::run(&mut list, within).await.unwrap().stdout;
+        let is_there = refs.contains(&format!("{}\trefs/heads/master", head.trim()));
+        // The platform's own refs are nobody else's business.
+        (is_there && !refs.contains("refs/paas")).then_some(())
+    })
+    .await;
+    tests::command::run(&mut git(&platform, &["push", "paas", "master"]), within)
+        .await
+        .unwrap()
+        .ok()
+        .says("Everything up-to-date");
+}

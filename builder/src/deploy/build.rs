@@ -107,7 +107,8 @@ pub(crate) async fn build(
     .await?;
 
     transcript.topic("Compressing...");
-    let slug = pack(job, compiled.tree, &workspace, transcript).await?;
+    let time = source::time(job.repo, &commit).await;
+    let slug = pack(job, compiled.tree, time, &workspace, transcript).await?;
     keep_cache(job, &laid_out).await;
     Ok(Built {
         slug,
@@ -305,12 +306,13 @@ impl Printer<'_> {
 async fn pack(
     job: Job<'_>,
     tree: PathBuf,
+    time: u64,
     workspace: &Workspace,
     transcript: &mut Transcript,
 ) -> Result<Packed, Failure> {
     let limits = &job.builder.config.limits;
     let (file, limit) = (workspace.slug(), limits.slug_bytes);
-    let packing = tokio::task::spawn_blocking(move || slug::pack(&tree, &file, limit)).await;
+    let packing = tokio::task::spawn_blocking(move || slug::pack(&tree, &file, time, limit)).await;
     let packed = match packing {
         Ok(Ok(packed)) => packed,
         Ok(Err(PackError::TooLarge { limit })) => {

@@ -13,8 +13,8 @@ pub(crate) struct Deploy {
     pub(crate) commit: String,
 }
 
-/// The update to deploy, or the sentences that say what to do instead. Git takes or refuses a push whole, so one ref
-/// too many refuses all.
+/// The update to deploy, or the sentences that say what to do instead. Git takes or refuses a push whole, so one branch
+/// too many refuses all. Tags may come along with a branch that deploys: many have git push them always.
 pub(crate) fn decide(updates: &[RefUpdate]) -> Result<Deploy, Vec<String>> {
     let (deploying, others): (Vec<_>, Vec<_>) = updates.iter().partition(|update| {
         branch_of(update).is_some_and(|branch| DEPLOY_BRANCHES.contains(&branch))
@@ -30,7 +30,7 @@ pub(crate) fn decide(updates: &[RefUpdate]) -> Result<Deploy, Vec<String>> {
     }
     match deploying.as_slice() {
         [] => Err(refuse_others(&others)),
-        [update] if others.is_empty() => Ok(Deploy {
+        [update] if others.iter().all(|other| is_tag(other)) => Ok(Deploy {
             branch: short(&update.name).to_owned(),
             previous: (!update.is_creation()).then(|| update.old.clone()),
             commit: update.new.clone(),
@@ -54,7 +54,7 @@ pub(crate) fn decide(updates: &[RefUpdate]) -> Result<Deploy, Vec<String>> {
 
 fn refuse_others(others: &[&RefUpdate]) -> Vec<String> {
     match others {
-        [update] if update.name.starts_with("refs/tags/") => vec![
+        [update] if is_tag(update) => vec![
             format!("Tags are not deployed, and {} is one.", short(&update.name)),
             format!(
                 "To deploy what it names: git push paas {}^{{}}:main",
@@ -87,6 +87,10 @@ fn count(others: &[&RefUpdate]) -> String {
 
 fn branch_of(update: &RefUpdate) -> Option<&str> {
     update.name.strip_prefix("refs/heads/")
+}
+
+fn is_tag(update: &RefUpdate) -> bool {
+    update.name.starts_with("refs/tags/")
 }
 
 fn short(name: &str) -> &str {
@@ -128,6 +132,16 @@ mod tests {
     }
 
     #[test]
+    fn tags_come_along_with_a_branch_that_deploys() {
+        let tag = update(ZERO, TWO, "refs/tags/v1");
+        let deploy = decide(&[tag, update(ZERO, ONE, "refs/heads/main")]).unwrap();
+        assert_eq!(
+            (deploy.branch.as_str(), deploy.commit.as_str()),
+            ("main", ONE)
+        );
+    }
+
+    #[test]
     fn everything_else_is_refused_with_what_to_do_instead() {
         for (updates, expected) in [
             (
@@ -160,7 +174,7 @@ mod tests {
             (
                 vec![
                     update(ZERO, ONE, "refs/heads/main"),
-                    update(ZERO, ONE, "refs/tags/v1"),
+                    update(ZERO, ONE, "refs/heads/feature"),
                 ],
                 "git push paas main",
             ),

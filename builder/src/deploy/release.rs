@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use buildpacks::order::ShippedPack;
 use jiff::Timestamp;
 use model::release::ReleaseDraft;
 use model::{
-    App, Build, BuildStatus, Checksum, DynoSize, Formation, ProcessType, Release, ReleaseVersion,
-    Slug, SlugId,
+    App, Build, BuildStatus, BuildpackRef, Checksum, DynoSize, Formation, ProcessType, Release,
+    ReleaseVersion, Slug, SlugId,
 };
 use store::ledger::{AppendError, Base, NewRelease, append_release, read_base};
 use store::{Txn, key};
@@ -107,7 +108,9 @@ pub(crate) async fn release(
 fn deployed(app: &App, slug: &Slug, built: &Built) -> App {
     let mut app = app.clone();
     app.slug_size = Some(slug.size);
-    if app.buildpacks.is_empty() && built.detected {
+    // As on Heroku, what was detected stays the app's; but not the pack of last resort, which would keep an app whose
+    // language comes with a later push from being detected.
+    if app.buildpacks.is_empty() && built.detected && !is_last_resort(&built.buildpacks) {
         app.buildpacks = built.buildpacks.clone();
     }
     for process_type in slug
@@ -125,6 +128,10 @@ fn deployed(app: &App, slug: &Slug, built: &Built) -> App {
             });
     }
     app
+}
+
+fn is_last_resort(buildpacks: &[BuildpackRef]) -> bool {
+    matches!(buildpacks, [only] if only.0 == ShippedPack::Procfile.to_string())
 }
 
 fn announce_removed(

@@ -9,6 +9,9 @@ use tokio::process::Command;
 
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
+/// Below this are refs of the builder's own, which no client sees or moves.
+pub(crate) const OWN_REFS: &str = "refs/paas";
+
 /// Makes git commands.
 #[derive(Debug, Clone)]
 pub(crate) struct Git {
@@ -57,6 +60,7 @@ impl Git {
             ("core.autocrlf", "false"),
             ("protocol.allow", "never"),
             ("protocol.https.allow", "always"),
+            ("transfer.hideRefs", OWN_REFS),
         ] {
             command.arg("-c").arg(format!("{name}={value}"));
         }

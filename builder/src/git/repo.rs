@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 use model::AppId;
 
 use super::Git;
+use super::command::OWN_REFS;
 use crate::hook::wire::Quarantine;
+use crate::housekeeping::blocking;
 
 /// Branches that deploy, the preferred one first.
 pub(crate) const DEPLOY_BRANCHES: [&str; 2] = ["main", "master"];
@@ -157,6 +159,66 @@ impl Repo {
         Ok((output.status.success() && !found.is_empty()).then_some(found))
     }
 
+    /// Lets a ref hold what a push has brought, even if the push is cut short from now on.
+    pub(crate) async fn hold(&self, name: &str, commit: &str) -> Result<(), RepoError> {
+        if let Some(quarantine) = &self.quarantine {
+            let from = self.path.join(&quarantine.object_directory);
+            let to = self.path.join("objects");
+            blocking(move || link_objects(&from, &to))
+                .await
+                .map_err(|source| RepoError::Io {
+                    doing: "keep a push's objects in",
+                    path: self.path.clone(),
+                    source,
+                })?;
+        }
+        self.move_ref(name, commit, None).await
+    }
+
+    /// Sets a ref to an object that is not in quarantine; with `from`, only if it is there still (`""`: not there yet).
+    pub(crate) async fn move_ref(
+        &self,
+        name: &str,
+        to: &str,
+        from: Option<&str>,
+    ) -> Result<(), RepoError> {
+        // Git refuses refs to objects in quarantine, so this must not see one.
+        let mut command = self.clone().with_quarantine(None).git();
+        command.args(["update-ref", name, to]).args(from);
+        run(command, "set a ref", &self.path).await
+    }
+
+    pub(crate) async fn delete_ref(&self, name: &str) -> Result<(), RepoError> {
+        let mut command = self.clone().with_quarantine(None).git();
+        command.args(["update-ref", "-d", name]);
+        run(command, "delete a ref", &self.path).await
+    }
+
+    /// Whether there may be refs of the builder's own; cheaper to ask than for the refs.
+    pub(crate) fn has_own_refs(&self) -> bool {
+        let packed = fs_err::read_to_string(self.path.join("packed-refs")).unwrap_or_default();
+        self.path.join(OWN_REFS).exists() || packed.contains(OWN_REFS)
+    }
+
+    /// Refs below `prefix` with the objects they are at.
+    pub(crate) async fn refs_below(
+        &self,
+        prefix: &str,
+    ) -> Result<Vec<(String, String)>, RepoError> {
+        let mut command = self.git();
+        command.args(["for-each-ref", "--format=%(refname) %(objectname)", prefix]);
+        let output = command.output().await.map_err(|source| RepoError::Io {
+            doing: "list refs of",
+            path: self.path.clone(),
+            source,
+        })?;
+        let text = String::from_utf8_lossy(&output.stdout);
+        let pairs = text.lines().filter_map(|line| line.split_once(' '));
+        Ok(pairs
+            .map(|(name, object)| (name.to_owned(), object.to_owned()))
+            .collect())
+    }
+
     /// Lets `HEAD` name a branch that exists, so that a clone checks something out.
     pub(crate) async fn mend_head(&self) -> Result<(), RepoError> {
         let head =
@@ -212,6 +274,38 @@ impl Repo {
 }
 
 const MAX_PACKS: usize = 40;
+
+/// Gives every object in `from` a second name in `to`. Git, when it accepts the push, finds them there and is content.
+fn link_objects(from: &Path, to: &Path) -> io::Result<()> {
+    let mut files = Vec::new();
+    for dir in fs_err::read_dir(from)? {
+        let dir = dir?;
+        // `pack`, and loose objects' two hex digits.
+        if !dir.file_type()?.is_dir() {
+            continue;
+        }
+        for file in fs_err::read_dir(dir.path())? {
+            let name = file?.file_name();
+            let text = name.to_string_lossy();
+            if !text.starts_with("tmp_") && !text.ends_with(".keep") {
+                files.push(Path::new(&dir.file_name()).join(name));
+            }
+        }
+    }
+    // An index last: it is by this that git finds a pack.
+    files.sort_by_key(|file| file.extension().is_some_and(|extension| extension == "idx"));
+    for file in files {
+        let place = to.join(&file);
+        if let Some(dir) = place.parent() {
+            fs_err::create_dir_all(dir)?;
+        }
+        match fs_err::hard_link(from.join(&file), place) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(())
+}
 
 /// Runs a git command to its end.
 pub(crate) async fn run(

@@ -128,8 +128,10 @@ async fn answer(builder: &Arc<Builder>, stream: UnixStream) -> io::Result<()> {
         // Nobody may be listening any more.
         let _ = writer.write_all(&frame(VERDICT, &[code])).await;
     }
-    if let Verdict::Accepted(turn) = verdict {
+    if let Verdict::Accepted(accepted) = verdict {
+        let (held, turn) = *accepted;
         let _ = tokio::time::timeout(TO_MOVE_A_REF, push.finished().cancelled()).await;
+        held.forget().await;
         turn.end().await;
     }
     Ok(())

@@ -3,6 +3,8 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 
 use super::*;
 
+const TIME: u64 = 1_700_000_000;
+
 fn tree(order: &[&str]) -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
     for name in order {
@@ -15,7 +17,7 @@ fn tree(order: &[&str]) -> tempfile::TempDir {
 
 fn packed(tree: &Path) -> (Packed, tempfile::NamedTempFile) {
     let slug = tempfile::NamedTempFile::new().unwrap();
-    (pack(tree, slug.path(), u64::MAX).unwrap(), slug)
+    (pack(tree, slug.path(), TIME, u64::MAX).unwrap(), slug)
 }
 
 fn entries(slug: &Path) -> BTreeMap<String, (EntryType, u32, u64)> {
@@ -32,7 +34,7 @@ fn entries(slug: &Path) -> BTreeMap<String, (EntryType, u32, u64)> {
                     header.gid().unwrap(),
                     header.mtime().unwrap()
                 ),
-                (OWNER, OWNER, EPOCH)
+                (OWNER, OWNER, TIME)
             );
             let path = entry.path().unwrap().display().to_string();
             (
@@ -121,8 +123,21 @@ fn too_large_a_slug_is_refused_before_it_is_whole() {
     fs_err::write(dir.path().join("noise"), noise).unwrap();
     let slug = tempfile::NamedTempFile::new().unwrap();
     assert!(matches!(
-        pack(dir.path(), slug.path(), 1 << 20),
+        pack(dir.path(), slug.path(), TIME, 1 << 20),
         Err(PackError::TooLarge { limit: 1_048_576 })
     ));
     assert!(fs_err::metadata(slug.path()).unwrap().len() < 3 << 20);
+}
+
+#[test]
+fn a_later_commit_shows_in_the_time_of_every_file_and_an_absurd_time_does_not_harm() {
+    let dir = tree(&["index.html"]);
+    let at = |time| {
+        let slug = tempfile::NamedTempFile::new().unwrap();
+        pack(dir.path(), slug.path(), time, u64::MAX)
+            .unwrap()
+            .checksum
+    };
+    assert_ne!(at(TIME), at(TIME + 1));
+    assert_eq!(at(0), at(EPOCH));
 }

@@ -15,7 +15,7 @@ async fn only_main_and_master_deploy_and_refusals_say_what_to_do() {
             (&["main:feature"][..], "git push paas HEAD:main"),
             (&["v1"], "Tags are not deployed"),
             (&["main", "main:master"], "both main and master"),
-            (&["main", "v1"], "git push paas main"),
+            (&["main", "main:feature"], "git push paas main"),
         ] {
             tree.push(refs)
                 .await
@@ -26,6 +26,16 @@ async fn only_main_and_master_deploy_and_refusals_say_what_to_do() {
     }
     assert_eq!(platform.releases(app).await.len(), 1);
     assert_eq!(platform.builds(app).await.len(), 0);
+    let tree = user
+        .work_tree(&platform, Over::Http, "foo", &[("Procfile", "web: x")])
+        .await;
+    tree.git(&["tag", "-a", "v2", "-m", "Two"]).await.ok();
+    tree.push(&["--follow-tags", "main"])
+        .await
+        .ok()
+        .says("Released v2");
+    let there = tree.git(&["ls-remote", "paas"]).await.ok().stdout;
+    assert!(there.contains("refs/tags/v2"), "{there}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

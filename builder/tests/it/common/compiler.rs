@@ -99,7 +99,7 @@ async fn compile(job: &CompileJob, output: &mpsc::Sender<Bytes>) -> Result<Compi
         .collect();
     Ok(Compiled {
         tree,
-        buildpacks: vec![BuildpackRef("heroku/procfile".to_owned())],
+        buildpacks: vec![BuildpackRef("heroku/python".to_owned())],
         language: Some("Fake".to_owned()),
         process_types,
     })
