@@ -79,10 +79,10 @@ pub(crate) struct Guesses {
     windows: Mutex<HashMap<Guesser, Window>>,
 }
 
-/// One attempt at a password; whoever makes it, is found in three ways.
+/// One attempt at a password.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Guess<'a> {
-    /// `None` where it does not matter, the one who tries being known already.
+    /// `None` where whoever tries has shown a token.
     pub(crate) address: Option<IpAddr>,
     pub(crate) email: &'a Email,
 }
