@@ -27,13 +27,41 @@ publish_ca() {
 
 # `paas login` names the authority to git as a file, which GIT_SSL_CAINFO in the environment of many build machines
 # overrides; a directory of authorities counts besides.
-git_trust_key() { echo "http.$(platform_url https "git.${setting[domain]}")/.sslCAPath"; }
+git_trust_key() { echo "http.$(git_origin)/.sslCAPath"; }
+git_origin() { platform_url https "git.${setting[domain]}"; }
 
 trust_ca_in_git() {
   if has_local_ca; then as_caller git config --global --replace-all "$(git_trust_key)" "$(dirname "$(public_ca_file)")"; fi
 }
 
-distrust_ca_in_git() { as_caller git config --global --unset-all "$(git_trust_key)" 2>/dev/null || true; }
+# forget_in_git ORIGIN GIT-CONFIG...: what `paas login` and trust_ca_in_git wrote for https://git.example.com.
+forget_in_git() {
+  local origin=$1 key
+  shift
+  for key in "credential.$origin.helper" "http.$origin/.sslCAInfo" "http.$origin/.sslCAPath"; do
+    "$@" --unset-all "$key" 2>/dev/null || true
+  done
+}
+
+# Where the caller's git trusts this installation's authority: the platform's origin, and those it had before its domain
+# or its port changed.
+git_origins() {
+  local entry ours
+  ours=$(dirname "$(public_ca_file)")
+  while IFS= read -r -d '' entry; do
+    if [[ ${entry#*$'\n'} != "$ours" ]]; then continue; fi
+    entry=${entry%%$'\n'*} entry=${entry#http.} entry=${entry%.sslcapath}
+    echo "${entry%/}"
+  done < <(as_caller git config --global --null --get-regexp '^http\..*\.sslcapath$' 2>/dev/null)
+}
+
+# forget_git_origins [ORIGIN]: all of them but ORIGIN.
+forget_git_origins() {
+  local origin
+  while read -r origin; do
+    if [[ $origin != "${1:-}" ]]; then forget_in_git "$origin" as_caller git config --global; fi
+  done < <(git_origins)
+}
 
 first_account_file() { echo "${setting[data-dir]}/first-account.json"; }
 
@@ -111,4 +139,5 @@ log_in() {
   if [[ -n $other && $other != "$(api_url)" ]]; then warn "the login at $other gives way to that of $(api_url)"; fi
   first_account token | paas login "${arguments[@]}"
   trust_ca_in_git
+  forget_git_origins "$(git_origin)"
 }

@@ -65,7 +65,7 @@ stop_daemon() {
   pid=$(daemon_pid)
   if [[ -z $pid ]]; then
     rm -f "$(daemon_pid_file)"
-    return
+    return 0
   fi
   run_step "Stopping paasd (process $pid)" "kill -9 $pid ends it by force" stop_process "$pid"
   rm -f "$(daemon_pid_file)"

@@ -9,7 +9,7 @@ dyno_grace=30
 stop_containers() { # installation
   local containers
   mapfile -t containers < <(docker ps --all --quiet --filter "label=paas.instance=$1")
-  if ((${#containers[@]} == 0)); then return; fi
+  if ((${#containers[@]} == 0)); then return 0; fi
   run_step "Stopping ${#containers[@]} dynos and builds" "see: docker ps --filter label=paas.instance=$1" \
     stop_and_remove "${containers[@]}"
 }
@@ -31,11 +31,16 @@ remove_from_docker() { # installation
 
 # Best while the platform still answers, which then forgets the token, too.
 log_out() {
+  forget_git_origins
   if [[ ! -x ${setting[prefix]}/bin/paas || -z ${setting[https-port]:-} ]]; then return; fi
   choose_session
-  distrust_ca_in_git
   if [[ $(session_api) != "$(api_url)" ]]; then return; fi
   paas logout >/dev/null 2>&1 || warn "the login at $(api_url) stays; remove it with: paas logout"
+  remove_if_empty "$(caller_home)/.config/paas"
+}
+
+remove_if_empty() { # directory
+  rmdir "$1" 2>/dev/null || true
 }
 
 remove_unit() {
@@ -60,6 +65,7 @@ remove_data() { # directory
     umount "${mounted[@]}" || fail "something is still mounted below $1" "end what uses it (fuser -vm), then run this again"
   fi
   rm -rf -- "$(dirname "$(public_ca_file)")"
+  remove_if_empty "${setting[prefix]}/share/paas"
   rm -rf -- "$1"
   say "Removed $1"
 }

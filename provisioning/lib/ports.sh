@@ -10,6 +10,11 @@ port_holder() {
   echo "${holder:-another program}"
 }
 
+# Whether the process listens there, whoever else does on another address.
+port_is_held_by() { # port process
+  ss -Hltnp "sport = :$1" 2>/dev/null | grep -q "pid=$2,"
+}
+
 # 80 and 443 when both are free, else 8080 and 8443; what was asked for or chosen before stays.
 choose_ports() {
   local http=${setting[http-port]:-} https=${setting[https-port]:-}
@@ -48,17 +53,24 @@ port_holders() { # port...
   echo "$text"
 }
 
-# Before paasd is stopped for others: that it will get the ports it is to listen on.
+# Before paasd is stopped for others: that the address it is to listen on is this host's.
+check_listen() {
+  local address=${setting[listen]}
+  if [[ $address == 0.0.0.0 || $address == '[::]' ]]; then return; fi
+  address=${address#[}
+  if [[ $(ip route get "${address%]}" 2>/dev/null) != local\ * ]]; then
+    fail "${setting[listen]} is no address of this host" "give one that \`ip address\` shows to --listen, or leave that out"
+  fi
+}
+
+# And that it will get its ports.
 check_ports() { # the process of our paasd, if it runs
   local key holder
-  if [[ ${setting[http-port]} == "${setting[https-port]}" || ${setting[ssh-port]} == "${setting[http-port]}" ||
-    ${setting[ssh-port]} == "${setting[https-port]}" ]]; then
-    fail "two of the ports are the same" "choose three with --http-port, --https-port and --ssh-port"
-  fi
+  check_ports_differ
   for key in http-port https-port ssh-port; do
     if port_is_free "${setting[$key]}"; then continue; fi
+    if [[ -n ${1:-} ]] && port_is_held_by "${setting[$key]}" "$1"; then continue; fi
     holder=$(port_holder "${setting[$key]}")
-    if [[ -n ${1:-} && $holder == *", process $1" ]]; then continue; fi
     fail "port ${setting[$key]} is taken by $holder" "stop that program, or choose another port with --$key"
   done
 }

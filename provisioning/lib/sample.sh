@@ -35,6 +35,22 @@ make_sample() {
   in_sample "${setting[prefix]}/bin/paas" git:remote --app "$sample_app"
 }
 
+sample_git_url() { echo "$(platform_url https "git.${setting[domain]}")/$sample_app.git"; }
+
+# Whether the remote is as we made it, but from before the domain or the port changed.
+sample_remote_is_old() {
+  local remote
+  remote=$(in_sample git remote get-url paas 2>/dev/null) || return 1
+  [[ $remote == https://git.*/$sample_app.git && $remote != "$(sample_git_url)" ]]
+}
+
+renew_sample_remote() {
+  local old
+  old=$(in_sample git remote get-url paas)
+  in_sample "${setting[prefix]}/bin/paas" git:remote --app "$sample_app"
+  forget_in_git "${old%"/$sample_app.git"}" in_sample git config --local
+}
+
 push_sample() {
   in_sample git push paas master
 }

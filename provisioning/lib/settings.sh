@@ -90,10 +90,26 @@ check_settings() {
       fail "${setting[$key]} is not a port" "give a number from 1 to 65535 to --$key"
     fi
   done
+  check_ports_differ
+  if [[ ! ${setting[listen]} =~ ^(([0-9]{1,3}\.){3}[0-9]{1,3}|\[[0-9a-fA-F:.]+\])$ ]]; then
+    fail "${setting[listen]} is not an address to listen on" "give one such as 127.0.0.1 or [::] to --listen"
+  fi
   for key in "${setting_keys[@]}"; do
     if [[ ${setting[$key]:-} == *[\"\\$'\n']* ]]; then
       fail "the setting $key holds a quote, a backslash or a line end" "choose a value without"
     fi
+  done
+}
+
+# Of those that are known by now.
+check_ports_differ() {
+  local key port seen=' '
+  for key in http-port https-port ssh-port; do
+    port=${setting[$key]:-}
+    if [[ -n $port && $seen == *" $port "* ]]; then
+      fail "two of the ports are the same: $port" "choose three with --http-port, --https-port and --ssh-port"
+    fi
+    seen+="$port "
   done
 }
 

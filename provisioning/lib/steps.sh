@@ -115,7 +115,7 @@ watch_step() { # title log
 }
 
 unwatch_step() {
-  if [[ -z ${steps_watcher:-} ]]; then return; fi
+  if [[ -z ${steps_watcher:-} ]]; then return 0; fi
   kill "$steps_watcher" 2>/dev/null || true
   wait "$steps_watcher" 2>/dev/null || true
   steps_watcher=

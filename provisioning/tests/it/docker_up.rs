@@ -1,8 +1,9 @@
 //! `up` and `down` for real: Docker, the built programs, and an installation of its own with a home of its own.
 
+use std::io::{BufRead as _, BufReader};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 /// An installation beside whatever else is on this host; taken down with all its data at the end.
@@ -40,17 +41,21 @@ impl Installation {
         self.dir.path().join("data")
     }
 
-    fn script(&self, script: &str, flags: &[String]) -> Output {
+    fn command(&self, script: &str, flags: &[String]) -> Command {
         let home = self.dir.path().join("home");
         fs_err::create_dir_all(&home).unwrap();
-        Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join(script))
+        let mut command = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join(script));
+        command
             .args(["--name", &self.name, "--data-dir"])
             .arg(self.data_dir())
             .args(flags)
             .env("HOME", home)
-            .env_remove("SUDO_USER")
-            .output()
-            .unwrap()
+            .env_remove("SUDO_USER");
+        command
+    }
+
+    fn script(&self, script: &str, flags: &[String]) -> Output {
+        self.command(script, flags).output().unwrap()
     }
 
     fn up(&self, flags: &[String]) -> String {
@@ -135,7 +140,8 @@ fn binaries() -> PathBuf {
 
 /// Below the ports that the kernel gives to outgoing connections: one of those could take it before its server does.
 fn free_ports<const N: usize>() -> [u16; N] {
-    let first = 15_000 + (std::process::id() % 15_000) as u16;
+    // Tests that run beside each other have numbers next to each other.
+    let first = 15_000 + (std::process::id() % 1_500 * 10) as u16;
     let mut free = (first..32_000).filter(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok());
     std::array::from_fn(|_| free.next().expect("a free port"))
 }
@@ -171,10 +177,43 @@ fn a_host_gets_the_platform_keeps_it_and_gets_rid_of_it() {
     assert!(began.elapsed() < Duration::from_secs(20), "{told}");
     assert_eq!(installation.state(), before, "nothing was to be done");
 
+    let taken = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let taken = taken.local_addr().unwrap().port().to_string();
+    let http_port = installation.http_port.to_string();
+    for (flag, value) in [
+        ("--http-port", &taken),
+        ("--https-port", &http_port),
+        ("--listen", &"192.0.2.1".to_owned()),
+    ] {
+        let settings =
+            || fs_err::read_to_string(installation.data_dir().join("provisioning/settings"));
+        let (known, refused) = (settings().unwrap(), [flag.to_owned(), value.clone()]);
+        let flags = [&installation.flags[10..], &refused].concat();
+        assert!(!installation.script("up", &flags).status.success());
+        assert_eq!(settings().unwrap(), known, "{flag} was refused");
+        assert_eq!(installation.state(), before, "{flag} was refused");
+    }
+
     installation.down(&[]);
     assert_eq!(installation.containers(), "");
     assert_eq!(installation.sample_page(), "");
     installation.down(&[]);
+
+    let mut foreground = installation.command("up", &["--foreground".to_owned()]);
+    foreground.args(&installation.flags[10..]);
+    let mut foreground = foreground.stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(foreground.stdout.take().unwrap()).lines();
+    let stays = lines.any(|line| line.unwrap().contains("Running in the foreground"));
+    assert!(stays && installation.sample_page().contains("Hello from paas"));
+    said("kill", &["-TERM", &foreground.id().to_string()]);
+    assert!(foreground.wait().unwrap().success());
+    drop(lines);
+    assert_eq!(
+        installation.containers(),
+        "",
+        "dynos stop with the platform"
+    );
+    assert_eq!(installation.sample_page(), "");
 
     installation.up(&installation.flags[10..]);
     assert!(installation.sample_page().contains("Hello from paas"));
@@ -182,6 +221,15 @@ fn a_host_gets_the_platform_keeps_it_and_gets_rid_of_it() {
         installation.state()[2],
         before[2],
         "its releases are those of before"
+    );
+
+    let domain = format!("elsewhere-{}.localhost", installation.name);
+    let flags = ["--domain".to_owned(), domain.clone()];
+    let told = installation.up(&[&installation.flags[10..], &flags].concat());
+    let remote = told.lines().find(|line| line.contains("Git remote"));
+    assert!(
+        remote.is_some_and(|line| line.contains(&format!("git.{domain}"))),
+        "{told}"
     );
 
     installation.down(&["--purge"]);
@@ -193,11 +241,8 @@ fn a_host_gets_the_platform_keeps_it_and_gets_rid_of_it() {
         ""
     );
     let home = installation.dir.path().join("home");
-    assert!(
-        !home
-            .join(format!(".config/paas/{}.toml", installation.name))
-            .exists()
-    );
+    assert!(!home.join(".config/paas").exists());
+    assert!(!installation.dir.path().join("prefix/share/paas").exists());
     let git = fs_err::read_to_string(home.join(".gitconfig")).unwrap_or_default();
     assert!(!git.contains(&installation.name), "{git}");
     let hosts = fs_err::read_to_string("/etc/hosts").unwrap();
@@ -219,6 +264,9 @@ fn a_port_that_another_program_holds_is_said_before_anything_starts() {
         "{complaint}"
     );
     assert!(complaint.contains("--http-port"), "{complaint}");
-    assert!(!installation.data_dir().join("store.redb").exists());
+    assert!(
+        !installation.data_dir().exists(),
+        "refused before anything is written"
+    );
     drop(taken);
 }

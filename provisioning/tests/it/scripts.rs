@@ -31,13 +31,15 @@ impl Shell {
         let lib = Path::new(env!("CARGO_MANIFEST_DIR")).join("lib");
         let whole = format!(
             "set -euo pipefail\nprovisioning_dir=$lib/..\n\
-             for part in steps packages docker user settings ports names daemon account; do source \"$lib/$part.sh\"; done\n\
+             for part in steps packages docker user settings ports names daemon account sample leftovers; do source \"$lib/$part.sh\"; done\n\
              steps_log_dir=$PWD/logs\n{script}"
         );
         Command::new("bash")
             .args(["-c", &whole])
             .current_dir(self.dir.path())
             .env("lib", lib)
+            .env("HOME", self.dir.path())
+            .env_remove("SUDO_USER")
             .env("PAAS_HOSTS_FILE", self.path("hosts"))
             .output()
             .unwrap()
@@ -130,6 +132,14 @@ fn settings_that_make_no_sense_are_refused() {
         ("setting[domain]='a b'", "a b is not a domain name"),
         ("setting[http-port]=70000", "70000 is not a port"),
         ("setting[ssh-port]=22x", "22x is not a port"),
+        (
+            "setting[http-port]=8080 setting[https-port]=8080",
+            "two of the ports are the same: 8080",
+        ),
+        (
+            "setting[listen]=localhost",
+            "localhost is not an address to listen on",
+        ),
         ("setting[store]=sqlite", "sqlite is not a store"),
         ("setting[email]=me", "me is not an e-mail address"),
         ("setting[prefix]='/a\"b'", "holds a quote"),
@@ -173,7 +183,8 @@ fn the_standard_ports_go_together_and_a_choice_is_kept() {
 fn a_port_that_is_taken_is_named_with_its_holder() {
     let shell = Shell::new();
     let ports = "setting[http-port]=80 setting[https-port]=443 setting[ssh-port]=2222\n\
-        port_is_free() { [[ $1 != 443 ]]; }\nport_holder() { echo '\"nginx\", process 17'; }\n";
+        port_is_free() { [[ $1 != 443 ]]; }\nport_holder() { echo '\"nginx\", process 17'; }\n\
+        port_is_held_by() { [[ \"$1 $2\" == '443 17' ]]; }\n";
     let complaint = shell.complains(&format!("{ports}check_ports ''"));
     assert!(
         complaint.contains("port 443 is taken by \"nginx\", process 17"),
@@ -197,11 +208,78 @@ fn a_port_in_use_is_seen() {
         shell.says(&format!("port_is_free {port} || echo taken")),
         "taken"
     );
+    let us = std::process::id();
+    shell.says(&format!(
+        "port_is_held_by {port} {us}; ! port_is_held_by {port} 1"
+    ));
     drop(taken);
     assert_eq!(
         shell.says(&format!("port_is_free {port} && echo free")),
         "free"
     );
+}
+
+#[test]
+fn an_address_that_is_not_this_hosts_is_refused() {
+    let shell = Shell::new();
+    for address in ["0.0.0.0", "[::]", "127.0.0.1"] {
+        shell.says(&format!("setting[listen]='{address}'; check_listen"));
+    }
+    let complaint = shell.complains("setting[listen]=192.0.2.1; check_listen");
+    assert!(
+        complaint.contains("192.0.2.1 is no address of this host"),
+        "{complaint}"
+    );
+}
+
+#[test]
+fn git_forgets_every_domain_the_installation_had_and_no_other() {
+    let shell = Shell::new();
+    let trust = "default_name_and_directory; default_settings; has_local_ca() { true; }\n\
+        trust() {\n\
+          setting[domain]=$1; setting[https-port]=$2; trust_ca_in_git\n\
+          git config --global --replace-all \"credential.$(git_origin).helper\" ''\n\
+          git config --global --add \"credential.$(git_origin).helper\" '!paas git:credentials'\n\
+          git config --global \"http.$(git_origin)/.sslCAInfo\" ca.pem\n\
+        }\n";
+    let ours = format!("{trust}trust old.test 443; trust older.test 8443; trust new.test 443\n");
+    shell.says(&format!(
+        "setting[name]=other\n{trust}trust other.test 443\n\
+         git config --global user.name me"
+    ));
+    let others = shell.read(".gitconfig");
+    let said = shell.says(&format!(
+        "{ours}forget_git_origins \"$(git_origin)\"; git_origins; git config --global --list"
+    ));
+    assert!(said.starts_with("https://git.new.test\n"), "{said}");
+    assert!(!said.contains("old"), "{said}");
+    shell.says(&format!("{ours}forget_git_origins"));
+    assert_eq!(shell.read(".gitconfig"), others);
+}
+
+#[test]
+fn the_samples_remote_follows_the_domain_unless_it_was_led_elsewhere() {
+    let shell = Shell::new();
+    let sample = "setting[https-port]=443 setting[prefix]=$PWD; default_name_and_directory; default_settings\n\
+        mkdir -p bin paas-hello; git -C paas-hello init --quiet; remote() { git -C paas-hello remote \"$@\"; }\n\
+        printf '#!/bin/sh\\ngit remote set-url paas https://git.new.test/hello.git\\n' >bin/paas; chmod +x bin/paas\n";
+    let said = shell.says(&format!(
+        "{sample}remote add paas https://git.old.test:8443/hello.git\n\
+         git -C paas-hello config http.https://git.old.test:8443/.sslCAInfo ca.pem\n\
+         setting[domain]=new.test; sample_remote_is_old && renew_sample_remote\n\
+         remote get-url paas; sample_remote_is_old || echo current; cat paas-hello/.git/config"
+    ));
+    assert!(
+        said.starts_with("https://git.new.test/hello.git\ncurrent\n"),
+        "{said}"
+    );
+    assert!(!said.contains("old.test"), "{said}");
+    for elsewhere in ["https://github.com/me/hello.git", "git@git.old.test:hello"] {
+        let said = shell.says(&format!(
+            "{sample}remote set-url paas {elsewhere}; sample_remote_is_old || echo kept"
+        ));
+        assert_eq!(said, "kept", "{elsewhere}");
+    }
 }
 
 #[test]
