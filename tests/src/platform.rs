@@ -327,7 +327,10 @@ fn remove_from_docker(instance: &str) {
             docker(&[remove, &ids].concat());
         }
     };
-    remove(&["ps", "-aq", "--filter", &filter], &["rm", "-fv"]);
+    // More than once: Docker may have been making one when `paasd` was killed.
+    for _ in 0..3 {
+        remove(&["ps", "-aq", "--filter", &filter], &["rm", "-fv"]);
+    }
     remove(
         &["volume", "ls", "-q", "--filter", &filter],
         &["volume", "rm", "-f"],
@@ -374,15 +377,17 @@ fn free_addresses<const N: usize>() -> [SocketAddr; N] {
     std::array::from_fn(|_| free.next().expect("a free port"))
 }
 
-/// A binary that was built beside this test.
+/// A binary that was built beside this test or benchmark.
 ///
 /// # Panics
 /// When it was not built.
 pub fn binary(name: &str) -> PathBuf {
     let exe = std::env::current_exe().expect("the test's own path");
+    // A test is in `deps/` below the binaries, a benchmark is one of them.
     let dir = exe
-        .parent()
-        .and_then(Path::parent)
+        .ancestors()
+        .skip(1)
+        .find(|dir| !dir.ends_with("deps"))
         .expect("target/<profile>");
     let path = dir.join(name);
     assert!(

@@ -13,6 +13,16 @@ use crate::access::account_of_token;
 /// The account whose token the request carries; else what to answer. Git tries without first, and asks its credential
 /// helper when told 401.
 pub(super) async fn account(builder: &Builder, headers: &HeaderMap) -> Result<Account, Response> {
+    // Told 401, git would send the token in the clear.
+    if headers
+        .get("x-forwarded-proto")
+        .is_some_and(|proto| proto == "http")
+    {
+        return Err(super::plain(
+            StatusCode::FORBIDDEN,
+            " !     Git is served over HTTPS only: use https:// in the remote's address (paas git:remote does).\n",
+        ));
+    }
     let Some(given) = headers.get(header::AUTHORIZATION) else {
         return Err(unauthorized("Log in with: paas login\n"));
     };

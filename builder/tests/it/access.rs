@@ -202,3 +202,18 @@ async fn the_host_key_outlives_the_builder() {
     platform.start_builder().await;
     assert_eq!(scan(platform.ssh.port()).await, before);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn over_plain_http_nobody_is_asked_for_a_token() {
+    let platform = Platform::start().await;
+    let user = platform.user("user@example.com").await;
+    platform.app("foo", &user).await;
+    let tree = user.work_tree(&platform, Over::Http, "foo", &[]).await;
+    // As the router tells how a client came.
+    let http = "http.extraHeader=X-Forwarded-Proto: http";
+    tree.git(&["-c", http, "ls-remote", "paas"])
+        .await
+        .refused()
+        .says("403");
+    tree.git(&["ls-remote", "paas"]).await.ok();
+}
