@@ -5,6 +5,7 @@
 mod apps;
 mod auth;
 mod dynos;
+mod nodes;
 mod settings;
 
 use std::ffi::OsString;
@@ -18,6 +19,7 @@ pub(crate) use auth::{AccountCreateArgs, GitCredentialsArgs, LoginArgs, TokenArg
 pub(crate) use dynos::{
     LogsArgs, OneOffArgs, PsArgs, RestartArgs, RunArgs, RunDetachedArgs, ScaleArgs, StopArgs,
 };
+pub(crate) use nodes::{NodeArgs, NodeDrainArgs};
 pub(crate) use settings::{
     AccessArgs, BuildArgs, BuildpackAddArgs, BuildpackRemoveArgs, ConfigArgs, ConfigGetArgs,
     ConfigSetArgs, ConfigUnsetArgs, DomainArgs, KeyAddArgs, KeyRemoveArgs, ReleaseArgs,
@@ -357,6 +359,30 @@ pub(crate) enum Verb {
         after_help = "Examples:\n  $ paas nodes\n  $ paas nodes --json"
     )]
     Nodes(JsonArgs),
+    /// Show one host (administrators)
+    #[command(
+        name = "nodes:info",
+        after_help = "Examples:\n  $ paas nodes:info node-1\n  $ paas nodes:info node-1 --json"
+    )]
+    NodeInfo(NodeArgs),
+    /// Keep new dynos away from a host; those it has run on (administrators)
+    #[command(
+        name = "nodes:cordon",
+        after_help = "Example:\n  $ paas nodes:cordon node-1"
+    )]
+    NodeCordon(NodeArgs),
+    /// Move a host's dynos to others, without a lost request, and keep new ones away (administrators)
+    #[command(
+        name = "nodes:drain",
+        after_help = "Dynos for which there is no room elsewhere stay; one-off dynos run to their end.\n\nExamples:\n  $ paas nodes:drain node-1\n  $ paas nodes:drain node-1 --no-wait"
+    )]
+    NodeDrain(NodeDrainArgs),
+    /// Let a host that was cordoned or drained take dynos again (administrators)
+    #[command(
+        name = "nodes:uncordon",
+        after_help = "Example:\n  $ paas nodes:uncordon node-1"
+    )]
+    NodeUncordon(NodeArgs),
 
     /// Add the git remote of an app to this directory's repository
     #[command(

@@ -104,6 +104,30 @@ pub(crate) fn is_one_off(dyno: &Dyno) -> bool {
     dyno.process_type == "run" || index.is_some_and(|index| index >= 1000)
 }
 
+/// Until no dyno is on the node any more.
+pub(crate) async fn drained(client: &Client, node: &str, action: Action) -> Result<()> {
+    let begun = Instant::now();
+    loop {
+        let left = client.node(node).await?.dynos;
+        if left == 0 {
+            action.done();
+            return Ok(());
+        }
+        if begun.elapsed() > DYNOS_WITHIN {
+            drop(action);
+            return Err(Failure::new(format!(
+                "{left} dynos are still on {node} after {} seconds: one-off dynos run to their end, and others stay where there is no room elsewhere",
+                DYNOS_WITHIN.as_secs()
+            ))
+            .advise("The drain goes on. See `paas nodes`, and `paas logs` of the apps; `paas nodes:uncordon` calls it off.")
+            .into());
+        }
+        let seconds = begun.elapsed().as_secs();
+        action.progress(format!("{left} dynos left ({seconds}s)"));
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+}
+
 /// Until each process type that was scaled has as many dynos up as was asked for, and no more.
 pub(crate) async fn formation(
     client: &Client,

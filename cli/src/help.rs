@@ -15,7 +15,17 @@ use crate::output::{Output, Table};
 const TOPICS: [(&str, &[&str]); 9] = [
     (
         "Platform",
-        &["login", "logout", "whoami", "auth:token", "nodes"],
+        &[
+            "login",
+            "logout",
+            "whoami",
+            "auth:token",
+            "nodes",
+            "nodes:info",
+            "nodes:cordon",
+            "nodes:drain",
+            "nodes:uncordon",
+        ],
     ),
     (
         "Apps",

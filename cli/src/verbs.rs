@@ -101,6 +101,10 @@ async fn online(verb: Verb, context: &Context) -> Result<ExitCode> {
         Verb::AccessRemove(args) => access::remove(context, &args).await,
         Verb::AccountCreate(args) => accounts::create(context, &args).await,
         Verb::Nodes(args) => nodes::list(context, args).await,
+        Verb::NodeInfo(args) => nodes::info(context, &args).await,
+        Verb::NodeCordon(args) => nodes::cordon(context, &args).await,
+        Verb::NodeDrain(args) => nodes::drain(context, &args).await,
+        Verb::NodeUncordon(args) => nodes::uncordon(context, &args).await,
         Verb::GitRemote(args) => git_remote::add(context, &args).await,
         Verb::Help(_)
         | Verb::Version

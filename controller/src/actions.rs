@@ -9,6 +9,7 @@ pub(crate) mod domains;
 pub(crate) mod dynos;
 pub(crate) mod formation;
 pub(crate) mod keys;
+pub(crate) mod nodes;
 pub(crate) mod releases;
 pub(crate) mod tokens;
 

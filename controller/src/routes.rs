@@ -111,6 +111,8 @@ fn table(r: &mut Routes) {
     r.get("/dyno-sizes", Account, platform::dyno_sizes);
     r.get("/dyno-sizes/{size}", Account, platform::dyno_size);
     r.get("/nodes", Admin, nodes::list);
+    r.get("/nodes/{node}", Admin, nodes::show);
+    r.patch("/nodes/{node}", Admin, nodes::update);
 
     // What there is none of yet: clients list it in passing.
     r.get("/account/features", Account, empty::list);

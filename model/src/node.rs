@@ -21,6 +21,9 @@ pub struct Node {
     pub cpus: u32,
     /// Takes no new dynos.
     pub cordoned: bool,
+    /// Takes no new dynos either, and those of formations move elsewhere as far as there is room.
+    #[serde(default)]
+    pub draining: bool,
     pub joined_at: Timestamp,
 }
 

@@ -160,6 +160,14 @@ impl Context<'_> {
         }
     }
 
+    /// Whether a node's dynos are to move elsewhere.
+    fn is_draining(&self, node: NodeId) -> bool {
+        let state = self.snapshot.nodes.get(&node);
+        state
+            .and_then(|state| state.node.as_ref())
+            .is_some_and(|node| node.draining)
+    }
+
     /// Whether every live router routes by `revision` or a later one.
     fn is_acknowledged(&mut self, revision: Revision) -> bool {
         match self.memory.routers_gone {

@@ -195,4 +195,40 @@ fn nodes_show_how_full_they_are() {
         "Name    State  Zone  Dynos  Memory reserved   CPUs  Address   Tags\n\
          node-1  up     a     3      1.5 GB of 8.0 GB  4     10.0.0.7  disk=ssd\n",
     );
+    cli.stub.on("GET /nodes/node-1", node());
+    let info = cli.paas(&["nodes:info", "node-1"]).stdout;
+    assert!(info.starts_with("=== node-1\n"), "{info}");
+    assert!(
+        info.contains("Memory reserved:  1.5 GB of 8.0 GB\n"),
+        "{info}"
+    );
+    assert!(info.contains("Tags:             disk=ssd\n"), "{info}");
+}
+
+#[test]
+fn a_node_is_cordoned_drained_and_uncordoned() {
+    let cli = Cli::new();
+    cli.stub.on("PATCH /nodes/node-1", node());
+    cli.paas(&["nodes:cordon", "node-1"])
+        .says("Cordoning node-1... done\n");
+    cli.paas(&["nodes:drain", "node-1", "--no-wait"])
+        .says("Draining node-1... done, 3 dynos to move\n");
+    let mut empty = node();
+    empty["dynos"] = json!(0);
+    cli.stub.on("GET /nodes/node-1", empty);
+    cli.paas(&["nodes:drain", "node-1"])
+        .says("Draining node-1... done\n");
+    cli.paas(&["nodes:uncordon", "node-1"])
+        .says("Uncordoning node-1... done\n");
+    let asked = cli.stub.seen("PATCH /nodes/node-1");
+    let asked: Vec<_> = asked.iter().map(|seen| &seen.body).collect();
+    assert_eq!(
+        asked,
+        [
+            &json!({"cordoned": true}),
+            &json!({"draining": true}),
+            &json!({"draining": true}),
+            &json!({"cordoned": false, "draining": false})
+        ]
+    );
 }

@@ -38,7 +38,7 @@ pub use dyno::{Dyno, DynoCreate};
 pub use error::ErrorBody;
 pub use formation::{Formation, FormationBatch, FormationChange, FormationUpdate, Quantity};
 pub use log::{LogSession, LogSessionCreate};
-pub use node::Node;
+pub use node::{Node, NodeUpdate};
 pub use platform::{DynoSize, Provider, RateLimit, Region, Stack};
 pub use release::{Release, ReleaseCreate, ReleaseFailure, ReleaseStatus};
 pub use slug::{Blob, Slug};

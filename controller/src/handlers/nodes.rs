@@ -2,16 +2,49 @@
 
 use std::collections::HashMap;
 
-use axum::extract::State;
+use axum::Json;
+use axum::extract::{Path, State};
+use controller_api::wire;
 use model::{Dyno, NodeId};
 use store::key;
 
-use crate::context::Ctx;
+use crate::actions;
+use crate::context::{Context, Ctx};
 use crate::error::ApiResult;
+use crate::http::body::JsonBody;
 use crate::http::range::{Page, PageRange};
 use crate::views::node::node;
 
 pub(crate) async fn list(State(context): State<Ctx>, range: PageRange) -> ApiResult<Page> {
+    range.page(all(&context).await?)
+}
+
+pub(crate) async fn show(
+    State(context): State<Ctx>,
+    Path(identity): Path<String>,
+) -> ApiResult<Json<wire::Node>> {
+    Ok(Json(one(&context, &identity).await?))
+}
+
+pub(crate) async fn update(
+    State(context): State<Ctx>,
+    Path(identity): Path<String>,
+    JsonBody(body): JsonBody<wire::NodeUpdate>,
+) -> ApiResult<Json<wire::Node>> {
+    actions::nodes::update(&context, &identity, &body).await?;
+    Ok(Json(one(&context, &identity).await?))
+}
+
+async fn one(context: &Context, identity: &str) -> ApiResult<wire::Node> {
+    let id = actions::nodes::find(context.store(), identity)
+        .await?
+        .value
+        .id;
+    let found = all(context).await?.into_iter().find(|node| node.id == id);
+    Ok(found.ok_or_else(|| actions::nodes::no_node(identity))?)
+}
+
+async fn all(context: &Context) -> ApiResult<Vec<wire::Node>> {
     let store = context.store();
     let nodes = key::NODES.all(store).await?;
     let heartbeats = key::ALIVE_NODES.all(store).await?;
@@ -26,11 +59,12 @@ pub(crate) async fn list(State(context): State<Ctx>, range: PageRange) -> ApiRes
             placed.entry(node).or_default().push(&dyno.value);
         }
     }
-    range.page(nodes.iter().map(|seen| {
+    let views = nodes.iter().map(|seen| {
         let dynos = placed
             .get(&seen.value.id)
             .map(Vec::as_slice)
             .unwrap_or_default();
         node(&seen.value, alive.get(&seen.value.id).copied(), dynos)
-    }))
+    });
+    Ok(views.collect())
 }

@@ -8,6 +8,7 @@ pub(crate) fn node(node: &Node, heartbeat: Option<&NodeHeartbeat>, dynos: &[&Dyn
         address: node.address,
         cordoned: node.cordoned,
         cpus: node.cpus,
+        draining: node.draining,
         dynos: u32::try_from(dynos.len()).unwrap_or(u32::MAX),
         id: node.id,
         joined_at: node.joined_at.into(),

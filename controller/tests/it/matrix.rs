@@ -22,7 +22,7 @@ enum Who {
 
 use Who::{Administrators, AnyAccount, Anybody, Members, OtherRoles, Owners};
 
-const EXPECTED: [(&str, &str, Who); 73] = [
+const EXPECTED: [(&str, &str, Who); 75] = [
     ("GET", "/healthz", Anybody),
     ("POST", "/oauth/authorizations", AnyAccount),
     ("GET", "/oauth/authorizations", AnyAccount),
@@ -96,6 +96,8 @@ const EXPECTED: [(&str, &str, Who); 73] = [
     ("GET", "/dyno-sizes", AnyAccount),
     ("GET", "/dyno-sizes/{size}", AnyAccount),
     ("GET", "/nodes", Administrators),
+    ("GET", "/nodes/{node}", Administrators),
+    ("PATCH", "/nodes/{node}", Administrators),
     ("GET", "/account/features", AnyAccount),
     ("GET", "/addons", AnyAccount),
     ("GET", "/addon-attachments", AnyAccount),
@@ -239,6 +241,7 @@ fn concrete(path: &str, app: &str) -> String {
         ("{token}", "0"),
         ("{secret}", "0"),
         ("{dyno}", "web.99"),
+        ("{node}", "nowhere"),
         ("{domain}", "www.example.com"),
     ] {
         concrete = concrete.replace(placeholder, value);

@@ -1,5 +1,6 @@
 //! What holds for the API as a whole.
 
+use controller_api::wire::NodeUpdate;
 use model::{Node, NodeHeartbeat, NodeId, ServiceRole, Timestamp};
 use reqwest::Method;
 use serde_json::json;
@@ -70,6 +71,7 @@ async fn nodes_are_shown_to_administrators_with_what_runs_there() {
             memory_bytes: 8 << 30,
             cpus: 4,
             cordoned: false,
+            draining: false,
             joined_at: now,
         };
         txn = txn.create(&key::NODES, key::node(id), &node);
@@ -87,6 +89,25 @@ async fn nodes_are_shown_to_administrators_with_what_runs_there() {
         .map(|node| (node.name.as_str(), node.state.as_str(), node.dynos))
         .collect();
     assert_eq!(states, [("one", "up", 0), ("two", "down", 0)]);
+
+    // By name and by id, and only what is asked for.
+    let cordon = NodeUpdate {
+        cordoned: Some(true),
+        draining: None,
+    };
+    let client = platform.admin.client();
+    let cordoned = client.update_node("one", &cordon).await.unwrap();
+    assert_eq!((cordoned.id, cordoned.cordoned), (up, true));
+    let same = client.update_node("one", &NodeUpdate::default()).await;
+    assert!(same.unwrap().cordoned);
+    assert!(client.node(&up.to_string()).await.unwrap().cordoned);
+    assert!(!client.node("two").await.unwrap().cordoned);
+    let ann = platform.user("ann").await;
+    ann.patch("/nodes/one", json!({"cordoned": false}))
+        .await
+        .expect(403);
+    let nowhere = platform.admin.get("/nodes/three").await.expect(404);
+    assert_eq!(nowhere["resource"], "node");
 }
 
 #[tokio::test]

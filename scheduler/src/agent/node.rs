@@ -5,7 +5,7 @@ use store::{Committed, Store, StoreError, Txn, key};
 
 use super::config::Config;
 
-/// Writes the node down, or brings what is there up to date. What operators change (cordon, tags) is kept.
+/// Writes the node down, or brings what is there up to date. What operators change (cordon, drain, tags) is kept.
 pub(crate) async fn register(config: &Config, store: &dyn Store) -> Result<(), StoreError> {
     const ATTEMPTS: u32 = 5;
     let place = key::node(config.node_id);
@@ -38,6 +38,7 @@ fn record(config: &Config, known: Option<&Node>, now: Timestamp) -> Node {
         memory_bytes: config.memory_bytes,
         cpus: config.cpus,
         cordoned: known.is_some_and(|known| known.cordoned),
+        draining: known.is_some_and(|known| known.draining),
         joined_at: known.map_or(now, |known| known.joined_at),
     }
 }

@@ -34,6 +34,8 @@ pub(super) struct Member<'a> {
     pub(super) status: Option<&'a DynoStatus>,
     /// Its node has been gone for too long.
     pub(super) lost: bool,
+    /// Its node is being drained: it is obsolete, but serves until there is another in its place.
+    pub(super) leaving: bool,
     /// It runs and, unless it is web, has done so long enough to be believed.
     pub(super) booted: bool,
     /// Booted, and if it is web, every router sends it requests.
@@ -150,6 +152,7 @@ impl<'a> TypeState<'a> {
             && index <= self.wanted
             && !dyno.replace
             && !member.lost
+            && !member.leaving
             && self
                 .current
                 .iter()
@@ -175,6 +178,7 @@ impl<'a> Member<'a> {
             seen,
             status,
             lost,
+            leaving: dyno.node.is_some_and(|node| context.is_draining(node)),
             booted,
             ready: false,
             routed: false,

@@ -123,7 +123,7 @@ impl Room {
         let node = state
             .node
             .as_ref()
-            .filter(|node| !node.cordoned && state.alive.is_some())?;
+            .filter(|node| !node.cordoned && !node.draining && state.alive.is_some())?;
         Some(Self {
             zone: node.zone.clone(),
             memory_bytes: node.memory_bytes,

@@ -101,12 +101,22 @@ fn kept<'m, 'a>(
         true => serving.max(wanted.saturating_sub(of_type.ready())),
         false => wanted.saturating_sub(of_type.ready()),
     };
-    if short && keep > 1 {
+    // One makes room for the next; but what leaves a draining node makes none where it is wanted.
+    let makes_room = standing.iter().any(|member| !member.leaving);
+    if short && keep > 1 && makes_room {
         keep = serving.min(keep).saturating_sub(1).max(1);
     }
     // Those that serve now stay; one that does not comes back only if it is of the release that was serving.
     standing.retain(|m| !is_web || m.routed || m.seen.value.release == app.current);
-    standing.sort_by_key(|m| (!m.routed, m.seen.value.name.index, m.seen.value.id));
+    standing.sort_by_key(|m| {
+        let goes_first = m.leaving != short;
+        (
+            !m.routed,
+            goes_first,
+            m.seen.value.name.index,
+            m.seen.value.id,
+        )
+    });
     standing.truncate(keep);
     standing
 }

@@ -32,6 +32,67 @@ fn without_routers_a_switch_waits_before_it_takes_silence_for_consent() {
     assert_eq!(world.app().current, version);
 }
 
+#[test]
+fn a_cordoned_node_keeps_its_dynos_and_gets_no_new_ones() {
+    let mut world = World::new(1, 2, 1);
+    world.deploy(&[WEB], true);
+    world.scale(WEB, 2);
+    world.settle();
+    let before: Vec<_> = world.dynos().iter().map(|dyno| dyno.id).collect();
+    world.cordon(0);
+    world.scale(WEB, 4);
+    world.settle();
+    let dynos = world.dynos();
+    assert!(
+        before
+            .iter()
+            .all(|id| dynos.iter().any(|dyno| dyno.id == *id))
+    );
+    assert_eq!((world.dynos_on(0), world.dynos_on(1)), (1, 3));
+}
+
+#[test]
+fn a_drained_node_is_left_by_its_dynos_and_comes_back_empty() {
+    let mut world = World::new(1, 2, 1);
+    world.deploy(&[WEB, "worker"], true);
+    world.scale(WEB, 3);
+    world.scale("worker", 1);
+    world.settle();
+    world.drain(0, true);
+    world.settle();
+    assert_eq!((world.dynos_on(0), world.dynos_on(1)), (0, 4));
+    // Nobody moves without need.
+    world.drain(0, false);
+    world.settle();
+    assert_eq!((world.dynos_on(0), world.dynos_on(1)), (0, 4));
+    world.scale(WEB, 4);
+    world.settle();
+    assert_eq!(world.dynos_on(0), 1);
+}
+
+#[test]
+fn dynos_that_have_no_other_place_stay_on_a_draining_node_and_serve() {
+    let mut world = World::new(1, 1, 1);
+    world.deploy(&[WEB], true);
+    world.scale(WEB, 3);
+    world.settle();
+    let before = serving(&world);
+    world.drain(0, true);
+    world.settle();
+    assert_eq!(serving(&world), before);
+    assert_eq!(world.dynos_on(0), 3);
+    // The drain is called off, and it is as if it had never been.
+    world.drain(0, false);
+    world.settle();
+    assert_eq!(serving(&world), before);
+    assert_eq!(world.dynos().len(), 3);
+}
+
+fn serving(world: &World) -> Vec<model::DynoId> {
+    let backends = &world.routers[0].table[&world.app].backends;
+    backends.iter().map(|backend| backend.dyno).collect()
+}
+
 /// An app of which one dyno runs, and the next has no place.
 fn world_that_is_too_small() -> World {
     let mut world = World::new(1, 1, 1);

@@ -120,6 +120,11 @@ fn while_good_and_bad_releases_come_and_go_every_router_always_has_a_running_bac
                     let quantity = world.random.random_range(1..5);
                     world.scale(WEB, quantity);
                 }
+                3 => {
+                    let node = world.random.random_range(0..2);
+                    let draining = world.random.random_bool(0.5);
+                    world.drain(node, draining);
+                }
                 _ => world.step(),
             }
             for router in &world.routers {
@@ -130,8 +135,11 @@ fn while_good_and_bad_releases_come_and_go_every_router_always_has_a_running_bac
                 assert!(serves, "seed {seed}: a router has no running backend");
             }
         }
+        world.drain(0, true);
+        world.drain(1, false);
         world.settle();
         assert_converged(&world, seed);
+        assert_eq!(world.dynos_on(0), 0, "seed {seed}: a dyno did not leave");
     }
 }
 

@@ -266,7 +266,27 @@ impl World {
     // Machines.
 
     pub(super) fn add_node(&mut self, index: u32) {
-        let id = NodeId::from_uuid(uuid::Uuid::from_u128(u128::from(index) + 1));
+        self.put_node(index, false, false);
+    }
+
+    /// As an administrator does.
+    pub(super) fn cordon(&mut self, index: u32) {
+        self.put_node(index, true, false);
+    }
+
+    pub(super) fn drain(&mut self, index: u32, draining: bool) {
+        self.put_node(index, false, draining);
+    }
+
+    /// How many dynos of the formation are there.
+    pub(super) fn dynos_on(&self, index: u32) -> usize {
+        let id = node_id(index);
+        let dynos = self.dynos();
+        dynos.iter().filter(|dyno| dyno.node == Some(id)).count()
+    }
+
+    fn put_node(&mut self, index: u32, cordoned: bool, draining: bool) {
+        let id = node_id(index);
         let node = Node {
             id,
             name: format!("node{index}"),
@@ -275,7 +295,8 @@ impl World {
             tags: BTreeMap::new(),
             memory_bytes: 16 << 30,
             cpus: 4,
-            cordoned: false,
+            cordoned,
+            draining,
             joined_at: self.now,
         };
         let alive = NodeHeartbeat {
@@ -293,7 +314,7 @@ impl World {
 
     /// The node's lease lapses and its containers die.
     pub(super) fn kill_node(&mut self, index: u32) {
-        let id = NodeId::from_uuid(uuid::Uuid::from_u128(u128::from(index) + 1));
+        let id = node_id(index);
         self.must(Txn::new().delete(key::alive_node(id)));
         self.containers.retain(|_, container| container.node != id);
     }
@@ -711,6 +732,10 @@ impl World {
         self.log.push(WatchBatch { revision, events });
         Committed::Done(revision)
     }
+}
+
+fn node_id(index: u32) -> NodeId {
+    NodeId::from_uuid(uuid::Uuid::from_u128(u128::from(index) + 1))
 }
 
 pub(super) fn actor() -> Actor {

@@ -7,7 +7,7 @@ use crate::LogStream;
 use crate::wire::{
     App, AppCreate, AppUpdate, BuildpackInstallation, BuildpackInstallationsUpdate,
     BuildpackUpdate, Collaborator, CollaboratorCreate, ConfigVars, ConfigVarsUpdate, Domain,
-    DomainCreate, DynoSize, LogSession, LogSessionCreate, Node, Region, Stack,
+    DomainCreate, DynoSize, LogSession, LogSessionCreate, Node, NodeUpdate, Region, Stack,
 };
 
 impl Client {
@@ -154,5 +154,15 @@ impl Client {
     /// For administrators.
     pub async fn nodes(&self) -> Result<Vec<Node>, ClientError> {
         self.get_all(&["nodes"]).await
+    }
+
+    /// By name or id; for administrators.
+    pub async fn node(&self, node: &str) -> Result<Node, ClientError> {
+        self.get(&["nodes", node]).await
+    }
+
+    /// By name or id; for administrators.
+    pub async fn update_node(&self, node: &str, update: &NodeUpdate) -> Result<Node, ClientError> {
+        self.send(Method::PATCH, &["nodes", node], update).await
     }
 }

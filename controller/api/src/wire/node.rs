@@ -13,6 +13,7 @@ pub struct Node {
     pub address: IpAddr,
     pub cordoned: bool,
     pub cpus: u32,
+    pub draining: bool,
     /// How many dynos are placed there.
     pub dynos: u32,
     pub id: NodeId,
@@ -27,4 +28,15 @@ pub struct Node {
     /// Of the agent; `null` while the node is down.
     pub version: Option<String>,
     pub zone: Option<String>,
+}
+
+/// What is left out stays as it is.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeUpdate {
+    /// Whether new dynos are kept away from it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cordoned: Option<bool>,
+    /// Whether its dynos are to move elsewhere.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub draining: Option<bool>,
 }

@@ -4,10 +4,27 @@ use std::time::Duration;
 
 use futures::StreamExt as _;
 use runtime::docker::Deadlines;
-use runtime::{Attached, Docker, LogQuery, Mount, RuntimeError, Signal, Terminal, TtySize};
+use runtime::{
+    Attached, ContainerId, Docker, LogQuery, LogStream, Mount, RuntimeError, Signal, Terminal,
+    TtySize,
+};
 use tokio::io::AsyncWriteExt as _;
 
 use super::engine::Engine;
+
+/// What a container says, line by line from its start.
+struct Spoken(LogStream);
+
+impl Spoken {
+    async fn of(engine: &Engine, id: &ContainerId) -> Self {
+        let lines = engine.runtime.logs(id, LogQuery::follow_since(None));
+        Self(lines.await.unwrap())
+    }
+
+    async fn next(&mut self) -> String {
+        String::from_utf8(self.0.next().await.unwrap().unwrap().bytes.to_vec()).unwrap()
+    }
+}
 
 #[tokio::test]
 async fn a_signal_reaches_every_process_once() {
@@ -20,18 +37,15 @@ async fn a_signal_reaches_every_process_once() {
         while kill -0 $first 2>/dev/null || kill -0 $second 2>/dev/null; do wait; done
         echo end"#;
     let id = engine.start(&engine.spec(script)).await;
-    let mut lines = engine
-        .runtime
-        .logs(&id, LogQuery::follow_since(None))
-        .await
-        .unwrap();
-    let mut next =
-        async || String::from_utf8(lines.next().await.unwrap().unwrap().bytes.to_vec()).unwrap();
-    assert_eq!([next().await, next().await], ["ready", "ready"]);
+    let mut spoken = Spoken::of(&engine, &id).await;
+    assert_eq!(
+        [spoken.next().await, spoken.next().await],
+        ["ready", "ready"]
+    );
     engine.runtime.signal_all(&id, Signal::Term).await.unwrap();
     let mut said = Vec::new();
     while said.last().is_none_or(|line| line != "end") {
-        said.push(next().await);
+        said.push(spoken.next().await);
     }
     // The shells also tell of each `sleep` that was ended.
     let count = |word: &str| said.iter().filter(|line| *line == word).count();
@@ -45,20 +59,14 @@ async fn a_shell_that_waits_for_its_server_does_not_take_it_along() {
     let script = r#"bash -c 'trap "sleep 0.5; echo finished; exit 4" TERM; echo ready; while :; do sleep 0.05; done'
         exit $?"#;
     let id = engine.start(&engine.spec(script)).await;
-    let mut lines = engine
-        .runtime
-        .logs(&id, LogQuery::follow_since(None))
-        .await
-        .unwrap();
-    let mut next =
-        async || String::from_utf8(lines.next().await.unwrap().unwrap().bytes.to_vec()).unwrap();
-    assert_eq!(next().await, "ready");
+    let mut spoken = Spoken::of(&engine, &id).await;
+    assert_eq!(spoken.next().await, "ready");
     engine.runtime.signal_all(&id, Signal::Term).await.unwrap();
     assert_eq!(engine.runtime.wait(&id).await.unwrap().status, 4);
-    let mut said = next().await;
+    let mut said = spoken.next().await;
     // The shell also tells of the `sleep` that was ended.
     while said != "finished" {
-        said = next().await;
+        said = spoken.next().await;
     }
     engine.clear().await;
 }
@@ -68,12 +76,7 @@ async fn a_shell_that_starts_one_command_after_the_other_hears_in_the_end() {
     let engine = Engine::docker().await;
     let script = "echo ready; while :; do sleep 0.1; true; done";
     let id = engine.start(&engine.spec(script)).await;
-    let mut lines = engine
-        .runtime
-        .logs(&id, LogQuery::follow_since(None))
-        .await
-        .unwrap();
-    assert_eq!(lines.next().await.unwrap().unwrap().bytes, "ready");
+    assert_eq!(Spoken::of(&engine, &id).await.next().await, "ready");
     engine.runtime.signal_all(&id, Signal::Term).await.unwrap();
     let exit = tokio::time::timeout(Duration::from_secs(10), engine.runtime.wait(&id));
     assert_eq!(exit.await.unwrap().unwrap().status, 143);
@@ -241,12 +244,7 @@ async fn a_port_on_loopback_only_is_seen_from_outside() {
     };
     let seen = async |address: &str| {
         let id = engine.start(&listen(address, 5000)).await;
-        let mut lines = engine
-            .runtime
-            .logs(&id, LogQuery::follow_since(None))
-            .await
-            .unwrap();
-        assert_eq!(lines.next().await.unwrap().unwrap().bytes, "ready");
+        assert_eq!(Spoken::of(&engine, &id).await.next().await, "ready");
         let seen = async |port| {
             let seen = engine.runtime.listens_on_loopback_only(&id, port);
             seen.await.unwrap().map(|ip| ip.to_string())
