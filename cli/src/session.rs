@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 use controller_api::{Client, ClientOptions};
 use serde::{Deserialize, Serialize};
-use url::Url;
+use url::{Host, Url};
 
 use crate::failure::Failure;
 use crate::git::GitHosts;
@@ -216,10 +216,26 @@ pub(crate) fn parse_api_url(text: &str) -> Result<Url> {
         Failure::usage(format!("{text:?} is not the address of an API"))
             .advise("It looks like https://api.example.com or https://api.paas.localhost:8443.")
     })?;
+    if url.scheme() == "http" && !is_this_machine(&url) {
+        return Err(Failure::usage(format!(
+            "{text} would have the password or token cross the network in the clear"
+        ))
+        .advise("Say https:// instead.")
+        .into());
+    }
     url.set_path("/");
     url.set_query(None);
     url.set_fragment(None);
     Ok(url)
+}
+
+fn is_this_machine(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    }
 }
 
 #[cfg(test)]
@@ -239,7 +255,15 @@ mod tests {
         ] {
             assert_eq!(parse_api_url(typed).unwrap().as_str(), url, "{typed}");
         }
-        for bad in ["", "ftp://x", "https://", "https://me@x.com", "not a host"] {
+        for bad in [
+            "",
+            "ftp://x",
+            "https://",
+            "https://me@x.com",
+            "not a host",
+            "http://api.example.com",
+            "http://192.0.2.1",
+        ] {
             assert!(parse_api_url(bad).is_err(), "{bad}");
         }
     }
