@@ -51,7 +51,7 @@ impl Held {
         if let Err(error) = self.repo.delete_ref(&self.name).await {
             warn!(
                 error = &error as &dyn std::error::Error,
-                "Could not let go of a commit; will retry"
+                "Could not let go of a commit; the next start will"
             );
         }
     }
@@ -137,17 +137,14 @@ async fn settle(
             }
             Fate::Void => {}
             Fate::Released => {
-                let branch = format!("refs/heads/{}", found.branch);
-                let from = found.previous.unwrap_or_default();
+                let tip = repo.branch_tip(found.branch).await?;
                 // Unless git had moved it after all, or another push has since.
-                match repo.move_ref(&branch, &commit, Some(from)).await {
-                    Ok(()) => {
-                        repo.mend_head().await?;
-                        info!(app.id = %app, commit, "Moved a branch for a push that was cut short after its release");
-                    }
-                    Err(error) => {
-                        info!(error = &error as &dyn std::error::Error, app.id = %app, "Left a branch where it is");
-                    }
+                if tip.as_deref() == found.previous {
+                    let branch = format!("refs/heads/{}", found.branch);
+                    let from = found.previous.unwrap_or_default();
+                    repo.move_ref(&branch, &commit, Some(from)).await?;
+                    repo.mend_head().await?;
+                    info!(app.id = %app, commit, "Moved a branch for a push that was cut short after its release");
                 }
             }
         }
