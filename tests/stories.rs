@@ -8,12 +8,24 @@
 
 mod stories {
     mod access;
+    #[cfg(feature = "real-s3")]
+    mod bucket;
     mod build_limits;
     mod deploy;
     mod failures;
     mod git;
+    mod hosts;
+    mod hosts_builds;
+    mod hosts_chaos;
+    mod hosts_logs;
+    mod hosts_steady;
+    mod hosts_store;
+    mod join;
     mod kill;
+    mod migrate;
     mod operate;
     mod run;
+    mod spread;
+    mod upgrade;
     mod zero_loss;
 }

@@ -2,26 +2,38 @@
 //!
 //! A build gets a copy of hard links, made in a moment and beside the build directory, so that buildpacks can move and link
 //! between the two. When the build has succeeded the copy becomes the cache; when it has not, the cache is what it was
-//! before, but for files that were changed in place, which tools that mean well do not do.
+//! before, but for files that were changed in place, which tools that mean well do not do. [`shared`] carries caches
+//! between builders.
+
+mod shared;
 
 use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use model::AppId;
+use tokio::sync::Semaphore;
 use tracing::info;
 
 use crate::workspace::private_dir;
 
+/// No cache takes as long to pack or to unpack.
+const BEING_MADE: Duration = Duration::from_secs(3600);
+
 #[derive(Debug, Clone)]
 pub(crate) struct Caches {
     dir: PathBuf,
+    sharing: Arc<Semaphore>,
 }
 
 impl Caches {
-    pub(crate) const fn new(dir: PathBuf) -> Self {
-        Self { dir }
+    pub(crate) fn new(dir: PathBuf) -> Self {
+        Self {
+            dir,
+            sharing: Arc::new(Semaphore::new(1)),
+        }
     }
 
     pub(crate) fn dir(&self) -> &Path {
@@ -62,16 +74,13 @@ impl Caches {
     pub(crate) fn bound(&self, limit: u64) -> io::Result<()> {
         let mut caches = Vec::new();
         for entry in entries(&self.dir)? {
-            match entry
-                .file_name()
-                .to_str()
-                .and_then(|name| name.parse::<AppId>().ok())
-            {
-                Some(app) => {
-                    let kept = entry.metadata()?.modified()?;
-                    caches.push((kept, crate::housekeeping::size_of(&entry.path())?, app));
-                }
-                None => remove(&entry.path())?,
+            let file_name = entry.file_name();
+            let name = file_name.to_str().unwrap_or_default();
+            if let Ok(app) = name.parse::<AppId>() {
+                let kept = entry.metadata()?.modified()?;
+                caches.push((kept, crate::housekeeping::size_of(&entry.path())?, app));
+            } else if !self.is_needed(name, &entry)? {
+                remove(&entry.path())?;
             }
         }
         caches.sort();
@@ -88,6 +97,15 @@ impl Caches {
             total -= size;
         }
         Ok(())
+    }
+
+    /// What is no cache but belongs to one, or is being made.
+    fn is_needed(&self, name: &str, entry: &fs_err::DirEntry) -> io::Result<bool> {
+        if let Some(Ok(app)) = name.strip_suffix(".json").map(str::parse::<AppId>) {
+            return Ok(self.of(app).exists());
+        }
+        let age = entry.metadata()?.modified()?.elapsed().unwrap_or_default();
+        Ok(age < BEING_MADE)
     }
 
     fn away(&self, app: AppId) -> PathBuf {
@@ -163,8 +181,6 @@ fn remove(path: &Path) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     struct Setting {
@@ -235,7 +251,13 @@ mod tests {
                 .set_modified(kept)
                 .unwrap();
         }
-        fs_err::create_dir(setting.caches.away(apps[0])).unwrap();
+        let litter = setting.caches.away(apps[0]);
+        fs_err::create_dir(&litter).unwrap();
+        fs_err::File::open(&litter)
+            .unwrap()
+            .file()
+            .set_modified(SystemTime::now() - BEING_MADE)
+            .unwrap();
         setting.caches.bound(250_000).unwrap();
         assert_eq!(
             apps.map(|app| setting.caches.of(app).exists()),

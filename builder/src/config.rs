@@ -4,6 +4,9 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use model::{BuildId, NodeId};
+use rustls::ClientConfig;
+
 /// Complete before anything starts; made by `server/`.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -13,8 +16,12 @@ pub struct Config {
     pub app_urls: AppUrls,
     /// `<data_dir>/{repos,cache,builds,hooks}` are the builder's own.
     pub data_dir: PathBuf,
+    /// Whose room builds take.
+    pub host: NodeId,
     /// What this builder publishes as its address for git over HTTP.
     pub address: SocketAddr,
+    /// How other builders are called: they prove who they are, and so does this one. Plain HTTP where it is absent.
+    pub peer_tls: Option<ClientConfig>,
     /// The executable that git runs as its pre-receive hook: `<hook_binary> hook pre-receive` must call
     /// [`crate::hook::main_pre_receive`].
     pub hook_binary: PathBuf,
@@ -76,6 +83,8 @@ pub struct Limits {
     pub push_bytes: u64,
     /// Bytes of all apps' build caches together; the least recently used go first.
     pub cache_bytes: u64,
+    /// Bytes of this builder's copies of repositories together; the least recently used go first.
+    pub repository_bytes: u64,
     /// Builds are refused when the data directory's file system is fuller than this.
     pub max_disk_percent: u8,
     /// How long a push waits for its turn.
@@ -105,12 +114,21 @@ impl Limits {
             slug_warning_bytes: 300 * MIB,
             push_bytes: 4 * GIB,
             cache_bytes: 20 * GIB,
+            repository_bytes: 20 * GIB,
             max_disk_percent: 92,
             queue_time: Duration::from_secs(20 * 60),
             queue_length: 4,
             verify_time: Duration::from_secs(10 * 60),
             release_phase_time: Duration::from_secs(70 * 60),
         }
+    }
+}
+
+impl Limits {
+    /// Thousandths of a core.
+    pub(crate) fn cpu_millis(&self) -> u64 {
+        // Saturates, and a negative number is nothing.
+        (self.cpus * 1000.0) as u64
     }
 }
 
@@ -131,6 +149,15 @@ impl Config {
 
     pub(crate) fn builds_dir(&self) -> PathBuf {
         self.data_dir.join("builds")
+    }
+
+    pub(crate) fn build_dir(&self, build: BuildId) -> PathBuf {
+        self.builds_dir().join(build.to_string())
+    }
+
+    /// Objects that a build needs and the repository does not have yet.
+    pub(crate) fn objects_dir(&self, build: BuildId) -> PathBuf {
+        self.builds_dir().join(format!("{build}.objects"))
     }
 
     pub(crate) fn cache_dir(&self) -> PathBuf {

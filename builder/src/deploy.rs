@@ -7,38 +7,86 @@
 pub(crate) mod build;
 pub(crate) mod failure;
 pub(crate) mod lock;
+pub(crate) mod place;
 pub(crate) mod queue;
 pub(crate) mod refs;
 pub(crate) mod release;
+pub(crate) mod settle;
+pub(crate) mod takeover;
 pub(crate) mod transcript;
-pub(crate) mod unfinished;
 pub(crate) mod verify;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use jiff::Timestamp;
-use model::{Build, BuildId, BuildStatus};
+use model::repository::{MAX_REFS, Merged, Repository};
+use model::{Build, BuildId, BuildSource, BuildStatus};
+use store::{Committed, StoreError, Txn, key};
 use tokio::sync::mpsc;
 use tracing::{error, info, warn};
 
 use crate::Builder;
+use crate::git::Repo;
+use crate::git::packs::{self, MAX_PACKS, Received};
+use crate::git::repos::Still;
 use crate::hook::wire::Request;
 use crate::push::Push;
-use build::Built;
 use failure::{Failure, chain};
 use queue::Turn;
 use refs::Deploy;
 use release::Released;
 use transcript::Transcript;
-use unfinished::Held;
 
 #[derive(Debug)]
 pub(crate) enum Verdict {
-    /// The ref is to move. Whoever comes next must find it moved: the commit is to be let go and the turn to be ended only
-    /// then.
-    Accepted(Box<(Held, Turn)>),
+    /// The ref is to move, and then [`Accepted::finish`] to be called.
+    Accepted(Box<Accepted>),
     Refused,
+}
+
+/// A push that git is to take. The record has what it brought; git has yet to move the ref of this builder's copy, and
+/// whoever comes next must find it moved.
+#[derive(Debug)]
+pub(crate) struct Accepted {
+    repo: Repo,
+    still: Still,
+    turn: Turn,
+    received: Vec<Received>,
+}
+
+impl Accepted {
+    /// Git has ended.
+    pub(crate) async fn finish(self, builder: &Builder, push: &Push) {
+        if let Err(error) = packs::note_received(&self.repo, &self.received) {
+            warn!(
+                error = &error as &dyn std::error::Error,
+                "Could not note a pack; it will be fetched"
+            );
+        }
+        drop(self.still);
+        if let Err(error) = consolidate(builder, push, &self.turn).await {
+            warn!(error = %chain(&error), app.name = %push.app_name(), "Could not make one pack of many; the next push will try again");
+        }
+        self.turn.end().await;
+    }
+}
+
+/// Still in the app's turn: no other push changes the record meanwhile.
+async fn consolidate(builder: &Builder, push: &Push, turn: &Turn) -> Result<(), Failure> {
+    let (store, place) = (&*builder.store, key::repository(push.app()));
+    let Some(record) = key::REPOSITORIES.get(store, &place).await? else {
+        return Ok(());
+    };
+    if record.value.packs.len() <= MAX_PACKS {
+        return Ok(());
+    }
+    let repo = builder.repos.open(push.app()).await?;
+    let one = packs::consolidate(&repo, &record.value, builder.repos.blobs()).await?;
+    let txn = Txn::new().replace(&key::REPOSITORIES, &record, &one);
+    turn.lock.guard(txn).commit(store).await?;
+    Ok(())
 }
 
 /// Answers one pre-receive hook. What it says on the way goes to `output`.
@@ -83,11 +131,19 @@ pub(crate) struct Job<'a> {
     pub(crate) builder: &'a Arc<Builder>,
     pub(crate) push: &'a Push,
     pub(crate) deploy: &'a Deploy,
-    pub(crate) repo: &'a crate::git::Repo,
+    pub(crate) repo: &'a Repo,
+}
+
+/// Whether the copy of the repository here is known to hold all that the pushed objects build on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Objects {
+    /// Git has seen to it, when it received the push.
+    Checked,
+    Unchecked,
 }
 
 impl Job<'_> {
-    async fn run(self, transcript: &mut Transcript) -> Result<(Held, Turn), Failure> {
+    async fn run(self, transcript: &mut Transcript) -> Result<Accepted, Failure> {
         let now = Timestamp::now();
         let build = Build {
             id: BuildId::new(),
@@ -101,42 +157,93 @@ impl Job<'_> {
             created_at: now,
             updated_at: now,
         };
-        let turn = queue::wait_for_turn(self, &build, transcript).await?;
-        let log = &self.builder.log;
-        log.api(
+        // Before there is a build that needs it.
+        let received =
+            packs::store_received(self.repo, self.repo.quarantine(), &self.builder.blobs).await?;
+        let brought = received.iter().map(|received| received.pack.clone());
+        let source = self.deploy.source(build.app, build.id, brought.collect());
+        let turn = queue::wait_for_turn(self, &build, &source, transcript).await?;
+        self.builder.log.api(
             build.app,
             format!("Build started by user {}", build.actor.email),
         );
-        let outcome = self.in_turn(&turn, &build, transcript).await;
-        match &outcome {
-            Ok((released, _)) => {
-                info!(app.name = %self.push.app_name(), release.version = released.version.0, "Deployed {} of {}", released.version, self.push.app_name());
-            }
-            Err(failure) if !failure.is_after_release() => {
-                log.api(
-                    build.app,
-                    format!("Build failed -- check your build output: {failure}"),
-                );
-                self.record_failure(&build, failure, transcript).await;
-            }
-            Err(_) => {}
-        }
+        let outcome = self
+            .in_turn(&turn, &build, &source, Objects::Checked, transcript)
+            .await;
+        self.conclude(&turn, &build, &outcome, transcript).await;
+        let settled = match outcome {
+            Ok(_) => self.accept(&build).await,
+            Err(Failure::AlreadyThere) => self.accept_again(transcript).await,
+            Err(failure) => Err(failure),
+        };
         // Gives up the turn first: what is left to clean is in nobody's way.
-        let accepted = match outcome {
-            Ok((_, held)) => Ok((held, turn)),
+        let accepted = match settled {
+            Ok(still) => Ok(Accepted {
+                repo: self.repo.clone(),
+                still,
+                turn,
+                received,
+            }),
             Err(failure) => {
+                if matches!(failure, Failure::LockLost) {
+                    // This builder may be the one that goes on with it.
+                    self.remove_files(&build).await;
+                }
                 turn.end().await;
                 Err(failure)
             }
         };
-        let dir = self.builder.config.builds_dir().join(build.id.to_string());
-        if let Err(error) = crate::housekeeping::remove_tree(dir).await {
+        self.remove_files(&build).await;
+        accepted
+    }
+
+    /// A build that another builder began. Nobody waits for its verdict.
+    async fn go_on(
+        self,
+        turn: Turn,
+        build: &Build,
+        source: &BuildSource,
+        transcript: &mut Transcript,
+    ) {
+        let objects = self.builder.config.objects_dir(build.id);
+        let outcome = match self.fetch_source(source, &objects).await {
+            Ok(repo) => {
+                Job {
+                    repo: &repo,
+                    ..self
+                }
+                .in_turn(&turn, build, source, Objects::Unchecked, transcript)
+                .await
+            }
+            Err(failure) => Err(failure),
+        };
+        // Left as it is, the next builder goes on with it.
+        if !matches!(outcome, Err(Failure::Stopping)) {
+            self.conclude(&turn, build, &outcome, transcript).await;
+        }
+        if outcome.is_ok()
+            && let Err(error) = settle::settle(&*self.builder.store, build.app, build.id).await
+        {
             warn!(
                 error = &error as &dyn std::error::Error,
-                "Could not remove a build's files; housekeeping will"
+                "Could not move a branch; will retry"
             );
         }
-        accepted
+        if matches!(outcome, Err(Failure::LockLost)) {
+            self.remove_files(build).await;
+        }
+        turn.end().await;
+        self.remove_files(build).await;
+    }
+
+    /// The repository with what the push brought, as a copy here.
+    pub(crate) async fn fetch_source(
+        self,
+        source: &BuildSource,
+        objects: &std::path::Path,
+    ) -> Result<Repo, Failure> {
+        self.builder.repos.refresh(source.app, self.repo).await?;
+        Ok(packs::with_source(self.repo, source, objects, &self.builder.blobs).await?)
     }
 
     /// With the app's build lock held.
@@ -144,77 +251,185 @@ impl Job<'_> {
         self,
         turn: &Turn,
         build: &Build,
+        source: &BuildSource,
+        objects: Objects,
         transcript: &mut Transcript,
-    ) -> Result<(Released, Held), Failure> {
-        self.check_ref().await?;
-        let built = build::build(self, turn, build, transcript).await?;
+    ) -> Result<Released, Failure> {
+        settle::settle_left(&*self.builder.store, build.app).await?;
+        let fresh = self.builder.repos.refresh(build.app, self.repo).await?;
+        let merged = self.merge(&fresh.repository, source)?;
+        if (fresh.has_changed || objects == Objects::Unchecked)
+            && !self.repo.is_connected(&self.deploy.objects()).await?
+        {
+            return Err(self.overtaken(&self.deploy.branch));
+        }
+        let built = place::build(self, turn, build, source, transcript).await?;
         if !self.push.begin_release() {
             return Err(Failure::Cancelled);
         }
-        let held = Held::hold(self.repo, build.id, self.deploy).await?;
-        match self.launch(turn, build, built, transcript).await {
-            Ok(released) => Ok((released, held)),
-            Err(failure) => {
-                held.forget().await;
-                Err(failure)
-            }
+        let released =
+            release::release(self, turn, build, built, merged.size(), transcript).await?;
+        match verify::verify(self, &released, transcript).await {
+            Ok(()) => Ok(released),
+            Err(failure @ Failure::Release(_)) => Err(failure),
+            Err(other) => Err(Failure::Unfollowed(other.into())),
         }
-    }
-
-    async fn launch(
-        self,
-        turn: &Turn,
-        build: &Build,
-        built: Built,
-        transcript: &mut Transcript,
-    ) -> Result<Released, Failure> {
-        let released = release::release(self, turn, build, built, transcript).await?;
-        verify::verify(self, &released, transcript).await?;
-        Ok(released)
     }
 
     /// The ref may have moved while this push waited; git would find out only after the release.
-    async fn check_ref(self) -> Result<(), Failure> {
-        let current = self.repo.branch_tip(&self.deploy.branch).await?;
-        if current == self.deploy.previous {
-            return Ok(());
+    fn merge(self, repository: &Repository, source: &BuildSource) -> Result<Repository, Failure> {
+        match repository.merge(source, Timestamp::now()) {
+            Merged::Changed(merged) if merged.refs.len() <= MAX_REFS => Ok(merged),
+            Merged::Changed(merged) => Err(Failure::refused([
+                format!(
+                    "With this push the repository would have {} branches and tags, and it may have {MAX_REFS}.",
+                    merged.refs.len()
+                ),
+                format!(
+                    "Push without tags: git push --no-follow-tags paas {}",
+                    self.deploy.branch
+                ),
+            ])),
+            Merged::AlreadyThere => Err(Failure::AlreadyThere),
+            Merged::Stale(name) => Err(self.overtaken(refs::short(&name))),
         }
-        if current.as_ref() == Some(&self.deploy.commit) {
-            return Err(Failure::refused([
-                "Another push has deployed this very commit meanwhile: there is nothing left to do.".to_owned(),
-            ]));
-        }
-        Err(Failure::refused([
-            format!(
-                "Another push has moved {} meanwhile; nothing of yours was deployed.",
-                self.deploy.branch
-            ),
+    }
+
+    fn overtaken(self, what: &str) -> Failure {
+        Failure::refused([
+            format!("Another push has moved {what} meanwhile; nothing of yours was deployed."),
             format!(
                 "Look at what came first (git fetch, then git log paas/{}) and push again.",
                 self.deploy.branch
             ),
-        ]))
+        ])
     }
 
-    async fn record_failure(self, build: &Build, failure: &Failure, transcript: &mut Transcript) {
-        let output = release::save_log(self, transcript).await;
+    /// Puts on record what the push brought, and keeps this builder's copy as it is until git has moved its ref.
+    async fn accept(self, build: &Build) -> Result<Still, Failure> {
+        let still = self.builder.repos.hold_still(self.repo).await;
+        settle::settle(&*self.builder.store, build.app, build.id)
+            .await
+            .map_err(|error| Failure::Unfollowed(Box::new(error.into())))?;
+        Ok(still)
+    }
+
+    /// For a push of what was deployed meanwhile: git moves a ref only from where its client saw it.
+    async fn accept_again(self, transcript: &mut Transcript) -> Result<Still, Failure> {
+        transcript.detail(
+            "Another push has deployed this very commit meanwhile: there is nothing left to do.",
+        );
+        let still = self.builder.repos.hold_still(self.repo).await;
+        let branch = self.deploy.branch_ref();
+        self.repo
+            .set_refs(&[(&branch, self.deploy.previous.as_deref())])
+            .await?;
+        Ok(still)
+    }
+
+    /// Says and records how it ended.
+    async fn conclude(
+        self,
+        turn: &Turn,
+        build: &Build,
+        outcome: &Result<Released, Failure>,
+        transcript: &mut Transcript,
+    ) {
+        match outcome {
+            Ok(released) => {
+                info!(app.name = %self.push.app_name(), release.version = released.version.0, "Deployed {} of {}", released.version, self.push.app_name());
+                let (builder, app) = (self.builder.clone(), build.app);
+                self.builder.tasks.spawn(async move {
+                    builder
+                        .caches
+                        .share(&*builder.store, &builder.blobs, app)
+                        .await;
+                });
+            }
+            Err(Failure::Release(_)) => {
+                let store = &*self.builder.store;
+                if let Err(error) = settle::discard(store, build.app, build.id).await {
+                    warn!(
+                        error = &error as &dyn std::error::Error,
+                        "Could not let go of a commit; will retry"
+                    );
+                }
+            }
+            // Another one goes on with it, or has.
+            Err(Failure::LockLost) => {}
+            // Whoever looks next finds out what became of it.
+            Err(Failure::Unfollowed(error)) => {
+                warn!(error = %chain(error), app.name = %self.push.app_name(), "Could not follow a release");
+            }
+            Err(failure) => {
+                self.builder.log.api(
+                    build.app,
+                    format!("Build failed -- check your build output: {failure}"),
+                );
+                self.record_failure(turn, build, failure, transcript).await;
+            }
+        }
+    }
+
+    /// As long as it takes: a build that is not known to have failed is one that another builder goes on with.
+    async fn record_failure(
+        self,
+        turn: &Turn,
+        build: &Build,
+        failure: &Failure,
+        transcript: &mut Transcript,
+    ) {
+        const AGAIN: Duration = Duration::from_secs(1);
         let failed = Build {
             status: BuildStatus::Failed {
                 reason: failure.to_string(),
             },
-            output,
+            output: release::save_log(self, transcript).await,
             updated_at: Timestamp::now(),
             ..build.clone()
         };
-        let place = store::key::build(build.app, build.id);
-        let txn = store::Txn::new()
-            .exists(place.clone())
-            .put(&store::key::BUILDS, place, &failed);
-        if let Err(error) = txn.commit(&*self.builder.store).await {
-            warn!(
-                error = &error as &dyn std::error::Error,
-                "Could not record a failed build; housekeeping will"
-            );
+        while !turn.lock.lost().is_cancelled() {
+            match self.record(turn, &failed).await {
+                Ok(true) => return,
+                // Somebody changed it, or has the lock: that one comes back, or is lost.
+                Ok(false) => {}
+                Err(error) => warn!(
+                    error = &error as &dyn std::error::Error,
+                    "Could not record a failed build; will retry"
+                ),
+            }
+            tokio::select! {
+                () = self.builder.ending.cancelled() => return,
+                () = turn.lock.lost().cancelled() => return,
+                () = tokio::time::sleep(AGAIN) => {}
+            }
+        }
+    }
+
+    /// Whether there is nothing left to record: it is done, or the build has come to another end or is gone with its app.
+    async fn record(self, turn: &Turn, failed: &Build) -> Result<bool, StoreError> {
+        let store = &*self.builder.store;
+        let place = key::build(failed.app, failed.id);
+        let found = key::BUILDS.get(store, &place).await?;
+        let Some(pending) = found.filter(|found| found.value.status.is_pending()) else {
+            return Ok(true);
+        };
+        let txn = Txn::new()
+            .replace(&key::BUILDS, &pending, failed)
+            .delete(key::build_source(failed.app, failed.id));
+        let committed = turn.lock.guard(txn).commit(store).await?;
+        Ok(matches!(committed, Committed::Done(_)))
+    }
+
+    pub(crate) async fn remove_files(self, build: &Build) {
+        let config = &self.builder.config;
+        for dir in [config.build_dir(build.id), config.objects_dir(build.id)] {
+            if let Err(error) = crate::housekeeping::remove_tree(dir).await {
+                warn!(
+                    error = &error as &dyn std::error::Error,
+                    "Could not remove a build's files; housekeeping will"
+                );
+            }
         }
     }
 
@@ -226,10 +441,17 @@ impl Job<'_> {
                 }
             }
             Failure::Told(_) => transcript.raw(b"Verifying deploy...\n"),
-            Failure::Release(_) => {}
+            Failure::Release(_) | Failure::AlreadyThere => {}
+            Failure::Stopping => transcript.problem(
+                "The builder is restarting and had to end this build. Nothing was deployed; please push again.",
+            ),
+            Failure::Unfollowed(why) => {
+                error!(error = %chain(why), app.name = %self.push.app_name(), "Could not follow a release");
+                transcript.problem("The release was made, but the platform could not follow it: see paas releases.");
+            }
             Failure::Cancelled => transcript.problem("The push was cancelled, and its build with it."),
             Failure::LockLost => transcript.problem(
-                "The builder lost touch with the platform's store, and another build took over. Please push again.",
+                "The builder lost touch with the platform's store, and another one goes on with this build: see paas builds.",
             ),
             Failure::Internal { .. } => {
                 error!(error = %chain(failure), app.name = %self.push.app_name(), "Could not deploy");

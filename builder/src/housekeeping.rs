@@ -33,7 +33,7 @@ pub(crate) async fn at_start(builder: &Builder) {
     builder.compiler.remove_leftovers().await;
     let builds = builder.config.builds_dir();
     let repos = builder.repos.dir().to_owned();
-    for (dir, prefix) in [(builds, ""), (repos, crate::git::repo::UNFINISHED)] {
+    for (dir, prefix) in [(builds, ""), (repos, crate::git::repos::UNFINISHED)] {
         if let Err(error) = remove_children(dir, prefix).await {
             warn!(
                 error = &error as &dyn std::error::Error,
@@ -74,6 +74,12 @@ pub(crate) async fn run(builder: Arc<Builder>) {
 
 async fn tidy(builder: &Builder) -> Result<(), HousekeepingError> {
     fail_dead_builds(builder).await?;
+    if let Err(error) = builder.repos.adopt_all().await {
+        warn!(
+            error = &error as &dyn std::error::Error,
+            "Could not put repositories on record; will retry"
+        );
+    }
     // The disk first, the store second: an app made in between is in the store's list.
     let repos = app_dirs(builder.repos.dir(), ".git")?;
     let caches = app_dirs(builder.caches.dir(), "")?;
@@ -89,22 +95,30 @@ async fn tidy(builder: &Builder) -> Result<(), HousekeepingError> {
             remove_tree(path.clone()).await?;
         }
     }
-    for (app, path) in repos.iter().filter(|(app, _)| apps.contains(app)) {
+    for (_, path) in repos.iter().filter(|(app, _)| apps.contains(app)) {
         remove_abandoned(path)?;
-        if let Err(error) = builder.repos.at(*app).collect_garbage().await {
-            warn!(error = &error as &dyn std::error::Error, app.id = %app, "Could not pack a repository");
-        }
+    }
+    let repository_bytes = builder.config.limits.repository_bytes;
+    if let Err(error) = builder.repos.bound(repository_bytes).await {
+        warn!(
+            error = &error as &dyn std::error::Error,
+            "Could not bound the copies of repositories; will retry"
+        );
     }
     let (caches, limit) = (builder.caches.clone(), builder.config.limits.cache_bytes);
     blocking(move || caches.bound(limit)).await?;
     Ok(())
 }
 
-/// A pending build whose lock is not held has no builder any more.
+/// A pending build that nobody could go on with: without a source, and without its lock.
 async fn fail_dead_builds(builder: &Builder) -> Result<(), StoreError> {
     let store = &*builder.store;
     for build in key::BUILDS.all(store).await? {
         if !build.value.status.is_pending() {
+            continue;
+        }
+        let source = key::build_source(build.value.app, build.value.id);
+        if key::BUILD_SOURCES.get(store, &source).await?.is_some() {
             continue;
         }
         let lock = key::alive_build(build.value.app);
@@ -156,20 +170,26 @@ pub(crate) fn app_dirs(dir: &Path, suffix: &str) -> io::Result<Vec<(AppId, PathB
     Ok(found)
 }
 
-/// Git's quarantines of pushes that died with their machine.
+/// What git was receiving when its machine died: quarantines of pushes, and packs in the making.
 fn remove_abandoned(repo: &Path) -> io::Result<()> {
     let objects = repo.join("objects");
-    for entry in fs_err::read_dir(&objects)? {
-        let entry = entry?;
-        let is_quarantine = entry
-            .file_name()
-            .to_string_lossy()
-            .starts_with("tmp_objdir-incoming-");
-        let age = SystemTime::now()
-            .duration_since(entry.metadata()?.modified()?)
-            .unwrap_or_default();
-        if is_quarantine && age > ABANDONED_AFTER {
-            fs_err::remove_dir_all(entry.path())?;
+    for (dir, prefix) in [
+        (objects.clone(), "tmp_objdir-incoming-"),
+        (objects.join("pack"), "tmp_"),
+    ] {
+        for entry in fs_err::read_dir(&dir)? {
+            let entry = entry?;
+            let is_litter = entry.file_name().to_string_lossy().starts_with(prefix);
+            let found = entry.metadata()?;
+            let age = SystemTime::now()
+                .duration_since(found.modified()?)
+                .unwrap_or_default();
+            if is_litter && age > ABANDONED_AFTER {
+                match found.is_dir() {
+                    true => fs_err::remove_dir_all(entry.path())?,
+                    false => fs_err::remove_file(entry.path())?,
+                }
+            }
         }
     }
     Ok(())

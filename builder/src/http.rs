@@ -1,9 +1,10 @@
-//! Git over smart HTTP: three routes, Basic auth with an API token.
+//! Git over smart HTTP: three routes, Basic auth with an API token. And one for other builders.
 
 mod auth;
 mod body;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
@@ -12,6 +13,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use bytes::Bytes;
+use futures::StreamExt as _;
 use model::{Account, Actor, App};
 use serde::Deserialize;
 use tokio::process::Command;
@@ -23,11 +25,12 @@ use crate::access::{Access, app_named};
 use crate::git::Service;
 use crate::git::command::checked_protocol;
 use crate::git::converse::{Client, Output, converse};
-use crate::git::repo::Repo;
+use crate::git::repo::{Repo, RepoError};
 
 pub(crate) fn router(builder: Arc<Builder>) -> Router {
     Router::new()
         .route("/health", get(async || "ok\n"))
+        .route("/internal/builds", post(crate::remote::serve::serve))
         .route("/{repository}/info/refs", get(info_refs))
         .route("/{repository}/{service}", post(rpc))
         .fallback(async || {
@@ -104,6 +107,10 @@ const NO_CACHE: &str = "no-cache, max-age=0, must-revalidate";
 
 /// Chunks in flight between client and process, each way.
 const DEPTH: usize = 16;
+/// Bytes of a refusal; all of ours are a sentence or two.
+const MAX_REFUSAL: usize = 4096;
+/// How long a push that cannot be taken is listened to.
+const HEARS_OUT: Duration = Duration::from_secs(60);
 
 /// A service's conversation: the request's body to git, git's words back, as they come.
 async fn rpc(
@@ -115,7 +122,13 @@ async fn rpc(
     let Some(service) = Service::parse(&service) else {
         return Err(plain(StatusCode::NOT_FOUND, "No such service.\n"));
     };
-    let entry = enter(&builder, &repository, service, &headers).await?;
+    let entry = match enter(&builder, &repository, service, &headers).await {
+        Ok(entry) => entry,
+        Err(refusal) if service == Service::ReceivePack && refusal.status().is_server_error() => {
+            return Err(in_conversation(refusal, body).await);
+        }
+        Err(refusal) => return Err(refusal),
+    };
     let gzip = match headers
         .get(header::CONTENT_ENCODING)
         .map(|value| value.as_bytes())
@@ -190,6 +203,28 @@ async fn rpc(
     Ok((headers, Body::from_stream(rest)).into_response())
 }
 
+/// Git shows its user the text of a refusal when it asks what there is, and no more once it pushes: from then on only what is
+/// part of the conversation.
+async fn in_conversation(refusal: Response, pushed: Body) -> Response {
+    let text = axum::body::to_bytes(refusal.into_body(), MAX_REFUSAL)
+        .await
+        .unwrap_or_default();
+    // A client that is still sending does not listen.
+    let heard = pushed
+        .into_data_stream()
+        .for_each(|_| std::future::ready(()));
+    let _ = tokio::time::timeout(HEARS_OUT, heard).await;
+    // The third band is for what ends the conversation.
+    let head = format!("{:04x}\u{3}", text.len() + 5);
+    let words = [head.as_bytes(), &text, b"0000"].concat();
+    let kind = format!("application/x-{}-result", Service::ReceivePack.name());
+    let headers = [
+        (header::CONTENT_TYPE, kind),
+        (header::CACHE_CONTROL, NO_CACHE.to_owned()),
+    ];
+    (headers, words).into_response()
+}
+
 fn note(complaint: &mut Vec<u8>, bytes: &[u8]) {
     const ENOUGH: usize = 8192;
     complaint.extend_from_slice(
@@ -223,7 +258,7 @@ async fn enter(
                 .repos
                 .open(app.id)
                 .await
-                .map_err(|error| internal(&error))?;
+                .map_err(|error| unusable(&error))?;
             Ok(Entry { repo, account, app })
         }
         Access::NotFound => Err(plain(
@@ -273,6 +308,18 @@ fn unavailable(error: &store::StoreError) -> Response {
         StatusCode::SERVICE_UNAVAILABLE,
         "The platform's store does not answer. Please try again in a minute.\n",
     )
+}
+
+fn unusable(error: &RepoError) -> Response {
+    error!(
+        error = error as &dyn std::error::Error,
+        "Could not serve a repository"
+    );
+    let status = match error {
+        RepoError::Record(_) | RepoError::Blob { .. } => StatusCode::SERVICE_UNAVAILABLE,
+        _ => StatusCode::INTERNAL_SERVER_ERROR,
+    };
+    plain(status, error.in_words())
 }
 
 fn internal(error: &(dyn std::error::Error + 'static)) -> Response {

@@ -2,7 +2,7 @@
 //!
 //! Reading order: [`run`] starts everything; [`http`] and [`ssh`] let git clients in; [`git`] runs stock git for them;
 //! git's [`hook`] asks what to do with a push; [`deploy`] answers: it waits for the app's turn, has [`compile`] build the
-//! commit in a container, has [`slug`] pack the tree, makes the release and follows it. [`housekeeping`] removes the rest.
+//! commit in a container, here or on another host ([`remote`]), has [`slug`] pack the tree, makes the release and follows it. [`housekeeping`] removes the rest.
 //!
 //! Invariants: nobody reads, writes or makes anything of an app that is not theirs; nothing of an app runs outside a
 //! container; a ref moves only when its release is made and not failed; a client that goes away ends its build until the
@@ -18,6 +18,7 @@ pub mod hook;
 mod housekeeping;
 mod http;
 mod push;
+mod remote;
 mod slug;
 mod source;
 mod ssh;
@@ -28,14 +29,14 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::serve::ListenerExt as _;
 use controller_api::LogSink;
+use controller_api::host_listener::HostListener;
 use jiff::Timestamp;
 use model::log::{LogLine, LogSource};
-use model::{AppId, ServiceEndpoint, ServiceId, ServiceRole};
+use model::{AppId, BuilderReport, ServiceEndpoint, ServiceId, ServiceRole};
 use runtime::Runtime;
 use store::blob::BlobStore;
-use store::{Keyring, Presence, Store, StoreError, key};
+use store::{Keyring, Patient, Presence, Store, StoreError, key};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -50,6 +51,12 @@ use deploy::queue::Queues;
 use git::{Git, Repos};
 use hook::server::HookPlace;
 use push::Pushes;
+use remote::Peers;
+
+/// How long a push waits for a store that does not answer: longer than etcd takes to elect a leader on a busy day.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+/// Until what came of a commit is looked at, or it is tried again.
+pub(crate) const PAUSE: Duration = Duration::from_millis(500);
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -68,6 +75,7 @@ pub enum Error {
 /// What all of the builder's parts share.
 #[derive(Debug)]
 pub(crate) struct Builder {
+    pub(crate) id: ServiceId,
     pub(crate) config: Config,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) keyring: Keyring,
@@ -79,6 +87,7 @@ pub(crate) struct Builder {
     pub(crate) caches: Caches,
     pub(crate) pushes: Pushes,
     pub(crate) queues: Queues,
+    pub(crate) peers: Peers,
     /// Connections, git processes and deploys; joined on the way out.
     pub(crate) tasks: TaskTracker,
     /// Fires when the builder is to end: nothing new is begun.
@@ -91,7 +100,7 @@ pub(crate) struct Builder {
 #[expect(clippy::too_many_arguments, reason = "the shape every role has")]
 pub async fn run(
     config: Config,
-    http: TcpListener,
+    http: impl Into<HostListener>,
     ssh: TcpListener,
     store: Arc<dyn Store>,
     keyring: Keyring,
@@ -111,7 +120,7 @@ pub async fn run(
 #[expect(clippy::too_many_arguments, reason = "the shape every role has")]
 pub async fn run_with_compiler(
     config: Config,
-    http: TcpListener,
+    http: impl Into<HostListener>,
     ssh: TcpListener,
     store: Arc<dyn Store>,
     keyring: Keyring,
@@ -137,9 +146,18 @@ pub async fn run_with_compiler(
     let host_key = ssh::load_host_key(&*store, &keyring)
         .await
         .map_err(Error::HostKey)?;
+    let store: Arc<dyn Store> = Arc::new(Patient::new(store, PATIENCE));
     let git = Git::new(&config, place.hooks.clone(), place.socket.clone());
+    let peers = Peers::new(keyring.internal_token().clone(), config.peer_tls.as_ref());
     let builder = Arc::new(Builder {
-        repos: Repos::new(config.repos_dir(), git.clone()),
+        id: ServiceId::new(),
+        peers,
+        repos: Repos::new(
+            config.repos_dir(),
+            git.clone(),
+            store.clone(),
+            blobs.clone(),
+        ),
         caches: Caches::new(config.cache_dir()),
         pushes: Pushes::default(),
         queues: Queues::new(config.max_concurrent_builds),
@@ -156,24 +174,26 @@ pub async fn run_with_compiler(
     });
     housekeeping::at_start(&builder).await;
     let presence = announce(&builder);
+    let report = offer_builds(&builder);
     info!(address = %builder.config.address, "The builder takes pushes");
 
     let mut servers = JoinSet::new();
     servers.spawn(hook::server::serve(builder.clone(), hooks));
     servers.spawn(housekeeping::run(builder.clone()));
-    servers.spawn(deploy::unfinished::settle_all(builder.clone()));
+    servers.spawn(deploy::takeover::run(builder.clone()));
     servers.spawn(ssh::serve(
         builder.clone(),
         ssh,
         ssh::config(host_key),
         shutdown.clone(),
     ));
-    let web = serve_http(builder.clone(), http, shutdown.clone());
+    let web = serve_http(builder.clone(), http.into(), shutdown.clone());
     tokio::pin!(web);
     let served = tokio::select! {
         served = &mut web => Some(served),
         () = shutdown.cancelled() => None,
     };
+    report.stop().await;
     presence.stop().await;
     let drained = drain(&builder, async {
         match served {
@@ -210,12 +230,9 @@ async fn drain(
 
 async fn serve_http(
     builder: Arc<Builder>,
-    listener: TcpListener,
+    listener: HostListener,
     shutdown: CancellationToken,
 ) -> Result<(), Error> {
-    let listener = listener.tap_io(|stream| {
-        let _ = stream.set_nodelay(true);
-    });
     axum::serve(listener, http::router(builder))
         .with_graceful_shutdown(shutdown.cancelled_owned())
         .await
@@ -223,7 +240,7 @@ async fn serve_http(
 }
 
 fn announce(builder: &Builder) -> Presence<ServiceEndpoint> {
-    let (id, role) = (ServiceId::new(), ServiceRole::Builder);
+    let (id, role) = (builder.id, ServiceRole::Builder);
     let endpoint = ServiceEndpoint {
         id,
         role,
@@ -235,6 +252,25 @@ fn announce(builder: &Builder) -> Presence<ServiceEndpoint> {
         &key::ALIVE_SERVICES,
         key::alive_service(role, id),
         endpoint,
+        store::presence::TTL,
+    )
+}
+
+/// What the scheduler gives builds a place by.
+fn offer_builds(builder: &Builder) -> Presence<BuilderReport> {
+    let report = BuilderReport {
+        id: builder.id,
+        host: builder.config.host,
+        addr: builder.config.address,
+        max_builds: u32::try_from(builder.config.max_concurrent_builds.max(1)).unwrap_or(u32::MAX),
+        started_at: Timestamp::now(),
+    };
+    Presence::start(
+        builder.store.clone(),
+        &key::ALIVE_BUILDERS,
+        key::alive_builder(builder.id),
+        report,
+        store::presence::TTL,
     )
 }
 

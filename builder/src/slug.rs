@@ -7,10 +7,11 @@
 
 use std::fs::{File, Metadata};
 use std::io::{self, Write};
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use model::Checksum;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use tar::{EntryType, Header};
 
@@ -19,7 +20,7 @@ const OWNER: u64 = 2000;
 /// Cheap to make, and as quick to unpack as any.
 const LEVEL: i32 = 3;
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Packed {
     pub(crate) checksum: Checksum,
     /// Bytes, compressed.
@@ -41,8 +42,22 @@ pub(crate) enum PackError {
     TooLarge { limit: u64 },
 }
 
-/// Packs `tree` into the file `slug`; `time`, in seconds since 1970, is every entry's. Blocks.
-pub(crate) fn pack(tree: &Path, slug: &Path, time: u64, limit: u64) -> Result<Packed, PackError> {
+/// The times of a packed tree's entries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Times {
+    /// In seconds since 1970, for all.
+    All(u64),
+    /// As they are on disk.
+    OfEach,
+}
+
+/// Packs `tree` into the file `slug`. Blocks.
+pub(crate) fn pack(
+    tree: &Path,
+    slug: &Path,
+    times: Times,
+    limit: u64,
+) -> Result<Packed, PackError> {
     let failed = |source: io::Error| match source
         .get_ref()
         .and_then(|inner| inner.downcast_ref::<OverLimit>())
@@ -66,7 +81,7 @@ pub(crate) fn pack(tree: &Path, slug: &Path, time: u64, limit: u64) -> Result<Pa
     encoder.multithread(2).map_err(failed)?;
     let mut packing = Packing {
         archive: tar::Builder::new(encoder),
-        time: time.max(EPOCH),
+        times,
         unpacked: 0,
     };
     packing
@@ -95,7 +110,7 @@ pub(crate) fn pack(tree: &Path, slug: &Path, time: u64, limit: u64) -> Result<Pa
 
 struct Packing<W: Write> {
     archive: tar::Builder<W>,
-    time: u64,
+    times: Times,
     unpacked: u64,
 }
 
@@ -124,14 +139,14 @@ impl<W: Write> Packing<W> {
         let found = std::fs::symlink_metadata(path).map_err(at)?;
         let kind = found.file_type();
         if kind.is_dir() {
-            let mut header = self.header(EntryType::Directory, 0o755);
+            let mut header = self.header(EntryType::Directory, 0o755, &found);
             self.archive
                 .append_data(&mut header, directory_name(name), io::empty())
                 .map_err(at)?;
             self.directory(path, name)
         } else if kind.is_symlink() {
             let target = std::fs::read_link(path).map_err(at)?;
-            let mut header = self.header(EntryType::Symlink, 0o777);
+            let mut header = self.header(EntryType::Symlink, 0o777, &found);
             self.archive
                 .append_link(&mut header, name, target)
                 .map_err(at)
@@ -152,7 +167,7 @@ impl<W: Write> Packing<W> {
         if !found.is_file() {
             return Err(io::Error::other("it changed while it was packed"));
         }
-        let mut header = self.header(EntryType::Regular, file_mode(&found));
+        let mut header = self.header(EntryType::Regular, file_mode(&found), &found);
         header.set_size(found.len());
         self.unpacked += found.len();
         self.archive.append_data(
@@ -165,13 +180,17 @@ impl<W: Write> Packing<W> {
         )
     }
 
-    fn header(&self, kind: EntryType, mode: u32) -> Header {
+    fn header(&self, kind: EntryType, mode: u32, found: &Metadata) -> Header {
         let mut header = Header::new_gnu();
         header.set_entry_type(kind);
         header.set_mode(mode);
         header.set_uid(OWNER);
         header.set_gid(OWNER);
-        header.set_mtime(self.time);
+        let time = match self.times {
+            Times::All(time) => time,
+            Times::OfEach => u64::try_from(found.mtime()).unwrap_or_default(),
+        };
+        header.set_mtime(time.max(EPOCH));
         header.set_size(0);
         header
     }

@@ -25,7 +25,9 @@ pub(crate) async fn export(repo: &Repo, commit: &str, tar: &Path) -> Result<(), 
         .args(["-c", "tar.umask=0022", "archive", "--format=tar", "-o"])
         .arg(tar)
         .arg(commit);
-    crate::git::repo::run(command, "take a commit out", repo.path()).await
+    crate::git::repo::run(command, "take a commit out", repo.path())
+        .await
+        .map(drop)
 }
 
 /// The first line of a commit's message.

@@ -48,12 +48,17 @@ impl Workspace {
     }
 
     pub(crate) fn log(&self) -> PathBuf {
-        self.root.join("output.log")
+        log_in(&self.root)
     }
 
     pub(crate) fn slug(&self) -> PathBuf {
         self.root.join("slug.tar.zst")
     }
+}
+
+/// All that was printed by the build of this directory.
+pub(crate) fn log_in(dir: &Path) -> PathBuf {
+    dir.join("output.log")
 }
 
 pub(crate) fn private_dir(path: &Path) -> io::Result<()> {

@@ -14,6 +14,10 @@ mod it {
     mod deploys;
     mod docker;
     mod large;
+    mod many;
+    mod outage;
+    mod placed;
     mod refs;
+    mod repositories;
     mod restart;
 }

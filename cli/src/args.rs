@@ -7,6 +7,7 @@ mod auth;
 mod dynos;
 mod nodes;
 mod settings;
+mod tags;
 
 use std::ffi::OsString;
 
@@ -19,12 +20,13 @@ pub(crate) use auth::{AccountCreateArgs, GitCredentialsArgs, LoginArgs, TokenArg
 pub(crate) use dynos::{
     LogsArgs, OneOffArgs, PsArgs, RestartArgs, RunArgs, RunDetachedArgs, ScaleArgs, StopArgs,
 };
-pub(crate) use nodes::{NodeArgs, NodeDrainArgs};
+pub(crate) use nodes::{NodeArgs, NodeDrainArgs, NodeRebalanceArgs, NodeTagArgs, NodeTokenArgs};
 pub(crate) use settings::{
     AccessArgs, BuildArgs, BuildpackAddArgs, BuildpackRemoveArgs, ConfigArgs, ConfigGetArgs,
     ConfigSetArgs, ConfigUnsetArgs, DomainArgs, KeyAddArgs, KeyRemoveArgs, ReleaseArgs,
     ReleasesArgs, RollbackArgs,
 };
+pub(crate) use tags::{ApartArgs, TagArgs, TagSetArgs, TagUnsetArgs};
 
 #[derive(Debug, Parser)]
 #[command(
@@ -200,6 +202,30 @@ pub(crate) enum Verb {
     #[command(name = "ps:stop", visible_alias = "stop", aliases = ["ps:kill", "dyno:stop"], after_help = "Examples:\n  $ paas ps:stop run.1828\n  $ paas ps:stop worker")]
     Stop(StopArgs),
 
+    /// Keep the dynos of a process type on hosts of their own
+    #[command(
+        name = "ps:apart",
+        after_help = "A dyno for which there is no such host waits, and `paas logs` says so.\n\nExamples:\n  $ paas ps:apart web\n  $ paas ps:apart web --off"
+    )]
+    Apart(ApartArgs),
+    /// Show the tags that hosts must have to run an app's dynos
+    #[command(
+        name = "tags",
+        visible_alias = "tags:list",
+        after_help = "Examples:\n  $ paas tags\n  $ paas tags --json"
+    )]
+    Tags(AppJson),
+    /// Have an app's dynos run only on hosts with these tags
+    #[command(name = "tags:set", after_help = tags::SET_EXAMPLES)]
+    TagSet(TagSetArgs),
+    /// Let an app's dynos run on hosts without these tags, too
+    #[command(
+        name = "tags:unset",
+        alias = "tags:remove",
+        after_help = "Examples:\n  $ paas tags:unset disk\n  $ paas tags:unset disk gpu --type worker"
+    )]
+    TagUnset(TagUnsetArgs),
+
     /// List an app's releases
     #[command(
         name = "releases",
@@ -353,7 +379,13 @@ pub(crate) enum Verb {
         after_help = "Examples:\n  $ paas accounts:create friend@example.com\n  $ paas accounts:create ci@example.com --password-stdin < password.txt"
     )]
     AccountCreate(AccountCreateArgs),
-    /// List the hosts that run dynos (administrators)
+    /// Show whether all is well with the platform: store, hosts, routers (administrators)
+    #[command(
+        name = "platform:status",
+        after_help = "Examples:\n  $ paas platform:status\n  $ paas platform:status --json"
+    )]
+    PlatformStatus(JsonArgs),
+    /// List the platform's hosts (administrators)
     #[command(
         name = "nodes",
         after_help = "Examples:\n  $ paas nodes\n  $ paas nodes --json"
@@ -383,6 +415,30 @@ pub(crate) enum Verb {
         after_help = "Example:\n  $ paas nodes:uncordon node-1"
     )]
     NodeUncordon(NodeArgs),
+    /// Print a token that lets a host join the platform (administrators)
+    #[command(
+        name = "nodes:token",
+        after_help = "Examples:\n  $ paas nodes:token\n  $ paas nodes:token --roles node --uses 20 --expires-in 7d\n  $ paas nodes:token | ssh root@host-2 paasd join -"
+    )]
+    NodeToken(NodeTokenArgs),
+    /// Set or remove tags of a host, which apps may ask for (administrators)
+    #[command(
+        name = "nodes:tag",
+        after_help = "Examples:\n  $ paas nodes:tag node-1 disk=ssd gpu=yes\n  $ paas nodes:tag node-1 gpu-"
+    )]
+    NodeTag(NodeTagArgs),
+    /// Move dynos until the hosts' loads are alike, without a lost request (administrators)
+    #[command(
+        name = "nodes:rebalance",
+        after_help = "A few dynos at a time; it goes on if this command is stopped, and the same command follows it again.\n\nExamples:\n  $ paas nodes:rebalance\n  $ paas nodes:rebalance --no-wait\n  $ paas nodes:rebalance --stop"
+    )]
+    NodeRebalance(NodeRebalanceArgs),
+    /// Forget a host that is down and has no dynos (administrators)
+    #[command(
+        name = "nodes:remove",
+        after_help = "Its certificate is not renewed any more; within two weeks it is of no use to anybody.\n\nExample:\n  $ paas nodes:remove node-1"
+    )]
+    NodeRemove(NodeArgs),
 
     /// Add the git remote of an app to this directory's repository
     #[command(

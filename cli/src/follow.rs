@@ -3,6 +3,8 @@
 //! Each looks at the platform's state again and again and says on the action's line how far it is. What the platform
 //! does goes on if we are stopped.
 
+mod unplaceable;
+
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -13,6 +15,7 @@ use tokio::time::Instant;
 
 use crate::failure::Failure;
 use crate::output::{Action, Output};
+use unplaceable::Waiting;
 
 const LOOK_EVERY: Duration = Duration::from_millis(300);
 
@@ -128,6 +131,38 @@ pub(crate) async fn drained(client: &Client, node: &str, action: Action) -> Resu
     }
 }
 
+/// Until no dyno is on a host where it should not be.
+pub(crate) async fn moved(client: &Client, app: &str, action: Action) -> Result<()> {
+    let deadline = Instant::now() + DYNOS_WITHIN;
+    let mut waiting = Waiting::default();
+    loop {
+        let left = client.placement(app).await?.misplaced;
+        if left == 0 {
+            action.done();
+            return Ok(());
+        }
+        let dynos = client.dynos(app).await?;
+        if let Some(failure) = waiting.unplaceable(client, app, &dynos).await {
+            return Err(failure
+                .advise("Its dynos run on where they are, and move as soon as there is room.")
+                .into());
+        }
+        if Instant::now() >= deadline {
+            return Err(overdue(&format!("{left} dynos are left to move")).into());
+        }
+        action.progress(format!("{left} dynos to move"));
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+}
+
+fn overdue(words: &str) -> Failure {
+    Failure::new(format!(
+        "Not done after {} seconds: {words}",
+        DYNOS_WITHIN.as_secs()
+    ))
+    .advise("The platform goes on with it; follow with `paas ps` and `paas logs --source heroku`.")
+}
+
 /// Until each process type that was scaled has as many dynos up as was asked for, and no more.
 pub(crate) async fn formation(
     client: &Client,
@@ -208,6 +243,7 @@ async fn dynos(
     settled: impl Fn(&[Dyno]) -> (bool, String),
 ) -> Result<()> {
     let deadline = Instant::now() + DYNOS_WITHIN;
+    let mut waiting = Waiting::default();
     loop {
         let dynos = client.dynos(app).await?;
         let (done, words) = settled(&dynos);
@@ -224,10 +260,13 @@ async fn dynos(
                     .into(),
             );
         }
-        if Instant::now() >= deadline {
-            return Err(Failure::new(format!("Not done after {} seconds: {words}", DYNOS_WITHIN.as_secs()))
-                .advise("The platform goes on with it; follow with `paas ps` and `paas logs --source heroku`.")
+        if let Some(failure) = waiting.unplaceable(client, app, &dynos).await {
+            return Err(failure
+                .advise("It is started as soon as there is room; until then the other dynos run as they do.")
                 .into());
+        }
+        if Instant::now() >= deadline {
+            return Err(overdue(&words).into());
         }
         action.progress(words);
         tokio::time::sleep(LOOK_EVERY).await;

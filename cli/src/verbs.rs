@@ -10,14 +10,18 @@ mod config;
 mod create;
 mod domains;
 mod git_remote;
+mod hosts;
 mod keys;
 mod logs;
 mod maintenance;
 mod nodes;
+mod platform;
 mod ps;
+mod rebalance;
 mod releases;
 mod run;
 mod scale;
+mod tags;
 
 use std::process::ExitCode;
 
@@ -86,6 +90,10 @@ async fn online(verb: Verb, context: &Context) -> Result<ExitCode> {
         Verb::DomainAdd(args) => domains::add(context, &args).await,
         Verb::DomainRemove(args) => domains::remove(context, &args).await,
         Verb::Maintenance(args) => maintenance::show(context, &args).await,
+        Verb::Apart(args) => tags::apart(context, &args).await,
+        Verb::Tags(args) => tags::list(context, &args).await,
+        Verb::TagSet(args) => tags::set(context, &args).await,
+        Verb::TagUnset(args) => tags::unset(context, &args).await,
         Verb::MaintenanceOn(args) => maintenance::switch(context, &args, true).await,
         Verb::MaintenanceOff(args) => maintenance::switch(context, &args, false).await,
         Verb::Buildpacks(args) => buildpacks::list(context, &args).await,
@@ -100,11 +108,16 @@ async fn online(verb: Verb, context: &Context) -> Result<ExitCode> {
         Verb::AccessAdd(args) => access::add(context, &args).await,
         Verb::AccessRemove(args) => access::remove(context, &args).await,
         Verb::AccountCreate(args) => accounts::create(context, &args).await,
+        Verb::PlatformStatus(args) => platform::status(context, args).await,
         Verb::Nodes(args) => nodes::list(context, args).await,
         Verb::NodeInfo(args) => nodes::info(context, &args).await,
         Verb::NodeCordon(args) => nodes::cordon(context, &args).await,
         Verb::NodeDrain(args) => nodes::drain(context, &args).await,
         Verb::NodeUncordon(args) => nodes::uncordon(context, &args).await,
+        Verb::NodeToken(args) => hosts::token(context, args).await,
+        Verb::NodeTag(args) => hosts::tag(context, &args).await,
+        Verb::NodeRebalance(args) => rebalance::rebalance(context, &args).await,
+        Verb::NodeRemove(args) => hosts::remove(context, &args).await,
         Verb::GitRemote(args) => git_remote::add(context, &args).await,
         Verb::Help(_)
         | Verb::Version

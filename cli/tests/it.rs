@@ -9,11 +9,13 @@ mod it {
     mod harness;
     mod login;
     mod platform;
+    mod rebalance;
     mod releases;
     mod run_pipes;
     mod run_terminal;
     mod settings;
     mod shapes;
     mod stub;
+    mod tags;
     mod words;
 }

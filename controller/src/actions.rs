@@ -8,8 +8,11 @@ pub(crate) mod config_vars;
 pub(crate) mod domains;
 pub(crate) mod dynos;
 pub(crate) mod formation;
+pub(crate) mod joining;
 pub(crate) mod keys;
 pub(crate) mod nodes;
+pub(crate) mod placement;
+pub(crate) mod rebalance;
 pub(crate) mod releases;
 pub(crate) mod tokens;
 

@@ -1,7 +1,11 @@
 //! All the controller is told before it starts.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
+use std::time::Duration;
+
+use model::{Checksum, Secret};
+use rustls::ClientConfig;
 
 use crate::logs::LogLimits;
 
@@ -26,6 +30,27 @@ pub struct Config {
     /// How many of its newest slugs an app keeps, besides those it runs.
     pub slugs_per_app: usize,
     pub logs: LogLimits,
+    /// How long the certificates of hosts are good for; they are renewed from a third of it on.
+    pub certificate_lifetime: Duration,
+    /// How other controllers are called. Without it (in tests) over plain HTTP.
+    pub peer_tls: Option<ClientConfig>,
+    /// What hosts that join are given, or why none can.
+    pub joiners: Result<ForJoiners, String>,
+}
+
+/// What a new host needs besides what it finds in the store.
+#[derive(Debug, Clone)]
+pub struct ForJoiners {
+    /// What the configurations of all hosts have in common, TOML.
+    pub settings: Secret<String>,
+    /// Certificate and key of the platform's public names, for routers.
+    pub public_certificate: (PathBuf, PathBuf),
+    /// Why no host can join that reads slugs, if so.
+    pub no_slugs: Option<String>,
+    /// Where routers answer for the API.
+    pub addresses: Vec<SocketAddr>,
+    /// SHA-256 of the DER of the authority of [`ForJoiners::public_certificate`], where it is of our own making.
+    pub pin: Option<Checksum>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,5 +1,6 @@
 //! What handlers and actions work with: built once, shared by all requests.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use model::{Account, Actor, AppId, Timestamp};
@@ -12,7 +13,7 @@ use crate::attach::Meetings;
 use crate::auth::Passwords;
 use crate::config::Config;
 use crate::limits::{Guesses, Requests};
-use crate::logs::{Batches, LogStore};
+use crate::logs::{Batches, LogStore, Peers};
 
 pub(crate) type Ctx = Arc<Context>;
 
@@ -24,6 +25,9 @@ pub(crate) struct Context {
     pub(crate) blobs: BlobStore,
     pub(crate) logs: LogStore,
     pub(crate) batches: Batches,
+    /// Where this controller is on record.
+    pub(crate) addr: SocketAddr,
+    pub(crate) peers: Peers,
     pub(crate) meetings: Meetings,
     pub(crate) passwords: Passwords,
     pub(crate) guesses: Guesses,

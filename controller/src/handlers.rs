@@ -12,10 +12,14 @@ pub(crate) mod dynos;
 pub(crate) mod empty;
 pub(crate) mod formation;
 pub(crate) mod internal;
+pub(crate) mod joining;
 pub(crate) mod keys;
 pub(crate) mod logs;
 pub(crate) mod nodes;
+pub(crate) mod placement;
 pub(crate) mod platform;
+pub(crate) mod platform_status;
+pub(crate) mod rebalance;
 pub(crate) mod releases;
 pub(crate) mod slugs;
 

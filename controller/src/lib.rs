@@ -22,8 +22,9 @@ mod sweep;
 mod views;
 
 pub mod accounts;
+pub mod authority;
 
-pub use config::{Config, PublicEndpoint, Scheme};
+pub use config::{Config, ForJoiners, PublicEndpoint, Scheme};
 pub use logs::LogLimits;
 pub use routes::{Rule, rules};
 pub use run::{RunError, run};

@@ -2,14 +2,18 @@
 //!
 //! An app's lines are numbered without gaps, across restarts. Readers follow by number, from the files: a slow one
 //! loses nothing until what it has yet to read has been rotated away, and then it is told how much.
+//! Each controller has its own; a [`Session`] reads all of them.
 //! The files are plain text; the process may die at any byte, a torn last line is cut off at the next start.
 
 mod app_log;
 mod batches;
 mod filter;
 mod line;
+mod merge;
+mod peers;
 mod reader;
 mod segment;
+mod session;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -24,7 +28,9 @@ use self::app_log::AppLog;
 pub(crate) use self::app_log::{Cursor, Lines};
 pub(crate) use self::batches::Batches;
 pub(crate) use self::filter::Filter;
-pub(crate) use self::reader::{Format, Reader, Start};
+pub(crate) use self::peers::Peers;
+pub(crate) use self::reader::{Reader, Start};
+pub(crate) use self::session::{Format, Session, Wanted};
 
 /// An app's files are closed when nothing was written or followed for so long.
 const IDLE: Duration = Duration::from_secs(600);

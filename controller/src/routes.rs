@@ -13,7 +13,8 @@ use crate::error::ApiError;
 use crate::guard::{Guard, enforce};
 use crate::handlers::{
     accounts, apps, authorizations, buildpacks, builds, collaborators, config_vars, domains, dynos,
-    empty, formation, internal, keys, logs, nodes, platform, releases, slugs,
+    empty, formation, internal, joining, keys, logs, nodes, placement, platform, platform_status,
+    rebalance, releases, slugs,
 };
 use crate::http::body::MAX_BODY_BYTES;
 use crate::http::{etag, plaintext, request_id};
@@ -81,6 +82,8 @@ fn table(r: &mut Routes) {
     r.patch("/apps/{app}/formation", App(Operate), formation::update_all);
     r.get("/apps/{app}/formation/{type}", App(View), formation::show);
     r.patch("/apps/{app}/formation/{type}", App(Operate), formation::update);
+    r.get("/apps/{app}/placement", App(View), placement::show);
+    r.patch("/apps/{app}/placement", App(Operate), placement::update);
     r.get("/apps/{app}/dynos", App(View), dynos::list);
     r.post("/apps/{app}/dynos", App(Operate), dynos::create);
     r.delete("/apps/{app}/dynos", App(Operate), dynos::restart_all);
@@ -110,9 +113,16 @@ fn table(r: &mut Routes) {
     r.get("/regions/{region}", Account, platform::region);
     r.get("/dyno-sizes", Account, platform::dyno_sizes);
     r.get("/dyno-sizes/{size}", Account, platform::dyno_size);
+    r.get("/platform/status", Admin, platform_status::show);
+    r.get("/platform/rebalance", Admin, rebalance::show);
+    r.post("/platform/rebalance", Admin, rebalance::request);
+    r.delete("/platform/rebalance", Admin, rebalance::stop);
     r.get("/nodes", Admin, nodes::list);
     r.get("/nodes/{node}", Admin, nodes::show);
     r.patch("/nodes/{node}", Admin, nodes::update);
+    r.delete("/nodes/{node}", Admin, joining::remove);
+    r.post("/node-tokens", Admin, joining::create_token);
+    r.post("/nodes", Public, joining::join);
 
     // What there is none of yet: clients list it in passing.
     r.get("/account/features", Account, empty::list);
@@ -128,7 +138,9 @@ fn table(r: &mut Routes) {
     r.get("/apps/{app}/webhooks", App(View), empty::list_of_app);
 
     r.post("/internal/logs", Internal, internal::logs);
+    r.post("/internal/logs/read", Internal, internal::read_logs);
     r.get("/internal/attach/{secret}", Internal, internal::attach);
+    r.post("/internal/certificates", Internal, joining::renew);
 }
 
 /// Every endpoint's method, path and rule.

@@ -4,10 +4,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use controller_api::host_listener::{HostListener, Peer};
 use model::{ServiceEndpoint, ServiceId, ServiceRole, Timestamp};
 use store::blob::BlobStore;
 use store::{Keyring, Presence, Store, key};
-use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -17,7 +17,7 @@ use crate::auth::Passwords;
 use crate::config::Config;
 use crate::context::Context;
 use crate::limits::{Guesses, Requests};
-use crate::logs::{Batches, LogStore};
+use crate::logs::{Batches, LogStore, Peers};
 use crate::{routes, sweep};
 
 /// How long calls in progress may take to end.
@@ -33,12 +33,13 @@ pub enum RunError {
 /// Serves the API until `shutdown`, then ends streams, finishes calls and leaves.
 pub async fn run(
     config: Config,
-    listener: TcpListener,
+    listener: impl Into<HostListener>,
     store: Arc<dyn Store>,
     keyring: Keyring,
     blobs: BlobStore,
     shutdown: CancellationToken,
 ) -> Result<(), RunError> {
+    let listener = listener.into();
     let addr = reachable(&config, listener.local_addr().map_err(RunError::Listener)?);
     let id = ServiceId::new();
     let endpoint = ServiceEndpoint {
@@ -48,9 +49,22 @@ pub async fn run(
         started_at: Timestamp::now(),
     };
     let place = key::alive_service(ServiceRole::Controller, id);
-    let presence = Presence::start(store.clone(), &key::ALIVE_SERVICES, place, endpoint);
+    let presence = Presence::start(
+        store.clone(),
+        &key::ALIVE_SERVICES,
+        place,
+        endpoint,
+        store::presence::TTL,
+    );
 
+    let (peers, follow_peers) = Peers::new(
+        addr,
+        keyring.internal_token().clone(),
+        config.peer_tls.as_ref(),
+    );
     let context = Arc::new(Context {
+        addr,
+        peers,
         logs: LogStore::new(config.data_dir.join("logs"), config.logs),
         batches: Batches::default(),
         requests: Requests::new(config.requests_per_hour),
@@ -65,10 +79,11 @@ pub async fn run(
     });
     let mut tasks = JoinSet::new();
     tasks.spawn(sweep::run(context.clone()));
+    tasks.spawn(follow_peers.run(context.store.clone()));
     tasks.spawn(tidy_logs(context.logs.clone(), shutdown.clone()));
     info!(%addr, "Controller is up");
 
-    let service = routes::router(&context).into_make_service_with_connect_info::<SocketAddr>();
+    let service = routes::router(&context).into_make_service_with_connect_info::<Peer>();
     let serve =
         axum::serve(listener, service).with_graceful_shutdown(shutdown.clone().cancelled_owned());
     let overdue = async {

@@ -3,7 +3,8 @@
 //!
 //! Level-based: what is there is compared with which apps there are. An app and its first records are made in one
 //! commit, so a record whose app is missing *afterwards* belongs to an app that is gone, never to one to come.
-//! Dynos, their status and routes are the scheduler's; repositories and caches are the builder's.
+//! Dynos, their status and routes are the scheduler's; copies of repositories and caches on a builder's disk are the
+//! builder's.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -79,6 +80,12 @@ async fn sweep(context: &Context, all: bool) -> Result<(), SweepError> {
         .await?;
     left.look(store, &key::DOMAINS, |d| Some(d.app)).await?;
     left.look(store, &key::BUILDS, |b| Some(b.app)).await?;
+    left.look(store, &key::BUILD_SOURCES, |s| Some(s.app))
+        .await?;
+    left.look(store, &key::REPOSITORIES, |r| Some(r.app))
+        .await?;
+    left.look(store, &key::BUILD_CACHES, |c| Some(c.app))
+        .await?;
     left.look(store, &key::SLUGS, |s| Some(s.app)).await?;
     left.look(store, &key::RELEASES, |r| Some(r.app)).await?;
     left.look_at_configs(store).await?;
@@ -197,32 +204,50 @@ async fn sweep_tokens(store: &dyn Store) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Deletes blobs that no slug and no build refers to.
+/// Deletes blobs that no record refers to.
 async fn sweep_blobs(context: &Context) -> Result<(), SweepError> {
-    let store = context.store();
     // Blobs first, records second: a blob that is claimed in between is seen as claimed.
     let blobs = context.blobs.list().await?;
-    let slugs = key::SLUGS
-        .all(store)
-        .await?
-        .into_iter()
-        .map(|slug| slug.value.checksum);
-    let outputs = key::BUILDS
-        .all(store)
-        .await?
-        .into_iter()
-        .filter_map(|build| build.value.output);
-    let claimed: HashSet<Checksum> = slugs.chain(outputs).collect();
+    let claimed = claimed(context.store()).await?;
     let now = Timestamp::now();
+    let is_unclaimed = |modified: Timestamp| {
+        let age = now.duration_since(modified);
+        !age.is_negative() && age.unsigned_abs() > UNCLAIMED
+    };
     for blob in blobs {
-        let age = now.duration_since(blob.modified);
-        if !age.is_negative() && age.unsigned_abs() > UNCLAIMED && !claimed.contains(&blob.checksum)
-        {
+        if claimed.contains(&blob.checksum) || !is_unclaimed(blob.modified) {
+            continue;
+        }
+        // Whoever has put the same bytes since is about to claim them.
+        let modified = context.blobs.modified(&blob.checksum).await?;
+        if modified.is_some_and(is_unclaimed) {
             context.blobs.delete(&blob.checksum).await?;
             info!(blob.checksum = %blob.checksum, blob.bytes = blob.size, "Deleted a blob that nothing refers to");
         }
     }
     Ok(())
+}
+
+/// Each kind of record that refers to blobs. A source goes in the same commit that puts its packs into the repository, so
+/// sources are read first.
+async fn claimed(store: &dyn Store) -> Result<HashSet<Checksum>, StoreError> {
+    let mut claimed = HashSet::new();
+    for source in key::BUILD_SOURCES.all(store).await? {
+        claimed.extend(source.value.packs.into_iter().map(|pack| pack.checksum));
+    }
+    for repository in key::REPOSITORIES.all(store).await? {
+        claimed.extend(repository.value.packs.into_iter().map(|pack| pack.checksum));
+    }
+    for cache in key::BUILD_CACHES.all(store).await? {
+        claimed.insert(cache.value.checksum);
+    }
+    for slug in key::SLUGS.all(store).await? {
+        claimed.insert(slug.value.checksum);
+    }
+    for build in key::BUILDS.all(store).await? {
+        claimed.extend(build.value.output);
+    }
+    Ok(claimed)
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ pub(crate) mod dyno;
 pub(crate) mod formation;
 pub(crate) mod node;
 pub(crate) mod platform;
+pub(crate) mod platform_status;
 pub(crate) mod release;
 
 use controller_api::wire::{AppRef, Named, UserRef};

@@ -25,15 +25,25 @@ mod config_vars;
 mod domains;
 #[path = "it/dynos.rs"]
 mod dynos;
+#[path = "it/joining.rs"]
+mod joining;
 #[path = "it/logs.rs"]
 mod logs;
+#[path = "it/many.rs"]
+mod many;
 #[path = "it/matrix.rs"]
 mod matrix;
+#[path = "it/placement.rs"]
+mod placement;
 #[path = "it/platform.rs"]
 mod platform;
+#[path = "it/rebalance.rs"]
+mod rebalance;
 #[path = "it/releases.rs"]
 mod releases;
 #[path = "it/scaling.rs"]
 mod scaling;
+#[path = "it/sweep.rs"]
+mod sweep;
 #[path = "it/wire.rs"]
 mod wire;

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    AccountId, AppId, AppName, BuildpackRef, DynoSize, ProcessType, ReleaseVersion, Timestamp,
+    AccountId, AppId, AppName, BuildpackRef, DynoSize, Placement, ProcessType, ReleaseVersion,
+    Timestamp,
 };
 
 /// An app. Every operation on an app compares and sets this record, so two of them can never interleave.
@@ -24,6 +25,9 @@ pub struct App {
     /// In order; empty means detect, and the first build that succeeds writes what it detected here.
     pub buildpacks: Vec<BuildpackRef>,
     pub formation: BTreeMap<ProcessType, Formation>,
+    /// Where its dynos may run.
+    #[serde(default, skip_serializing_if = "Placement::is_empty")]
+    pub placement: Placement,
     /// The newest entry of the release ledger. Only ever grows.
     pub latest: ReleaseVersion,
     /// The release that dynos should run: `latest` while it is being proven, else `current`.

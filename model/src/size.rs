@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::InvalidName;
 
-/// Heroku's names, our limits. Memory is a hard limit and what placement reserves; CPU is a share.
+/// Heroku's names, our limits. Memory is a hard limit and reserved whole; CPU is a share when the node is busy, and a
+/// part of it is reserved.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
 )]
@@ -57,6 +58,26 @@ impl DynoSize {
         }
     }
 
+    /// Thousandths of a core that placement reserves: what a node with as much memory per core as its dynos need would
+    /// give each of them if all were busy.
+    pub const fn cpu_millis(self) -> u64 {
+        match self {
+            Self::Eco => 60,
+            Self::Basic | Self::Standard1X => 125,
+            Self::Standard2X => 250,
+            Self::PerformanceM => 1000,
+            Self::PerformanceL => 4000,
+        }
+    }
+
+    /// What one dyno of this size reserves on its node.
+    pub const fn resources(self) -> Resources {
+        Resources {
+            memory_bytes: self.memory_bytes(),
+            cpu_millis: self.cpu_millis(),
+        }
+    }
+
     /// Relative weight when the node's CPUs are contended (1024 is Docker's default).
     pub const fn cpu_shares(self) -> u32 {
         match self {
@@ -76,6 +97,36 @@ impl DynoSize {
             Self::PerformanceM => 16384,
             Self::PerformanceL => 32768,
         }
+    }
+}
+
+/// An amount of what a node has to give.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Resources {
+    pub memory_bytes: u64,
+    /// Thousandths of a core.
+    pub cpu_millis: u64,
+}
+
+impl Resources {
+    pub const fn plus(self, other: Self) -> Self {
+        Self {
+            memory_bytes: self.memory_bytes.saturating_add(other.memory_bytes),
+            cpu_millis: self.cpu_millis.saturating_add(other.cpu_millis),
+        }
+    }
+
+    /// Nothing is less than nothing.
+    pub const fn minus(self, other: Self) -> Self {
+        Self {
+            memory_bytes: self.memory_bytes.saturating_sub(other.memory_bytes),
+            cpu_millis: self.cpu_millis.saturating_sub(other.cpu_millis),
+        }
+    }
+
+    /// Whether all of `other` is in it.
+    pub const fn holds(self, other: Self) -> bool {
+        self.memory_bytes >= other.memory_bytes && self.cpu_millis >= other.cpu_millis
     }
 }
 

@@ -6,7 +6,8 @@
 daemon_state() { echo "${setting[data-dir]}/provisioning"; }
 daemon_config() { echo "${setting[data-dir]}/paasd.toml"; }
 daemon_log() { echo "$(daemon_state)/paasd.log"; }
-daemon_pid_file() { echo "$(daemon_state)/paasd.pid"; }
+# paasd writes it: the process that serves, which changes when one hands over to the next.
+daemon_pid_file() { echo "${setting[data-dir]}/paasd.pid"; }
 daemon_binary() { echo "${setting[prefix]}/bin/paasd"; }
 daemon_unit() { if [[ ${setting[name]} == paas ]]; then echo paasd.service; else echo "paasd-${setting[name]}.service"; fi; }
 
@@ -27,7 +28,7 @@ daemon_pid() {
   fi
 }
 
-# What a running paasd was started from: when this changes, it is to be started again.
+# What a running paasd was started from: when this changes, another is to take over.
 daemon_stamp() { sha256sum "$(daemon_binary)" "$(daemon_config)" | sha256sum | cut -d' ' -f1; }
 
 daemon_is_current() { [[ -n $(daemon_pid) && $(cat "$(daemon_state)/started" 2>/dev/null) == "$(daemon_stamp)" ]]; }
@@ -46,10 +47,64 @@ start_process() {
 }
 
 start_unit() {
-  local unit_file
-  unit_file=/etc/systemd/system/$(daemon_unit)
-  if unit_text | write_if_changed "$unit_file" 644; then systemctl daemon-reload; fi
-  systemctl enable --now "$(daemon_unit)"
+  write_unit || true
+  systemctl enable "$(daemon_unit)"
+  # Whether it comes up, and at which try, is for who waits for the API.
+  systemctl start --no-block "$(daemon_unit)"
+}
+
+# False when nothing has changed.
+write_unit() {
+  unit_text | write_if_changed "/etc/systemd/system/$(daemon_unit)" 644 || return
+  systemctl daemon-reload
+}
+
+# The running paasd starts the new one and hands everything over: no request is lost. A new one that cannot start leaves
+# the running one as it is.
+upgrade_daemon() {
+  local before
+  before=$(daemon_pid)
+  run_step "Upgrading paasd in place (process $before)" "the log says why, and whether it runs on as it was: $(daemon_log_hint)" \
+    hand_over "$before"
+  daemon_stamp >"$(daemon_state)/started"
+}
+
+# A process that has just taken over itself begins when the one before has no request left.
+successor_within=75
+# One that fails is tried again.
+next_within=10
+
+hand_over() { # pid
+  local since=$SECONDS patience=$successor_within
+  if daemon_is_unit; then
+    write_unit || true
+  elif [[ $(stat -c %s "$(daemon_log)") -gt 20000000 ]]; then
+    # It is appended to, by a process that goes on.
+    cp "$(daemon_log)" "$(daemon_log).1"
+    : >"$(daemon_log)"
+  fi
+  kill -HUP "$1"
+  while [[ $(daemon_pid) == "$1" ]]; do
+    if has_successor "$1"; then
+      since=$SECONDS patience=$next_within
+    elif ((SECONDS - since > patience)); then
+      echo "What was to take over has ended"
+      return 1
+    fi
+    sleep 0.1
+  done
+  if [[ -z $(daemon_pid) ]]; then
+    echo "paasd has ended"
+    return 1
+  fi
+}
+
+has_successor() { # pid
+  local child
+  while read -r child; do
+    if tr '\0' '\n' <"/proc/$child/cmdline" 2>/dev/null | grep -qxF -- --take-over; then return; fi
+  done < <(cat "/proc/$1/task"/*/children 2>/dev/null | tr ' ' '\n')
+  return 1
 }
 
 unit_text() {

@@ -70,17 +70,18 @@ remove_data() { # directory
   say "Removed $1"
 }
 
-# The node's two chains and the rules that lead into them, named after its bridge.
+# The node's chains and the rules that lead into them, named after its bridge.
 remove_firewall_rules() {
-  local bridge hook chain
+  local bridge hook side chain
   bridge=$(bridge_name)
   if ! command -v iptables >/dev/null; then return; fi
-  while read -r hook chain; do
+  while read -r hook side chain; do
     if ! iptables --wait 10 -nL "$chain" >/dev/null 2>&1; then continue; fi
-    while iptables --wait 10 -D "$hook" -i "$bridge" -j "$chain" 2>/dev/null; do :; done
+    while iptables --wait 10 -D "$hook" "$side" "$bridge" -j "$chain" 2>/dev/null; do :; done
     iptables --wait 10 -F "$chain"
     iptables --wait 10 -X "$chain"
     say "Removed the firewall chain $chain"
-  done <<<"INPUT PAAS-IN-$bridge
-DOCKER-USER PAAS-FWD-$bridge"
+  done <<<"INPUT -i PAAS-IN-$bridge
+DOCKER-USER -i PAAS-FWD-$bridge
+DOCKER-USER -o PAAS-TO-$bridge"
 }

@@ -4,7 +4,7 @@
 declare -A setting=()
 
 # Every setting: its flag is --KEY VALUE, its line in a file is `KEY = VALUE`.
-setting_keys=(name domain data-dir prefix http-port https-port ssh-port listen store run-image build-image email)
+setting_keys=(name domain data-dir prefix http-port https-port ssh-port listen address store run-image build-image email)
 
 # read_settings FILE: lines `KEY = VALUE`; quotes around the value and # comments are allowed.
 read_settings() {
@@ -82,8 +82,11 @@ check_settings() {
   if [[ ${setting[email]} != ?*@?* ]]; then
     fail "${setting[email]} is not an e-mail address" "give one such as you@example.com to --email"
   fi
-  if [[ ${setting[store]} != embedded && ${setting[store]} != etcd://?* ]]; then
-    fail "${setting[store]} is not a store" "give embedded or etcd://HOST:PORT[,HOST:PORT...] to --store"
+  if [[ ${setting[store]} != embedded && ! ${setting[store]} =~ ^etcds?://.+ ]]; then
+    fail "${setting[store]} is not a store" "give embedded or etcds://HOST:PORT[,HOST:PORT...] to --store"
+  fi
+  if [[ -n ${setting[address]:-} && ! ${setting[address]} =~ ^(([0-9]{1,3}\.){3}[0-9]{1,3}|[0-9a-fA-F:]+:[0-9a-fA-F:.]*)$ ]]; then
+    fail "${setting[address]} is not an address of a host" "give one such as 10.0.0.1 to --address"
   fi
   for key in http-port https-port ssh-port; do
     if [[ -n ${setting[$key]:-} && ! (${setting[$key]} =~ ^[1-9][0-9]{0,4}$ && ${setting[$key]} -le 65535) ]]; then
@@ -137,6 +140,7 @@ build_image = "${setting[build-image]}"
 network = "$(network_name)"
 bridge = "$(bridge_name)"
 TOML
+  if [[ -n ${setting[address]:-} ]]; then echo "address = \"${setting[address]}\""; fi
 }
 
 network_name() { if [[ ${setting[name]} == paas ]]; then echo paas; else echo "paas-${setting[name]}"; fi; }

@@ -6,7 +6,6 @@
 //! gives away no more than that. Making certificates again after a loss, a change of domain or near the end of their
 //! validity is the same path as making them at first.
 
-mod files;
 mod inspect;
 
 use std::path::{Path, PathBuf};
@@ -18,6 +17,7 @@ use rcgen::{
     GeneralSubtree, IsCa, Issuer, KeyPair, KeyUsagePurpose, NameConstraints,
 };
 
+use crate::files::{self, Access};
 use inspect::{Authority, Leaf};
 
 const AUTHORITY_DAYS: i64 = 3650;
@@ -114,8 +114,8 @@ fn make_authority(local: &LocalCa, domain: &Hostname, now: Timestamp) -> Result<
     });
     set_validity(&mut params, now, AUTHORITY_DAYS)?;
     let certificate = params.self_signed(&key).map_err(make)?;
-    files::write(&local.ca_key, &key.serialize_pem(), files::Access::Owner)?;
-    files::write(&local.ca, &certificate.pem(), files::Access::Everybody)
+    write(&local.ca_key, &key.serialize_pem(), Access::Owner)?;
+    write(&local.ca, &certificate.pem(), Access::Everybody)
 }
 
 fn make_leaf(
@@ -139,9 +139,13 @@ fn make_leaf(
     params.use_authority_key_identifier_extension = true;
     set_validity(&mut params, now, LEAF_DAYS)?;
     let certificate = params.signed_by(&key, &issuer).map_err(make)?;
-    files::write(&local.key, &key.serialize_pem(), files::Access::Owner)?;
+    write(&local.key, &key.serialize_pem(), Access::Owner)?;
     let chain = format!("{}{}", certificate.pem(), authority.pem);
-    files::write(&local.cert, &chain, files::Access::Everybody)
+    write(&local.cert, &chain, Access::Everybody)
+}
+
+fn write(path: &Path, text: &str, access: Access) -> Result<(), LocalCaError> {
+    files::write(path, text, access).map_err(LocalCaError::Files)
 }
 
 /// The names the leaf is for, sorted.

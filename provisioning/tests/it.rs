@@ -4,6 +4,7 @@
 mod it {
     mod docker_up;
     mod doctor;
+    mod etcd;
     mod local_ca;
     mod scripts;
 }

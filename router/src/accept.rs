@@ -18,6 +18,7 @@ use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 use tracing::{debug, warn};
 
+use crate::Leaving;
 use crate::request::{self, Client};
 use crate::worker::Worker;
 
@@ -41,11 +42,11 @@ const TCP_KEEP_ALIVE: Duration = Duration::from_secs(60);
 /// How long a connection that has been silent since it was made may take to ask for something, once we shut down.
 const LAST_CHANCE: Duration = Duration::from_secs(1);
 
-/// Until shutdown.
+/// Until this router leaves.
 pub(crate) async fn accept(worker: Rc<Worker>, listener: TcpListener, is_https: bool) {
     loop {
         let accepted = tokio::select! {
-            () = worker.shared.shutdown.cancelled() => break,
+            () = worker.shared.leaving.leave.cancelled() => break,
             accepted = listener.accept() => accepted,
         };
         match accepted {
@@ -95,7 +96,7 @@ async fn serve(worker: Rc<Worker>, stream: TcpStream, peer: SocketAddr, is_https
         tls.accept(stream),
     );
     let shutdown = async {
-        worker.shared.shutdown.cancelled().await;
+        worker.shared.leaving.close_idle.cancelled().await;
         sleep(LAST_CHANCE).await;
     };
     let handshake = tokio::select! {
@@ -139,7 +140,7 @@ async fn begins_as_http2(worker: &Worker, stream: &TcpStream) -> bool {
     });
     tokio::select! {
         looked = looked => looked.unwrap_or(false),
-        () = worker.shared.shutdown.cancelled() => false,
+        () = worker.shared.leaving.close_idle.cancelled() => false,
     }
 }
 
@@ -152,13 +153,16 @@ where
         let client = client.clone();
         service_fn(move |request| request::answer(client.clone(), request))
     };
-    let shutdown = worker.shared.shutdown.cancelled();
+    let Leaving {
+        leave, close_idle, ..
+    } = &worker.shared.leaving;
     let ended = if is_http2 {
         let mut connection = pin!(worker.http2.serve_connection(io, service));
         tokio::select! {
             ended = connection.as_mut() => ended,
             () = client.abort.notified() => return,
-            () = shutdown => {
+            // In two steps, as the protocol has it: what was asked meanwhile is answered.
+            () = leave.cancelled() => {
                 connection.as_mut().graceful_shutdown();
                 connection.await
             }
@@ -168,7 +172,7 @@ where
         tokio::select! {
             ended = connection.as_mut() => ended,
             () = client.abort.notified() => return,
-            () = shutdown => {
+            () = close_idle.cancelled() => {
                 connection.as_mut().graceful_shutdown();
                 // One that is between requests has ended by this; one that never had any would wait for the first.
                 tokio::select! {

@@ -8,13 +8,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use model::{DynoId, ServiceId};
+use model::{DynoId, ServiceId, ServiceRole};
 use tokio::sync::Notify;
+
+use crate::silence::{Host, Quarantine};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum BackendId {
     Dyno(DynoId),
-    Service(ServiceId),
+    Service(ServiceRole, ServiceId),
 }
 
 #[derive(Debug)]
@@ -29,11 +31,10 @@ pub(crate) struct Backend {
     /// Tunnels after an upgrade: load, but nothing that draining waits for.
     tunnels: AtomicU32,
     removed: AtomicBool,
-    /// Milliseconds since `epoch`; 0 is never.
-    quarantined_until: AtomicU64,
+    quarantine: Quarantine,
+    host: Arc<Host>,
     /// The last table rebuild that used it.
     pub(crate) generation: AtomicU64,
-    epoch: Instant,
     /// Told when a removed backend has nothing left in flight.
     drained: Arc<Notify>,
 }
@@ -44,6 +45,7 @@ impl Backend {
         id: BackendId,
         label: String,
         addr: SocketAddr,
+        host: Arc<Host>,
         drained: Arc<Notify>,
     ) -> Self {
         Self {
@@ -54,9 +56,9 @@ impl Backend {
             in_flight: AtomicU32::new(0),
             tunnels: AtomicU32::new(0),
             removed: AtomicBool::new(false),
-            quarantined_until: AtomicU64::new(0),
+            quarantine: Quarantine::new(),
+            host,
             generation: AtomicU64::new(0),
-            epoch: Instant::now(),
             drained,
         }
     }
@@ -79,20 +81,35 @@ impl Backend {
         self.removed.store(removed, Ordering::SeqCst);
     }
 
+    /// It could not be connected to.
     pub(crate) fn quarantine(&self, for_how_long: Duration) {
-        let until = self.epoch.elapsed() + for_how_long;
-        self.quarantined_until
-            .store(millis(until).max(1), Ordering::Relaxed);
+        self.quarantine.begin(for_how_long);
     }
 
+    /// Nobody is to be sent there, even if nobody else is left.
     pub(crate) fn is_quarantined(&self, now: Instant) -> bool {
-        let until = self.quarantined_until.load(Ordering::Relaxed);
-        until != 0 && millis(now.saturating_duration_since(self.epoch)) < until
+        self.quarantine.is_on(now)
     }
-}
 
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+    /// Its host, or the way there, seems to be gone: better to ask elsewhere.
+    pub(crate) fn is_on_silent_host(&self, now: Instant) -> bool {
+        self.host.quarantine.is_on(now)
+    }
+
+    pub(crate) const fn host(&self) -> &Arc<Host> {
+        &self.host
+    }
+
+    /// Somebody connects to it; if it was quarantined before, nobody else does until that has come out.
+    pub(crate) fn begins_to_connect(&self, patience: Duration) {
+        self.quarantine.try_out(patience);
+        self.host.quarantine.try_out(patience);
+    }
+
+    pub(crate) fn has_connected(&self) {
+        self.quarantine.lift();
+        self.host.heard();
+    }
 }
 
 /// One request's claim on a backend, from the pick to the end of both bodies.

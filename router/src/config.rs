@@ -2,9 +2,13 @@
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
-use model::{Hostname, RouterId, Secret};
+use model::{Hostname, RouterId, Secret, ServiceRole};
+use rustls::ClientConfig;
+
+use crate::TlsError;
 
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -17,6 +21,8 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// `None`: no HTTPS listeners may be given.
     pub tls: Option<TlsConfig>,
+    /// How controllers and builders are called. Without it (in tests) over plain HTTP.
+    pub services: Option<ServicesTls>,
     pub public_ports: PublicPorts,
     /// Whether plain listeners also speak HTTP/2 to clients that begin with its preface.
     pub http2_cleartext: bool,
@@ -30,6 +36,32 @@ pub enum TlsConfig {
     Pem { cert: String, key: Secret<String> },
 }
 
+impl TlsConfig {
+    /// Whether a router could use it.
+    ///
+    /// # Errors
+    /// What is the matter with it.
+    pub fn check(&self) -> Result<(), TlsError> {
+        crate::tls::server(self).map(|_| ())
+    }
+}
+
+/// TLS towards the platform's own services, by role.
+#[derive(Debug, Clone)]
+pub struct ServicesTls {
+    pub controller: Arc<ClientConfig>,
+    pub builder: Arc<ClientConfig>,
+}
+
+impl ServicesTls {
+    pub(crate) const fn of(&self, role: ServiceRole) -> &Arc<ClientConfig> {
+        match role {
+            ServiceRole::Controller => &self.controller,
+            ServiceRole::Builder => &self.builder,
+        }
+    }
+}
+
 /// The ports that clients use, as `X-Forwarded-Port` tells the app; behind a load balancer not the ones listened on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PublicPorts {
@@ -41,6 +73,8 @@ pub struct PublicPorts {
 pub struct Timeouts {
     /// One try to connect to a dyno.
     pub connect: Duration,
+    /// The same while there is another dyno to ask instead.
+    pub connect_if_others: Duration,
     /// From the end of the request to the first byte of the response (H12).
     pub first_byte: Duration,
     /// Without a byte either way, once the response has begun or while the client still sends (H15, H28).
@@ -56,16 +90,22 @@ pub struct Timeouts {
     pub tls_handshake: Duration,
     /// First byte and idle for `api.` and `git.`: pushes, log tails and terminals may be silent for long.
     pub platform: Duration,
+    /// One try to connect to the last controller or builder there is: when its host's `paasd` is replaced, whoever
+    /// connects waits in a queue meanwhile.
+    pub platform_connect: Duration,
     /// How long a request to `api.` or `git.` is held while no controller or builder is alive.
     pub platform_wait: Duration,
     /// How long requests in flight may take to end at shutdown.
     pub drain: Duration,
+    /// How long upgraded connections and long answers may stay after another process has taken over.
+    pub stay_after_hand_over: Duration,
 }
 
 impl Timeouts {
     /// Heroku's, where it has one.
     pub const HEROKU: Self = Self {
         connect: Duration::from_secs(5),
+        connect_if_others: Duration::from_secs(1),
         first_byte: Duration::from_secs(30),
         idle: Duration::from_secs(55),
         boot: Duration::from_secs(75),
@@ -74,8 +114,10 @@ impl Timeouts {
         client_head: Duration::from_secs(60),
         tls_handshake: Duration::from_secs(10),
         platform: Duration::from_secs(3600),
+        platform_connect: Duration::from_secs(45),
         platform_wait: Duration::from_secs(10),
         drain: Duration::from_secs(30),
+        stay_after_hand_over: Duration::from_secs(3600),
     };
 }
 

@@ -161,6 +161,10 @@ impl Exchange {
         !self.has_body && self.asked.method.is_idempotent()
     }
 
+    pub(crate) const fn has_body(&self) -> bool {
+        self.has_body
+    }
+
     pub(crate) fn become_tunnel(&self) -> Option<Tunnel> {
         self.claim.borrow_mut().take().map(InFlight::into_tunnel)
     }

@@ -15,7 +15,6 @@ use model::{DynoId, Revision, RouterId, RouterReport, Timestamp};
 use store::{Entry, Follower, Key, Presence, Store, Update, key};
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep_until, timeout_at};
-use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::disk::{Change, Mirror, SYNC_AFTER};
@@ -25,6 +24,17 @@ use crate::table::Table;
 /// How long a starting router waits for the store before it serves by what it kept on disk. Connections wait meanwhile.
 const WAIT_FOR_STORE: Duration = Duration::from_secs(2);
 const MAX_MERGED: usize = 256;
+
+/// What the one who follows the store is asked to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Duty {
+    Everything,
+    /// The services that are known stay known: those that leave come back at the same addresses.
+    KeepServices,
+    /// And records on disk are another process's from now on.
+    NotTheDisk,
+    Nothing,
+}
 
 /// A table on its way to the workers.
 #[derive(Debug, Clone)]
@@ -48,8 +58,9 @@ impl Acks {
         }
     }
 
+    /// A worker that is gone stays so.
     pub(crate) fn adopted(&self, worker: usize, generation: u64) {
-        self.workers[worker].store(generation, Ordering::SeqCst);
+        self.workers[worker].fetch_max(generation, Ordering::SeqCst);
         self.changed.notify_one();
     }
 
@@ -65,6 +76,10 @@ impl Acks {
             .min()
             .unwrap_or(0)
     }
+
+    fn are_all_gone(&self) -> bool {
+        self.in_force() == u64::MAX
+    }
 }
 
 pub(crate) struct Follow {
@@ -77,8 +92,8 @@ pub(crate) struct Follow {
 }
 
 impl Follow {
-    /// Until `stop`, which comes when the workers have ended.
-    pub(crate) async fn run(self, stop: CancellationToken) {
+    /// Until nothing is asked any more, or no worker takes requests any more.
+    pub(crate) async fn run(self, mut duty: watch::Receiver<Duty>) {
         let Self {
             id,
             store,
@@ -102,11 +117,12 @@ impl Follow {
             &key::ALIVE_ROUTERS,
             key::alive_router(id),
             report,
+            store::presence::TTL,
         );
         let known = is_known(&*store, id, started_at);
         let give_up = begun + WAIT_FOR_STORE;
         tokio::select! {
-            () = stop.cancelled() => {}
+            _ = duty.wait_for(|duty| *duty == Duty::Nothing) => {}
             known = timeout_at(give_up, known) => if known.is_err() { warn!("The store does not answer yet") },
         }
 
@@ -128,11 +144,24 @@ impl Follow {
         };
         let mut sync_at: Option<Instant> = None;
         loop {
+            let asked = *duty.borrow_and_update();
+            match asked {
+                Duty::Everything | Duty::KeepServices => {}
+                Duty::NotTheDisk => state.give_up_disk().await,
+                Duty::Nothing => break,
+            }
+            if acks.are_all_gone() {
+                break;
+            }
             let waiting = state.generation == 0;
             tokio::select! {
-                () = stop.cancelled() => break,
+                changed = duty.changed() => if changed.is_err() { break },
                 update = routes.next() => state.take(&mut routes, &routes_key, update).await,
-                update = services.next() => state.take(&mut services, &services_key, update).await,
+                update = services.next() => {
+                    if *duty.borrow() == Duty::Everything {
+                        state.take(&mut services, &services_key, update).await;
+                    }
+                }
                 () = acks.changed.notified() => {}
                 () = drained.notified() => {}
                 () = sleep_until(give_up), if waiting => state.fall_back(&routes_key, &services_key).await,
@@ -166,7 +195,7 @@ async fn is_known(store: &dyn Store, id: RouterId, started_at: Timestamp) {
 
 struct State {
     records: Records,
-    /// Elsewhere while it is written to.
+    /// Elsewhere while it is written to; `None` for good once the records on disk are another's.
     mirror: Option<Mirror>,
     publish: watch::Sender<Option<Published>>,
     acks: Arc<Acks>,
@@ -192,6 +221,7 @@ impl State {
                 Update::Snapshot { revision, entries } => {
                     self.records.replace(prefix, &entries);
                     if is_routes {
+                        self.go_back_to(revision);
                         self.seen = Some(revision);
                     } else {
                         self.has_services = true;
@@ -224,6 +254,17 @@ impl State {
         }
         if !changes.is_empty() {
             self.with_mirror(move |mirror| mirror.keep(changes)).await;
+        }
+    }
+
+    /// A store that was restored from a backup counts its revisions from there again: what was applied before says nothing
+    /// about those to come, which would pass for applied.
+    fn go_back_to(&mut self, revision: Revision) {
+        if self.seen.is_some_and(|seen| seen > revision) {
+            self.applied = 0;
+            for (seen, _) in &mut self.history {
+                *seen = None;
+            }
         }
     }
 
@@ -288,6 +329,11 @@ impl State {
             entries = loaded;
         }
         entries
+    }
+
+    async fn give_up_disk(&mut self) {
+        self.with_mirror(Mirror::sync).await;
+        self.mirror = None;
     }
 
     async fn with_mirror(&mut self, act: impl FnOnce(&mut Mirror) + Send + 'static) {

@@ -1,8 +1,8 @@
 //! A request to a dyno and the head of its response back: tries, retries and their limits.
 //!
-//! A second try never risks that an app sees a request twice: it is made only if no byte of the request can have been
-//! acted on, or if the connection was an old one that ended without a byte of answer and the request may be repeated by
-//! HTTP's own rule (idempotent, and nothing of its body gone).
+//! A second try never risks that an app acts on a request twice: it is made only if no byte of the request can have been
+//! acted on, or if the request may be repeated by HTTP's own rule (idempotent, and nothing of its body gone) and either the
+//! connection was an old one that ended without a byte of answer, or the dyno's host has fallen silent.
 
 use std::pin::pin;
 use std::rc::Rc;
@@ -12,12 +12,13 @@ use http::Response;
 use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
 use tokio::time::{sleep, timeout_at};
-use tracing::{debug, error};
+use tracing::{debug, error, warn};
 
+use crate::backend::{Backend, BackendId};
 use crate::body::Upload;
 use crate::exchange::{Exchange, Sent};
 use crate::fault::Fault;
-use crate::pool::{ConnectError, Connection};
+use crate::pool::{ConnectError, Connection, is_silence};
 use crate::rewrite::Head;
 use crate::route::{self, Step, Tries};
 
@@ -69,7 +70,8 @@ pub(crate) async fn forward(
             Some(connection) => connection,
             None => continue,
         };
-        match send(exchange, connection, head, target.first_byte(exchange)).await? {
+        let first_byte = target.first_byte(exchange);
+        match send(exchange, connection, head, first_byte, &mut tries).await? {
             Outcome::Answered {
                 response,
                 connection,
@@ -101,8 +103,16 @@ async fn connect(
     }
     let timeouts = &worker.shared.config.timeouts;
     let began = Instant::now();
-    let fault = match worker.pool.connect(backend.addr, timeouts.connect).await {
+    let tls = match (backend.id, &worker.shared.config.services) {
+        (BackendId::Service(role, _), Some(services)) => Some(services.of(role)),
+        _ => None,
+    };
+    let patience = route::patience(exchange, &backend, tries);
+    backend.begins_to_connect(patience);
+    let connecting = worker.pool.connect(backend.addr, tls, patience);
+    let fault = match connecting.await {
         Ok(connection) => {
+            backend.has_connected();
             exchange.dispatch(began.elapsed());
             return Ok(Some(connection));
         }
@@ -114,7 +124,10 @@ async fn connect(
             exchange.release();
             return Err(Fault::Platform);
         }
-        Err(ConnectError::Timeout) => Fault::ConnectTimeout,
+        Err(ConnectError::Silence) => {
+            note_silence(&backend, began, timeouts.quarantine);
+            Fault::ConnectTimeout
+        }
         Err(ConnectError::Refused(error)) => {
             debug!(error = &error as &dyn std::error::Error, dyno = %backend.label, addr = %backend.addr, "Connection refused");
             Fault::Refused
@@ -124,6 +137,12 @@ async fn connect(
     backend.quarantine(timeouts.quarantine);
     tries.failed(&backend, fault);
     Ok(None)
+}
+
+fn note_silence(backend: &Backend, began: Instant, quarantine: Duration) {
+    if backend.host().was_silent(began, quarantine) {
+        warn!(host.address = %backend.addr.ip(), dyno = %backend.label, "A host does not answer; asking others");
+    }
 }
 
 enum Outcome {
@@ -140,15 +159,20 @@ async fn send(
     mut connection: Connection,
     head: Head,
     first_byte: Duration,
+    tries: &mut Tries,
 ) -> Result<Outcome, Fault> {
+    let began = Instant::now();
     let may_repeat = || exchange.is_repeatable() || exchange.sent.get() == Sent::Untouched;
-    let spare = (connection.is_reused && may_repeat()).then(|| head.clone());
-    connection.expect_answer();
+    let spare = may_repeat().then(|| head.clone());
+    connection.expect_answer(exchange.has_body());
     let sending = connection
         .sender
         .try_send_request(head.with(Upload(exchange.clone())));
     let failure = match patiently(exchange, first_byte, sending).await? {
         Ok(response) => {
+            if let Some(backend) = exchange.backend() {
+                backend.host().heard();
+            }
             return Ok(Outcome::Answered {
                 response,
                 connection,
@@ -161,11 +185,23 @@ async fn send(
     }
     Err(match classify(failure, &connection) {
         Failure::Unsent(request) if connection.is_reused => return Ok(Outcome::Again(*request)),
-        Failure::Silent => match spare {
+        Failure::HostSilent => {
+            if let Some(backend) = exchange.backend() {
+                let quarantine = exchange.worker.shared.config.timeouts.quarantine;
+                note_silence(&backend, began, quarantine);
+                backend.quarantine(quarantine);
+                tries.failed(&backend, Fault::NoResponse);
+            }
+            match spare {
+                Some(head) if exchange.is_repeatable() => return Ok(Outcome::Again(head)),
+                _ => Fault::NoResponse,
+            }
+        }
+        Failure::Silent if connection.is_reused => match spare {
             Some(head) if may_repeat() => return Ok(Outcome::Again(head)),
             _ => Fault::NoResponse,
         },
-        Failure::Unsent(_) => Fault::NoResponse,
+        Failure::Unsent(_) | Failure::Silent => Fault::NoResponse,
         Failure::Interrupted => Fault::BackendInterrupted,
         Failure::Malformed => Fault::PoorResponse,
         Failure::Oversized => Fault::OversizedResponse,
@@ -177,6 +213,8 @@ enum Failure {
     Unsent(Box<Head>),
     /// The dyno closed without a byte of answer.
     Silent,
+    /// Not even its host's kernel answered.
+    HostSilent,
     /// It closed in the middle of the answer's head.
     Interrupted,
     Malformed,
@@ -198,9 +236,22 @@ fn classify(mut failure: TrySendError<http::Request<Upload>>, connection: &Conne
         Failure::Malformed
     } else if connection.has_answered() {
         Failure::Interrupted
+    } else if caused_by_silence(&error) {
+        Failure::HostSilent
     } else {
         Failure::Silent
     }
+}
+
+fn caused_by_silence(error: &hyper::Error) -> bool {
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        if error.downcast_ref().is_some_and(is_silence) {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
 }
 
 /// Waits for the response's head: while the client still sends, as long as anything moves; then for `first_byte`.

@@ -26,28 +26,32 @@ mod records;
 mod request;
 mod rewrite;
 mod route;
+mod silence;
 mod table;
 mod tls;
 mod upgrade;
 mod worker;
 
+use std::convert::Infallible;
 use std::fmt;
 use std::io;
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use controller_api::LogSink;
 use store::Store;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tracing::error;
 
-pub use config::{Config, PublicPorts, Timeouts, TlsConfig, default_workers};
+pub use config::{Config, PublicPorts, ServicesTls, Timeouts, TlsConfig, default_workers};
 pub use listen::{Listeners, bind};
 pub use tls::TlsError;
 
 use disk::Mirror;
-use follow::{Acks, Follow};
+use follow::{Acks, Duty, Follow};
 use records::Records;
 use worker::{Seat, Shared};
 
@@ -64,6 +68,10 @@ pub enum StartError {
 }
 
 #[derive(Debug, thiserror::Error)]
+#[error("a worker of the router ended before it took connections")]
+pub struct NotServing;
+
+#[derive(Debug, thiserror::Error)]
 pub enum RunError {
     #[error("a worker ended in error")]
     Worker(#[source] io::Error),
@@ -71,11 +79,43 @@ pub enum RunError {
     Panicked,
 }
 
+/// How long connections that are idle when another process takes over may stay for one more request: their clients
+/// may just be sending it.
+const LAST_REQUEST_WITHIN: Duration = Duration::from_secs(5);
+
 /// A running router. Dropping it does not stop it; the token does.
 pub struct RouterHandle {
     workers: Vec<JoinHandle<io::Result<()>>>,
-    follow: tokio::task::JoinHandle<()>,
-    stop_following: CancellationToken,
+    follow: Option<tokio::task::JoinHandle<()>>,
+    duty: watch::Sender<Duty>,
+    /// Told by each worker that takes connections.
+    accepting: mpsc::Receiver<()>,
+    /// Closes when the last worker has no request left.
+    busy: mpsc::Receiver<Infallible>,
+    /// Told when a worker's thread ends, however it does.
+    ended: mpsc::Receiver<()>,
+    leaving: Leaving,
+}
+
+/// How a router comes to its end. Both follow the token it was started with.
+#[derive(Debug, Clone)]
+pub(crate) struct Leaving {
+    /// No connection is accepted any more, and none is kept for a further request than the next.
+    pub(crate) leave: CancellationToken,
+    /// Connections between two requests are closed.
+    pub(crate) close_idle: CancellationToken,
+    /// Everything ends, tunnels too.
+    pub(crate) shutdown: CancellationToken,
+}
+
+impl Leaving {
+    fn of(shutdown: CancellationToken) -> Self {
+        Self {
+            leave: shutdown.child_token(),
+            close_idle: shutdown.child_token(),
+            shutdown,
+        }
+    }
 }
 
 impl fmt::Debug for RouterHandle {
@@ -87,9 +127,56 @@ impl fmt::Debug for RouterHandle {
 }
 
 impl RouterHandle {
-    /// Returns when the router has been told to stop and has drained, which takes [`Timeouts::drain`] at most.
-    pub async fn join(self) -> Result<(), RunError> {
-        let workers = self.workers;
+    /// Returns when all workers take connections, by a table from the store or, without one, from the disk.
+    ///
+    /// # Errors
+    /// When a worker has ended instead.
+    pub async fn serving(&mut self) -> Result<(), NotServing> {
+        for _ in &self.workers {
+            self.accepting.recv().await.ok_or(NotServing)?;
+        }
+        Ok(())
+    }
+
+    /// The controllers and builders that are known stay known, though their records go: others follow at the same
+    /// addresses.
+    pub fn keep_services(&self) {
+        self.duty.send_replace(Duty::KeepServices);
+    }
+
+    /// Returns when a worker has ended, which without being told to it does in error only.
+    pub async fn failed(&mut self) {
+        self.ended.recv().await;
+    }
+
+    /// Leaves the records on disk to another process. This one goes on to serve, and to follow the store.
+    pub fn give_up_disk(&self) {
+        self.duty.send_replace(Duty::NotTheDisk);
+    }
+
+    /// Takes the router's report out of the store, and serves on by the table it has.
+    pub async fn leave_store(&mut self) {
+        self.duty.send_replace(Duty::Nothing);
+        self.follow_to_the_end().await;
+    }
+
+    /// Another process takes new connections from now on, from the same sockets. This one ends those it has as their
+    /// requests end. Returns when no request is left, or [`Timeouts::drain`] has passed; upgraded connections and long
+    /// answers may stay for [`Timeouts::stay_after_hand_over`].
+    pub async fn hand_over(&mut self) {
+        self.leaving.leave.cancel();
+        let close_idle = self.leaving.close_idle.clone();
+        tokio::spawn(async move {
+            sleep(LAST_REQUEST_WITHIN).await;
+            close_idle.cancel();
+        });
+        self.busy.recv().await;
+    }
+
+    /// Returns when the router has been told to stop and has drained, which takes [`Timeouts::drain`] at most, or when it
+    /// has handed over and its last connection has ended.
+    pub async fn join(mut self) -> Result<(), RunError> {
+        let workers = std::mem::take(&mut self.workers);
         let joined = tokio::task::spawn_blocking(move || {
             workers
                 .into_iter()
@@ -98,19 +185,35 @@ impl RouterHandle {
         });
         let ended = joined.await.unwrap_or_default();
         // The record goes last: while it is there, the scheduler spares dynos with requests in flight.
-        self.stop_following.cancel();
-        if let Err(error) = self.follow.await {
-            error!(
-                error = &error as &dyn std::error::Error,
-                "The router stopped following the store"
-            );
-        }
+        self.duty.send_replace(Duty::Nothing);
+        self.follow_to_the_end().await;
         for ended in ended {
             ended
                 .map_err(|_| RunError::Panicked)?
                 .map_err(RunError::Worker)?;
         }
         Ok(())
+    }
+
+    async fn follow_to_the_end(&mut self) {
+        if let Some(follow) = self.follow.take()
+            && let Err(error) = follow.await
+        {
+            error!(
+                error = &error as &dyn std::error::Error,
+                "The router stopped following the store"
+            );
+        }
+    }
+}
+
+/// Tells of the end of the thread that holds it, of its panic too.
+struct Ends(mpsc::Sender<()>);
+
+impl Drop for Ends {
+    fn drop(&mut self) {
+        // If there is no room, another's end is told already.
+        let _ = self.0.try_send(());
     }
 }
 
@@ -122,7 +225,11 @@ pub fn start(
     log: LogSink,
     shutdown: CancellationToken,
 ) -> Result<RouterHandle, StartError> {
-    let tls = config.tls.as_ref().map(tls::acceptor).transpose()?;
+    let tls = config
+        .tls
+        .as_ref()
+        .map(|tls| tls::acceptor(tls, &config.domain))
+        .transpose()?;
     if tls.is_none() && !listeners.https.is_empty() {
         return Err(StartError::NoCertificate);
     }
@@ -139,11 +246,15 @@ pub fn start(
         publish,
         acks: acks.clone(),
     };
+    let leaving = Leaving::of(shutdown);
+    let (begin_accepting, accepting) = mpsc::channel(config.workers.get());
+    let (is_busy, busy) = mpsc::channel(1);
+    let (ends, ended) = mpsc::channel(1);
     let shared = Arc::new(Shared {
         config,
         log,
         tls,
-        shutdown,
+        leaving: leaving.clone(),
     });
     let mut workers = Vec::new();
     for (index, (http, https)) in http.into_iter().zip(https).enumerate() {
@@ -153,19 +264,27 @@ pub fn start(
             https,
             published: published.clone(),
             acks: acks.clone(),
+            begin_accepting: begin_accepting.clone(),
+            is_busy: is_busy.clone(),
         };
-        let shared = shared.clone();
+        let (shared, ends) = (shared.clone(), Ends(ends.clone()));
         let thread = std::thread::Builder::new()
             .name(format!("router-{index}"))
-            .spawn(move || worker::run(shared, seat))
+            .spawn(move || {
+                let _ends = ends;
+                worker::run(shared, seat)
+            })
             .map_err(StartError::Thread)?;
         workers.push(thread);
     }
-    let stop_following = CancellationToken::new();
-    let follow = tokio::spawn(follow.run(stop_following.clone()));
+    let (duty, asked) = watch::channel(Duty::Everything);
     Ok(RouterHandle {
         workers,
-        follow,
-        stop_following,
+        follow: Some(tokio::spawn(follow.run(asked))),
+        duty,
+        accepting,
+        busy,
+        ended,
+        leaving,
     })
 }

@@ -23,8 +23,9 @@ pub(crate) fn pick<'a>(
     now: Instant,
     rng: &mut impl Rng,
 ) -> Pick<'a> {
-    let fit =
+    let possible =
         |backend: &Arc<Backend>| !backend.is_quarantined(now) && !tried.contains(&backend.serial);
+    let fit = |backend: &Arc<Backend>| possible(backend) && !backend.is_on_silent_host(now);
     // Nearly always the two drawn are fit, and no list has to be made.
     let (first, second) = draw_two(backends.len(), rng);
     let (first, second) = (&backends[first], &backends[second]);
@@ -34,7 +35,14 @@ pub(crate) fn pick<'a>(
         (false, true) if backends.len() == 2 => return Pick::Backend(second),
         _ => {}
     }
-    let rest: Vec<_> = backends.iter().filter(|backend| fit(backend)).collect();
+    let mut rest: Vec<_> = backends.iter().filter(|backend| fit(backend)).collect();
+    if rest.is_empty() {
+        // Silent to others is better than nobody, and may be a neighbour's fault.
+        rest = backends
+            .iter()
+            .filter(|backend| possible(backend))
+            .collect();
+    }
     if rest.is_empty() {
         let all_tried = backends
             .iter()
@@ -47,6 +55,21 @@ pub(crate) fn pick<'a>(
     }
     let (first, second) = draw_two(rest.len(), rng);
     Pick::Backend(less_loaded(rest[first], rest[second]))
+}
+
+/// Whether another than `picked` could take the request, should that one fail to.
+pub(crate) fn has_other(
+    backends: &[Arc<Backend>],
+    picked: &Backend,
+    tried: &[u64],
+    now: Instant,
+) -> bool {
+    backends.iter().any(|backend| {
+        backend.serial != picked.serial
+            && !tried.contains(&backend.serial)
+            && !backend.is_quarantined(now)
+            && !backend.is_on_silent_host(now)
+    })
 }
 
 /// Two different indices, or twice 0 when there is only one.
@@ -78,16 +101,20 @@ mod tests {
 
     use super::*;
     use crate::backend::{BackendId, InFlight};
+    use crate::silence::Host;
 
     fn backends(count: u64) -> Vec<Arc<Backend>> {
+        let hosts = [Arc::new(Host::new()), Arc::new(Host::new())];
         let make = |serial| {
-            let addr = ([127, 0, 0, 1], 1).into();
+            let on_first = serial < 2;
+            let addr = ([127, 0, 0, if on_first { 1 } else { 2 }], 1).into();
             let id = BackendId::Dyno(DynoId::new());
             Arc::new(Backend::new(
                 serial,
                 id,
                 format!("web.{serial}"),
                 addr,
+                hosts[usize::from(!on_first)].clone(),
                 Arc::new(Notify::new()),
             ))
         };
@@ -140,5 +167,19 @@ mod tests {
             pick(&backends, &[], later, &mut rng),
             Pick::Backend(_)
         ));
+    }
+
+    #[test]
+    fn a_silent_host_is_passed_over_with_all_that_is_on_it_unless_nothing_else_is_left() {
+        let (backends, mut rng, began) = (backends(4), StdRng::seed_from_u64(3), Instant::now());
+        assert!(has_other(&backends, &backends[0], &[1, 2], began));
+        assert!(backends[0].host().was_silent(began, Duration::from_secs(5)));
+        for _ in 0..100 {
+            assert!(picked(&backends, &[], &mut rng).is_some_and(|serial| serial >= 2));
+        }
+        assert!(!has_other(&backends, &backends[2], &[3], Instant::now()));
+        assert!(picked(&backends, &[2, 3], &mut rng).is_some_and(|serial| serial < 2));
+        backends[1].has_connected();
+        assert!(has_other(&backends, &backends[2], &[3], Instant::now()));
     }
 }

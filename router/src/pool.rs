@@ -12,15 +12,28 @@ use std::time::{Duration, Instant};
 
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
-use socket2::SockRef;
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
+use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::time::timeout_at;
+use tokio_rustls::TlsConnector;
 
 use crate::backend::Backend;
 use crate::body::Upload;
 
 /// Idle connections kept per backend and worker; more than that only wait to be closed.
 const MAX_IDLE: usize = 128;
+
+/// A host that has died says nothing, ever: the kernel's own patience with it is a quarter of an hour. What idles or waits
+/// for an answer is asked whether it is there; a slow dyno does not matter, for it is its host's kernel that answers.
+const KEEPALIVE: TcpKeepalive = TcpKeepalive::new()
+    .with_time(Duration::from_secs(3))
+    .with_interval(Duration::from_secs(1))
+    .with_retries(3);
+/// How long what was sent may go without acknowledgement.
+const UNACKNOWLEDGED: Duration = Duration::from_secs(4);
 
 #[derive(Debug)]
 pub(crate) struct Connection {
@@ -48,7 +61,8 @@ struct Idle {
 
 #[derive(Debug)]
 pub(crate) enum ConnectError {
-    Timeout,
+    /// Nothing came back, or word that there is no way there.
+    Silence,
     Refused(io::Error),
     /// The fault is on our side of the wire: no more file descriptors, ports or memory.
     Ours(io::Error),
@@ -119,27 +133,58 @@ impl Pool {
             });
     }
 
+    /// With `tls`, the other end must prove what it is before a byte of a request is sent.
     pub(crate) async fn connect(
         &self,
         addr: SocketAddr,
+        tls: Option<&Arc<ClientConfig>>,
         patience: Duration,
     ) -> Result<Connection, ConnectError> {
-        let stream = match tokio::time::timeout(patience, TcpStream::connect(addr)).await {
+        let deadline = tokio::time::Instant::now() + patience;
+        let stream = match timeout_at(deadline, TcpStream::connect(addr)).await {
             Ok(Ok(stream)) => stream,
             Ok(Err(error)) if is_ours(&error) => return Err(ConnectError::Ours(error)),
+            Ok(Err(error)) if is_silence(&error) => return Err(ConnectError::Silence),
             Ok(Err(error)) => return Err(ConnectError::Refused(error)),
-            Err(_) => return Err(ConnectError::Timeout),
+            Err(_) => return Err(ConnectError::Silence),
         };
         // Small answers must not wait for each other; without it they are only slower.
         let _ = stream.set_nodelay(true);
+        // Without it the death of a host is noticed later.
+        let _ = SockRef::from(&stream).set_tcp_keepalive(&KEEPALIVE);
         let socket = Arc::new(Socket {
             stream,
             has_answered: AtomicBool::new(false),
+            is_watched: AtomicBool::new(false),
         });
-        let io = TokioIo::new(SocketIo(socket.clone()));
+        let io = SocketIo(socket.clone());
+        let sender = match tls {
+            None => self.speak(io).await?,
+            Some(tls) => {
+                let connector = TlsConnector::from(tls.clone());
+                let handshake = connector.connect(ServerName::from(addr.ip()), io);
+                match timeout_at(deadline, handshake).await {
+                    Ok(Ok(io)) => self.speak(io).await?,
+                    Ok(Err(error)) => return Err(ConnectError::Refused(error)),
+                    Err(_) => return Err(ConnectError::Silence),
+                }
+            }
+        };
+        Ok(Connection {
+            sender,
+            socket,
+            is_reused: false,
+            idle_since: Instant::now(),
+        })
+    }
+
+    async fn speak<T>(&self, io: T) -> Result<SendRequest<Upload>, ConnectError>
+    where
+        T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
         let (sender, connection) = self
             .client
-            .handshake(io)
+            .handshake(TokioIo::new(io))
             .await
             .map_err(|error| ConnectError::Ours(io::Error::other(error)))?;
         // Owned by the worker's runtime; it ends when the sender is dropped or the dyno closes.
@@ -147,12 +192,7 @@ impl Pool {
             // Whoever sent a request over it is told of the error; an idle one's end is no news.
             let _ = connection.with_upgrades().await;
         });
-        Ok(Connection {
-            sender,
-            socket,
-            is_reused: false,
-            idle_since: Instant::now(),
-        })
+        Ok(sender)
     }
 }
 
@@ -161,14 +201,31 @@ fn is_ours(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(24 | 23 | 105 | 12 | 99))
 }
 
+/// Nobody answered, not even to refuse.
+pub(crate) fn is_silence(error: &io::Error) -> bool {
+    use io::ErrorKind::{HostUnreachable, NetworkUnreachable, TimedOut};
+    matches!(
+        error.kind(),
+        TimedOut | HostUnreachable | NetworkUnreachable
+    )
+}
+
 impl Connection {
     fn is_spent(&self, keep_alive: Duration) -> bool {
         self.sender.is_closed() || self.idle_since.elapsed() > keep_alive
     }
 
     /// Call before a request is sent.
-    pub(crate) fn expect_answer(&self) {
+    pub(crate) fn expect_answer(&self, has_body: bool) {
         self.socket.has_answered.store(false, Ordering::Relaxed);
+        // A head finds room in any kernel, and is acknowledged at once by one that lives. A body may have to wait for
+        // its reader, and the kernel counts that as silence too.
+        self.socket.watch(!has_body);
+    }
+
+    /// From here on both ends write what and when they like.
+    pub(crate) fn becomes_tunnel(&self) {
+        self.socket.watch(false);
     }
 
     /// Whether so much as one byte came since [`Connection::expect_answer`].
@@ -182,9 +239,18 @@ impl Connection {
 struct Socket {
     stream: TcpStream,
     has_answered: AtomicBool,
+    /// Whether what goes without acknowledgement ends it.
+    is_watched: AtomicBool,
 }
 
 impl Socket {
+    fn watch(&self, on: bool) {
+        if self.is_watched.swap(on, Ordering::Relaxed) != on {
+            // Without it the death of the host is noticed later.
+            let _ = SockRef::from(&self.stream).set_tcp_user_timeout(on.then_some(UNACKNOWLEDGED));
+        }
+    }
+
     /// Neither closed by the other end nor with anything to read.
     fn is_quiet(&self) -> bool {
         let peeked = SockRef::from(&self.stream).peek(&mut [std::mem::MaybeUninit::uninit(); 1]);

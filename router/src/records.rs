@@ -4,9 +4,9 @@
 //! with a platform error, and everything else is routed as before.
 
 use std::collections::{BTreeMap, HashMap};
-use std::net::SocketAddr;
-use std::sync::Arc;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Weak};
 
 use model::{AppId, DynoId, Hostname, Route, ServiceEndpoint, ServiceRole};
 use store::{Entry, Event, Key, key};
@@ -14,6 +14,7 @@ use tokio::sync::Notify;
 use tracing::error;
 
 use crate::backend::{Backend, BackendId};
+use crate::silence::Host;
 use crate::table::{App, Platform, Table};
 
 #[derive(Debug)]
@@ -22,6 +23,8 @@ pub(crate) struct Records {
     apps: HashMap<Key, Arc<App>>,
     services: HashMap<Key, (ServiceRole, Arc<Backend>)>,
     backends: HashMap<(BackendId, SocketAddr), Arc<Backend>>,
+    /// Kept by their backends.
+    hosts: HashMap<IpAddr, Weak<Host>>,
     next_serial: u64,
     generation: u64,
     drained: Arc<Notify>,
@@ -34,6 +37,7 @@ impl Records {
             apps: HashMap::new(),
             services: HashMap::new(),
             backends: HashMap::new(),
+            hosts: HashMap::new(),
             next_serial: 0,
             generation: 0,
             drained: Arc::new(Notify::new()),
@@ -138,8 +142,9 @@ impl Records {
         match key::ALIVE_SERVICES.decode(entry) {
             Ok(service) => {
                 let ServiceEndpoint { id, role, addr, .. } = service.value;
-                let backend =
-                    self.backend(BackendId::Service(id), addr, || role.as_str().to_owned());
+                let backend = self.backend(BackendId::Service(role, id), addr, || {
+                    role.as_str().to_owned()
+                });
                 self.services.insert(entry.key.clone(), (role, backend));
             }
             Err(error) => {
@@ -156,10 +161,12 @@ impl Records {
         addr: SocketAddr,
         label: impl FnOnce() -> String,
     ) -> Arc<Backend> {
-        let (serial, drained) = (&mut self.next_serial, &self.drained);
+        let (serial, hosts, drained) = (&mut self.next_serial, &mut self.hosts, &self.drained);
         let backend = self.backends.entry((id, addr)).or_insert_with(|| {
             *serial += 1;
-            Arc::new(Backend::new(*serial, id, label(), addr, drained.clone()))
+            let host = host_at(hosts, addr.ip());
+            let drained = drained.clone();
+            Arc::new(Backend::new(*serial, id, label(), addr, host, drained))
         });
         backend.clone()
     }
@@ -177,6 +184,7 @@ impl Records {
         // Nobody else can begin a request with a backend that only this map holds.
         self.backends
             .retain(|_, backend| !backend.is_removed() || Arc::strong_count(backend) > 1);
+        self.hosts.retain(|_, host| host.strong_count() > 0);
 
         let platform = [ServiceRole::Controller, ServiceRole::Builder].map(|wanted| {
             let mut backends: Vec<_> = self
@@ -217,6 +225,15 @@ impl Records {
         }
         draining
     }
+}
+
+fn host_at(hosts: &mut HashMap<IpAddr, Weak<Host>>, ip: IpAddr) -> Arc<Host> {
+    let known = hosts.get(&ip).and_then(Weak::upgrade);
+    known.unwrap_or_else(|| {
+        let host = Arc::new(Host::new());
+        hosts.insert(ip, Arc::downgrade(&host));
+        host
+    })
 }
 
 #[cfg(test)]

@@ -10,9 +10,9 @@ use std::net::IpAddr;
 use std::rc::Rc;
 
 use bytes::Bytes;
-use http::header::VIA;
+use http::header::{CONNECTION, VIA};
 use http::uri::PathAndQuery;
-use http::{Method, Request, Response, StatusCode, Version};
+use http::{HeaderValue, Method, Request, Response, StatusCode, Version};
 use hyper::body::{Body as _, Incoming};
 use hyper::upgrade::OnUpgrade;
 use tokio::sync::Notify;
@@ -55,15 +55,31 @@ impl Client {
 
 pub(crate) async fn answer(
     client: Rc<Client>,
-    mut request: Request<Incoming>,
+    request: Request<Incoming>,
 ) -> Result<Response<Body>, Infallible> {
     client.has_asked.set(true);
+    let is_last = client.worker.shared.leaving.leave.is_cancelled();
+    let mut response = route(client, request).await;
+    if is_last && response.version() <= Version::HTTP_11 && !is_switch(&response) {
+        // Else the client would ask again here, where nothing is to stay.
+        response
+            .headers_mut()
+            .insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    Ok(response)
+}
+
+fn is_switch(response: &Response<Body>) -> bool {
+    response.status() == StatusCode::SWITCHING_PROTOCOLS
+}
+
+async fn route(client: Rc<Client>, mut request: Request<Incoming>) -> Response<Body> {
     let client_upgrade = request.extensions_mut().remove::<OnUpgrade>();
     let (parts, body) = request.into_parts();
     let taste = Taste::of(&parts.headers);
     let (host_value, host) = match head::host(&parts) {
         Ok(host) => host,
-        Err(fault) => return Ok(page(fault, taste, None, &parts.method, parts.version)),
+        Err(fault) => return page(fault, taste, None, &parts.method, parts.version),
     };
     let fwd = head::forwarded_for(&parts.headers, client.peer);
     let request_id = head::request_id(&parts.headers);
@@ -86,7 +102,7 @@ pub(crate) async fn answer(
         if let Some(Target::App(app)) = exchange.worker.table().lookup(&exchange.asked.host) {
             exchange.set_app(app);
         }
-        return Ok(explain(&exchange, fault));
+        return explain(&exchange, fault);
     }
     let wanted = head::upgrade(&parts).filter(|_| client_upgrade.is_some());
     let wants_upgrade = wanted.is_some();
@@ -98,7 +114,7 @@ pub(crate) async fn answer(
         wanted,
     );
 
-    Ok(match forward(&exchange, head).await {
+    match forward(&exchange, head).await {
         Ok((response, connection)) => {
             let client_upgrade = client_upgrade.filter(|_| wants_upgrade);
             respond(exchange, response, connection, client_upgrade)
@@ -112,7 +128,7 @@ pub(crate) async fn answer(
             )
         }
         Err(Instead::Fault(fault)) => explain(&exchange, fault),
-    })
+    }
 }
 
 /// The dyno has answered.

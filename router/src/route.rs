@@ -10,7 +10,7 @@ use model::{NoBackend, ServiceRole};
 use crate::backend::{Backend, InFlight};
 use crate::exchange::Exchange;
 use crate::fault::Fault;
-use crate::pick::{Pick, pick};
+use crate::pick::{Pick, has_other, pick};
 use crate::table::{App, Platform, Target};
 
 #[derive(Debug)]
@@ -90,13 +90,21 @@ fn to_platform(exchange: &Exchange, platform: &std::sync::Arc<Platform>, tries: 
             then: Fault::PlatformAway,
         };
     }
-    claim(
+    let step = claim(
         exchange,
         &platform.backends,
         tries,
         timeouts.platform_wait,
         || Target::Platform(platform.clone()),
-    )
+    );
+    match step {
+        // All that are known may be of a process that was killed; the next one makes itself known in a moment.
+        Step::Answer(then) if tries.tried.len() < MAX_TRIES => Step::Wait {
+            at_most: timeouts.platform_wait,
+            then,
+        },
+        step => step,
+    }
 }
 
 fn claim(
@@ -120,6 +128,22 @@ fn claim(
             at_most,
             then: Fault::Platform,
         },
+    }
+}
+
+/// How long to try to connect to the backend that was picked.
+pub(crate) fn patience(exchange: &Exchange, picked: &Backend, tries: &Tries) -> Duration {
+    let table = exchange.worker.table();
+    let timeouts = &exchange.worker.shared.config.timeouts;
+    let (others, alone) = match table.lookup(&exchange.asked.host) {
+        Some(Target::App(app)) => (&app.backends, timeouts.connect),
+        Some(Target::Platform(platform)) => (&platform.backends, timeouts.platform_connect),
+        Some(Target::Landing) | None => return timeouts.connect,
+    };
+    if has_other(others, picked, &tries.tried, Instant::now()) {
+        timeouts.connect_if_others.min(timeouts.connect)
+    } else {
+        alone
     }
 }
 

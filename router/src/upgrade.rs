@@ -26,6 +26,7 @@ pub(crate) fn tunnel(
 ) {
     let worker = exchange.worker.clone();
     exchange.set_status(101);
+    connection.becomes_tunnel();
     let claim = exchange.become_tunnel();
     worker.tunnels.spawn_local(async move {
         let (bytes, last) = (Cell::new(0), Cell::new(Instant::now()));

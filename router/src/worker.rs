@@ -1,6 +1,7 @@
 //! A worker: one thread, one runtime, its own listeners, connections, table and pool. Workers hand nothing to each other.
 
 use std::cell::{Cell, RefCell};
+use std::convert::Infallible;
 use std::fmt;
 use std::io;
 use std::net::TcpListener as StdListener;
@@ -15,25 +16,26 @@ use hyper_util::rt::TokioTimer;
 use slab::Slab;
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, LocalOptions};
-use tokio::sync::{Notify, futures::Notified, watch};
-use tokio_rustls::TlsAcceptor;
+use tokio::sync::{Notify, futures::Notified, mpsc, watch};
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
-use crate::Config;
 use crate::accept::{self, LocalExecutor};
 use crate::exchange::Exchange;
 use crate::follow::{Acks, Published};
 use crate::pool::Pool;
 use crate::table::Table;
+use crate::tls::Tls;
+use crate::{Config, Leaving};
 
 /// What all workers have in common.
 pub(crate) struct Shared {
     pub(crate) config: Config,
     pub(crate) log: LogSink,
-    pub(crate) tls: Option<TlsAcceptor>,
-    pub(crate) shutdown: CancellationToken,
+    pub(crate) tls: Option<Tls>,
+    pub(crate) leaving: Leaving,
 }
 
 /// One worker's own.
@@ -64,6 +66,10 @@ pub(crate) struct Seat {
     pub(crate) https: Vec<StdListener>,
     pub(crate) published: watch::Receiver<Option<Published>>,
     pub(crate) acks: Arc<Acks>,
+    /// Told when the worker takes connections.
+    pub(crate) begin_accepting: mpsc::Sender<()>,
+    /// Dropped when it has none left that has a request.
+    pub(crate) is_busy: mpsc::Sender<Infallible>,
 }
 
 /// Streams one HTTP/2 connection may have open.
@@ -175,15 +181,19 @@ impl Worker {
             https,
             mut published,
             acks,
+            begin_accepting,
+            is_busy,
         } = seat;
-        let shutdown = self.shared.shutdown.clone();
+        let Leaving {
+            leave, shutdown, ..
+        } = self.shared.leaving.clone();
         // Who connects meanwhile waits in the kernel: without a table every answer would be wrong.
         tokio::select! {
-            () = shutdown.cancelled() => return Ok(()),
+            () = leave.cancelled() => return Ok(()),
             known = published.wait_for(Option::is_some) => if known.is_err() { return Ok(()) },
         }
         let tasks = TaskTracker::new();
-        tasks.spawn_local(self.clone().adopt(index, published, acks));
+        tasks.spawn_local(self.clone().adopt(index, published, acks.clone()));
         tasks.spawn_local(self.clone().tidy());
         let mut accepting = Vec::new();
         for (listeners, is_https) in [(http, false), (https, true)] {
@@ -195,14 +205,19 @@ impl Worker {
                 ));
             }
         }
-        // Each ends at shutdown.
+        // There is room for each worker's.
+        let _ = begin_accepting.try_send(());
+        // Each ends when this router leaves.
         join_all(accepting).await;
-        shutdown.cancelled().await;
-        self.connections.close();
-        if tokio::time::timeout(self.shared.config.timeouts.drain, self.connections.wait())
-            .await
-            .is_err()
-        {
+        leave.cancelled().await;
+        self.drain().await;
+        if !shutdown.is_cancelled() {
+            // Handed over. Requests are another's now, and nobody need wait for this worker to learn of a removed dyno.
+            acks.gone(index);
+            drop(is_busy);
+            self.outlive(&shutdown).await;
+        }
+        if !self.connections.is_empty() {
             warn!(
                 connections = self.connections.len(),
                 "Cut connections that did not end in time"
@@ -213,6 +228,36 @@ impl Worker {
         }
         self.is_closing.set(true);
         Ok(())
+    }
+}
+
+impl Worker {
+    /// Until every connection has ended, or has had the time for it.
+    async fn drain(&self) {
+        let Leaving { close_idle, .. } = &self.shared.leaving;
+        self.connections.close();
+        let limit = async {
+            close_idle.cancelled().await;
+            sleep(self.shared.config.timeouts.drain).await;
+        };
+        tokio::select! {
+            () = self.connections.wait() => {}
+            () = limit => {}
+        }
+    }
+
+    /// What lasts long may go on beside the process that has taken over.
+    async fn outlive(&self, shutdown: &CancellationToken) {
+        self.tunnels.close();
+        let all = async {
+            self.connections.wait().await;
+            self.tunnels.wait().await;
+        };
+        tokio::select! {
+            () = all => {}
+            () = sleep(self.shared.config.timeouts.stay_after_hand_over) => {}
+            () = shutdown.cancelled() => {}
+        }
     }
 }
 

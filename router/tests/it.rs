@@ -13,7 +13,9 @@ mod it {
     mod platform;
     mod protocols;
     mod restart;
+    mod restored;
     mod routing;
+    mod silent_hosts;
     mod streaming;
     mod support;
     mod switch;

@@ -9,6 +9,8 @@
 //!   started again from what its keeper remembers.
 //! - A restart of the agent restarts nothing: running containers are adopted by their labels.
 //! - Only this agent writes the statuses of its node's dynos, only when they change, by compare-and-set.
+//! - The node counts as alive only while its engine answers and its disk takes writes ([`health`]), and only once every
+//!   dyno that it had before has been looked at ([`presence`]).
 //! - A dyno can reach the world, and neither its host, its neighbours nor the cloud's metadata ([`firewall`]).
 
 mod attach;
@@ -16,11 +18,12 @@ mod config;
 mod decide;
 mod environment;
 mod firewall;
+mod health;
 mod keeper;
 mod launch;
 mod log_follow;
 mod network;
-mod node;
+mod presence;
 mod probe;
 mod quota;
 mod slugs;

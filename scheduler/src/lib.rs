@@ -4,7 +4,10 @@
 //! elected leader) writes what should be; the node [`agent`] makes it so on its own host and writes what is.
 
 pub mod agent;
+pub mod host;
+pub mod memory;
 pub mod plan;
+pub mod planner;
 pub mod reconcile;
 pub mod snapshot;
 

@@ -7,71 +7,65 @@
 //! the old → in-flight requests drained → stop.
 
 mod app;
+mod builds;
 mod converge;
 mod formation;
+mod health;
 mod place;
+mod rebalance;
 mod release;
 mod route;
+mod rules;
 mod sweep;
+mod unplaceable;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use model::{AppId, Dyno, DynoId, LogLine, NodeId, Revision, Timestamp};
 use store::{Key, Txn, key};
 
-use crate::snapshot::{Memory, Snapshot};
+use crate::memory::{AppMemory, Memory};
+use crate::snapshot::Snapshot;
 
-pub use place::Unplaceable;
+pub use rules::Rules;
+pub use unplaceable::Unplaceable;
 
-/// The planner's constants, in one place so that tests and operators can turn them.
-#[derive(Debug, Clone)]
-pub struct Rules {
-    /// The platform's domain: an app is reached at `<name>.<domain>`.
-    pub domain: String,
-    /// How long a node's heartbeat may be missing before its dynos are replaced.
-    pub dead_after: Duration,
-    /// How long in-flight requests may hold up the stop of a dyno.
-    pub drain_for: Duration,
-    /// How long without any router counts as "there are none": removal then needs no acknowledgement.
-    pub no_router_after: Duration,
-    /// A dyno that is not `web` counts as ready when it has run this long.
-    pub settle: Duration,
-    /// How long a dyno may go without a place before the release (or the one-off dyno) fails.
-    pub place_within: Duration,
-    /// How long a dyno of a live release may go without a place before its app's log says so.
-    pub tell_unplaced_after: Duration,
-    /// How long the release phase may take.
-    pub release_phase_within: Duration,
-}
-
-impl Rules {
-    pub fn for_domain(domain: impl Into<String>) -> Self {
-        Self {
-            domain: domain.into(),
-            dead_after: Duration::from_secs(5),
-            drain_for: Duration::from_secs(30),
-            no_router_after: Duration::from_secs(15),
-            settle: Duration::from_secs(2),
-            place_within: Duration::from_secs(10),
-            tell_unplaced_after: Duration::from_secs(3),
-            release_phase_within: Duration::from_secs(3600),
-        }
-    }
+/// All that a plan is made from.
+#[derive(Debug, Clone, Copy)]
+pub struct Look<'a> {
+    pub snapshot: &'a Snapshot,
+    pub memory: &'a Memory,
+    pub rules: &'a Rules,
+    pub now: Timestamp,
+    /// The apps to look at; `None` for all, and for how the load is spread.
+    pub apps: Option<&'a BTreeSet<AppId>>,
 }
 
 /// What to do now, and when to look again if nothing changes before.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Plan {
     pub changes: Vec<Change>,
-    /// What is to be told once, though nothing is to be written: see [`Memory::tell`].
+    /// What is to be told once, though nothing is to be written: see [`Memory::keep`].
     pub shortages: Vec<Shortage>,
+    /// Of every app that was looked at.
+    pub outlooks: Vec<(AppId, Outlook)>,
+    /// A dyno is moved to balance the nodes.
+    pub moves: bool,
+    pub made_at: Timestamp,
+}
+
+/// What an app waits for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Outlook {
     pub wake_at: Option<Timestamp>,
+    pub awaits_routers: bool,
 }
 
 /// A dyno has had no place for a while, and nobody has been told why.
 #[derive(Debug)]
 pub struct Shortage {
+    pub app: AppId,
     pub dyno: DynoId,
     pub reason: Unplaceable,
     /// What to write in the app's log.
@@ -81,7 +75,8 @@ pub struct Shortage {
 /// One app's next step: all of it or nothing.
 #[derive(Debug)]
 pub struct Change {
-    pub app: AppId,
+    /// `None` for what is no app's.
+    pub app: Option<AppId>,
     pub txn: Txn,
     /// What to write in the app's log once it is committed.
     pub notes: Vec<LogLine>,
@@ -102,32 +97,42 @@ impl Ids for RandomIds {
     }
 }
 
-/// The next step of every app.
-pub fn plan(
-    snapshot: &Snapshot,
-    memory: &Memory,
-    rules: &Rules,
-    now: Timestamp,
-    ids: &mut dyn Ids,
-) -> Plan {
-    let mut context = Context {
-        snapshot,
-        memory,
-        rules,
-        now,
-        free: place::Free::of(snapshot),
+/// The next step of every app that is looked at.
+pub fn plan(look: &Look<'_>, ids: &mut dyn Ids) -> Plan {
+    let mut context = Context::new(look);
+    let mut plan = Plan {
+        changes: Vec::new(),
         shortages: Vec::new(),
-        wake_at: None,
+        outlooks: Vec::new(),
+        moves: false,
+        made_at: look.now,
     };
-    let mut changes = Vec::new();
-    for (id, state) in &snapshot.apps {
-        changes.extend(app::step(&mut context, *id, state, ids));
+    let apps = &look.snapshot.apps;
+    let mut step = |id: AppId, state| {
+        context.outlook = Outlook::default();
+        plan.changes.extend(app::step(&mut context, id, state, ids));
+        plan.outlooks.push((id, context.outlook));
+    };
+    match look.apps {
+        None => apps.iter().for_each(|(id, state)| step(*id, state)),
+        Some(some) => some
+            .iter()
+            .filter_map(|id| Some((*id, apps.get(id)?)))
+            .for_each(|(id, state)| step(id, state)),
     }
-    Plan {
-        changes,
-        shortages: context.shortages,
-        wake_at: context.wake_at,
+    plan.changes.extend(builds::step(&mut context));
+    if look.apps.is_none() {
+        let busy = plan
+            .changes
+            .iter()
+            .filter_map(|change| change.app)
+            .collect();
+        let moves = rebalance::moves(&mut context, &busy, ids);
+        plan.moves = moves.iter().any(|change| change.app.is_some());
+        plan.changes.extend(moves);
     }
+    plan.shortages = context.shortages;
+    plan
 }
 
 /// What the parts of one planning share.
@@ -136,64 +141,66 @@ struct Context<'a> {
     memory: &'a Memory,
     rules: &'a Rules,
     now: Timestamp,
+    is_mass_loss: bool,
     free: place::Free,
     shortages: Vec<Shortage>,
-    wake_at: Option<Timestamp>,
+    /// Of the app that is being looked at.
+    outlook: Outlook,
 }
 
-impl Context<'_> {
+impl<'a> Context<'a> {
+    fn new(look: &Look<'a>) -> Self {
+        let mut context = Self {
+            snapshot: look.snapshot,
+            memory: look.memory,
+            rules: look.rules,
+            now: look.now,
+            is_mass_loss: health::is_mass_loss(look.snapshot, look.memory, look.rules, look.now),
+            free: place::Free::default(),
+            shortages: Vec::new(),
+            outlook: Outlook::default(),
+        };
+        context.free = place::Free::of(&context);
+        context
+    }
+
+    /// What is remembered of the app's dynos.
+    fn memory_of(&self, app: AppId) -> &'a AppMemory {
+        static NOTHING: AppMemory = AppMemory::new();
+        self.memory.apps.get(&app).unwrap_or(&NOTHING)
+    }
+
     /// Whether `wait` has passed since `since`; if not, asks to be woken when it has.
     fn has_passed(&mut self, since: Timestamp, wait: Duration) -> bool {
         let due = add(since, wait);
         if due <= self.now {
             return true;
         }
-        self.wake_at = Some(self.wake_at.map_or(due, |at| at.min(due)));
+        self.outlook.wake_at = Some(self.outlook.wake_at.map_or(due, |at| at.min(due)));
         false
-    }
-
-    /// Whether a node is to be given up for lost.
-    fn is_lost(&mut self, node: NodeId) -> bool {
-        match self.memory.node_gone.get(&node) {
-            Some(since) => self.has_passed(*since, self.rules.dead_after),
-            None => false,
-        }
-    }
-
-    /// Whether a node's dynos are to move elsewhere.
-    fn is_draining(&self, node: NodeId) -> bool {
-        let state = self.snapshot.nodes.get(&node);
-        state
-            .and_then(|state| state.node.as_ref())
-            .is_some_and(|node| node.draining)
     }
 
     /// Whether every live router routes by `revision` or a later one.
     fn is_acknowledged(&mut self, revision: Revision) -> bool {
-        match self.memory.routers_gone {
-            Some(since) => self.has_passed(since, self.rules.no_router_after),
-            None => self
-                .snapshot
-                .routers
-                .values()
-                .all(|router| router.applied >= revision),
+        if let Some(since) = self.memory.routers_gone {
+            self.outlook.awaits_routers = true;
+            return self.has_passed(since, self.rules.no_router_after);
         }
+        let mut routers = self.snapshot.routers.values();
+        let acknowledged = routers.all(|router| router.applied >= revision);
+        self.outlook.awaits_routers |= !acknowledged;
+        acknowledged
     }
 
     /// Whether no router has a request in flight to the dyno, or it has been waited for long enough.
     fn is_drained(&mut self, dyno: &Dyno) -> bool {
-        let busy = self
-            .snapshot
-            .routers
-            .values()
-            .any(|router| router.draining.contains_key(&dyno.id));
-        let since = self
-            .memory
-            .unrouted
-            .get(&dyno.id)
-            .copied()
-            .unwrap_or(self.now);
-        !busy || self.has_passed(since, self.rules.drain_for)
+        let mut routers = self.snapshot.routers.values();
+        if !routers.any(|router| router.draining.contains_key(&dyno.id)) {
+            return true;
+        }
+        self.outlook.awaits_routers = true;
+        let unrouted = self.memory_of(dyno.app).unrouted.get(&dyno.id);
+        self.has_passed(unrouted.copied().unwrap_or(self.now), self.rules.drain_for)
     }
 }
 

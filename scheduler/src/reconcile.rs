@@ -8,17 +8,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use controller_api::LogSink;
+use jiff::SignedDuration;
 use model::{Revision, Timestamp};
 use store::{Committed, Follower, Leadership, Store, leader};
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, info, warn};
+use tracing::{debug, error, info, warn};
 
-use crate::plan::{Change, RandomIds, Rules, plan};
-use crate::snapshot::{Memory, Snapshot, followed};
+use crate::plan::{Change, RandomIds, Rules};
+use crate::planner::Planner;
+use crate::snapshot::followed;
 
 /// Looks at everything at least this often, whatever happens or does not.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
+const AFTER_CONFLICT: Duration = Duration::from_millis(100);
+const RETRY_AFTER: Duration = Duration::from_millis(200);
 
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -35,7 +39,7 @@ pub async fn run(
     shutdown: CancellationToken,
 ) {
     loop {
-        let leadership = tokio::select! {
+        let mut leadership = tokio::select! {
             () = shutdown.cancelled() => return,
             leadership = leader::campaign(&store, "scheduler", &config.candidate) => leadership,
         };
@@ -49,7 +53,9 @@ pub async fn run(
         tokio::select! {
             () = shutdown.cancelled() => {}
             () = lost.cancelled() => warn!(candidate = %config.candidate, "Leads no more"),
-            () = scheduler.lead(&leadership) => {}
+            () = scheduler.lead(&mut leadership) => {
+                warn!(candidate = %config.candidate, "Cannot know what its last steps came to; steps down");
+            }
         }
         leadership.resign().await;
         if shutdown.is_cancelled() {
@@ -65,43 +71,46 @@ struct Scheduler<'a> {
 }
 
 impl Scheduler<'_> {
-    /// For ever; the caller ends it.
-    async fn lead(&self, leadership: &Leadership) {
+    /// Until it cannot know any more what its own commits came to; the caller ends it when the lease is lost.
+    async fn lead(&self, leadership: &mut Leadership) {
         let mut follower = Follower::new(self.store.clone(), followed());
-        let mut snapshot = Snapshot::default();
-        let mut memory = Memory::default();
+        let mut planner = Planner::default();
+        let clock = Clock::start();
         let mut look_at = Instant::now();
+        let mut look_at_all_at = Instant::now();
         // Nothing is planned from before this revision: it holds our own last writes.
         let mut at_least: Revision = 0;
-        snapshot.apply(follower.next().await);
+        planner.apply(follower.next().await);
         loop {
             while let Ok(update) = timeout_at(look_at, follower.next()).await {
-                let idle = snapshot.revision >= at_least && update.is_empty();
-                snapshot.apply(update);
-                if !idle && snapshot.revision >= at_least {
+                let idle = planner.revision() >= at_least && update.is_empty();
+                planner.apply(update);
+                if !idle && planner.revision() >= at_least {
                     look_at = Instant::now();
                 }
             }
-            if snapshot.revision < at_least {
+            if planner.revision() < at_least {
                 // Not even when the news is slow: whoever plans from before his own writes makes everything twice.
                 look_at = Instant::now() + LOOK_EVERY;
                 continue;
             }
-            let now = Timestamp::now();
-            memory.observe(&snapshot, now);
-            let planned = plan(&snapshot, &memory, self.rules, now, &mut RandomIds);
-            let wake_at = planned.wake_at;
+            let now = clock.now();
+            let planned = if Instant::now() >= look_at_all_at {
+                look_at_all_at = Instant::now() + LOOK_EVERY;
+                planner.look_at_all(self.rules, now, &mut RandomIds)
+            } else {
+                planner.look(self.rules, now, &mut RandomIds)
+            };
             debug!(
-                revision = snapshot.revision,
+                revision = planner.revision(),
+                apps = planned.outlooks.len(),
                 changes = planned.changes.len(),
-                ?wake_at,
                 "Looked"
             );
             for shortage in planned.shortages {
-                memory.tell(&shortage);
                 self.logs.send(shortage.note);
             }
-            let mut conflicts = false;
+            let (mut conflicts, mut unknown) = (false, false);
             for change in planned.changes {
                 match self.commit(leadership, change).await {
                     Some(Committed::Done(revision)) => at_least = at_least.max(revision),
@@ -109,26 +118,31 @@ impl Scheduler<'_> {
                         debug!("Was overtaken; looks again");
                         conflicts = true;
                     }
-                    None => conflicts = true,
+                    None => unknown = true,
                 }
             }
-            let wait = match wake_at {
+            if unknown {
+                // It may have arrived, or may yet arrive: nothing can be planned until that is out of the way.
+                let Some(revision) = self.begin_another_term(leadership).await else {
+                    return;
+                };
+                at_least = at_least.max(revision);
+            }
+            let wait = match planner.wake_at() {
                 Some(at) => Duration::try_from(at.duration_since(now))
                     .unwrap_or_default()
                     .min(LOOK_EVERY),
                 None => LOOK_EVERY,
             };
-            // After a refusal the news that explains it is under way; look a moment later if it is not.
-            let wait = if conflicts {
-                wait.min(Duration::from_millis(100))
-            } else {
-                wait
-            };
-            look_at = Instant::now() + wait;
+            if conflicts {
+                // The news that explains a refusal is under way; look at everything a moment later if it is not.
+                look_at_all_at = Instant::now() + AFTER_CONFLICT;
+            }
+            look_at = (Instant::now() + wait).min(look_at_all_at);
         }
     }
 
-    /// `None` when the store could not take it: the next look decides anew.
+    /// `None` when nobody knows whether the store took it.
     async fn commit(&self, leadership: &Leadership, change: Change) -> Option<Committed> {
         let app = change.app;
         match leadership.guard(change.txn).commit(&**self.store).await {
@@ -140,10 +154,53 @@ impl Scheduler<'_> {
                 }
                 Some(committed)
             }
+            Err(error) if !error.is_retryable() => {
+                error!(error = &error as &dyn std::error::Error, app.id = ?app, "A step cannot be committed");
+                Some(Committed::Conflict)
+            }
             Err(error) => {
-                warn!(error = &error as &dyn std::error::Error, app.id = %app, "Could not commit a step; will retry");
+                warn!(error = &error as &dyn std::error::Error, app.id = ?app, "Could not commit a step; will look again");
                 None
             }
         }
+    }
+
+    /// The revision from which on the store shows all that the old term wrote. `None` when it leads no more.
+    async fn begin_another_term(&self, leadership: &mut Leadership) -> Option<Revision> {
+        loop {
+            match leadership.renew(&**self.store).await {
+                Ok(renewed) => return renewed,
+                Err(error) => {
+                    warn!(
+                        error = &error as &dyn std::error::Error,
+                        "Could not begin another term; will retry"
+                    );
+                    tokio::time::sleep(RETRY_AFTER).await;
+                }
+            }
+        }
+    }
+}
+
+/// The time as it was when this began to lead, and as much more as has passed since: the host's clock may jump, and no
+/// wait is to end, or begin anew, because of that.
+struct Clock {
+    began: Instant,
+    began_at: Timestamp,
+}
+
+impl Clock {
+    fn start() -> Self {
+        Self {
+            began: Instant::now(),
+            began_at: Timestamp::now(),
+        }
+    }
+
+    fn now(&self) -> Timestamp {
+        let passed = SignedDuration::try_from(self.began.elapsed()).unwrap_or(SignedDuration::MAX);
+        self.began_at
+            .saturating_add(passed)
+            .unwrap_or(Timestamp::MAX)
     }
 }

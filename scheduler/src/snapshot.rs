@@ -1,15 +1,15 @@
 //! What the planner looks at: every record it decides by, typed, kept up to date change by change.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::mem;
 
 use model::{
-    App, AppId, Dyno, DynoId, DynoStatus, Hostname, Node, NodeHeartbeat, NodeId, Release,
-    ReleaseVersion, Revision, Route, RouterId, RouterReport, Slug, SlugId, Timestamp,
+    App, AppId, BuildPlace, BuildRequest, BuilderReport, Dyno, DynoId, DynoStatus, Hostname, Node,
+    NodeHeartbeat, NodeId, RebalanceProgress, RebalanceRequest, Release, ReleaseVersion, Resources,
+    Revision, Route, RouterId, RouterReport, ServiceId, Slug, SlugId,
 };
 use store::{Entry, Event, Key, StoreError, Update, Versioned, key};
 use tracing::error;
-
-use crate::plan::{Shortage, Unplaceable};
 
 /// The platform as of one store revision.
 #[derive(Debug, Clone, Default)]
@@ -18,7 +18,27 @@ pub struct Snapshot {
     pub apps: BTreeMap<AppId, AppState>,
     pub nodes: BTreeMap<NodeId, NodeState>,
     pub routers: BTreeMap<RouterId, RouterReport>,
+    /// Somebody wants the nodes' loads evened out.
+    pub rebalance: Option<Versioned<RebalanceRequest>>,
+    pub rebalance_progress: Option<RebalanceProgress>,
+    pub builders: BTreeMap<ServiceId, Versioned<BuilderReport>>,
+    /// Builds that run, or are to.
+    pub build_requests: BTreeMap<AppId, Versioned<BuildRequest>>,
+    pub build_places: BTreeMap<AppId, Versioned<BuildPlace>>,
     domains: BTreeMap<Key, (AppId, Hostname)>,
+    touched: Touched,
+}
+
+/// What has changed since it was last asked: who plans need look at nothing else.
+#[derive(Debug, Clone, Default)]
+pub struct Touched {
+    /// Everything is new.
+    pub all: bool,
+    pub apps: BTreeSet<AppId>,
+    pub nodes: BTreeSet<NodeId>,
+    /// Nodes that have been heard of, though they may be gone again.
+    pub heard_of: BTreeSet<NodeId>,
+    pub routers: bool,
 }
 
 /// Everything about one app. Parts outlive the app itself until they are swept.
@@ -38,25 +58,19 @@ pub struct NodeState {
     pub node: Option<Node>,
     /// Its heartbeat, while its lease lives.
     pub alive: Option<Versioned<NodeHeartbeat>>,
+    /// Every dyno placed on it, those that are stopping too: they hold their memory until they are gone.
+    pub dynos: BTreeMap<DynoId, OnNode>,
+    /// What they reserve together.
+    pub reserved: Resources,
 }
 
-/// What the planner must remember between looks, because no record holds it. A new leader starts it afresh: a timer
-/// that ran while somebody else led proves nothing.
-#[derive(Debug, Clone, Default)]
-pub struct Memory {
-    /// Since when a node with dynos has had no heartbeat.
-    pub node_gone: BTreeMap<NodeId, Timestamp>,
-    /// Since when there has been no router at all.
-    pub routers_gone: Option<Timestamp>,
-    /// Since when a web dyno has been out of its app's route.
-    pub unrouted: BTreeMap<DynoId, Timestamp>,
-    /// Since when a dyno has found no place.
-    pub unplaced: BTreeMap<DynoId, Timestamp>,
-    /// What was said of the lack of a place, of dynos that still have none.
-    pub told_short: BTreeMap<DynoId, Unplaceable>,
-    /// Dynos that every router was seen to send requests to, and that have not left their route since. A later change of
-    /// the route, still on its way to the routers, takes nothing from that.
-    pub acknowledged: BTreeSet<DynoId>,
+/// A dyno as its node's books have it.
+#[derive(Debug, Clone, Copy)]
+pub struct OnNode {
+    pub app: AppId,
+    pub reserved: Resources,
+    /// It is meant to run on.
+    pub runs: bool,
 }
 
 /// The tables the planner follows.
@@ -72,6 +86,11 @@ pub fn followed() -> Vec<Key> {
         key::NODES.prefix(),
         key::ALIVE_NODES.prefix(),
         key::ALIVE_ROUTERS.prefix(),
+        key::BUILD_REQUESTS.prefix(),
+        key::BUILD_PLACES.prefix(),
+        key::ALIVE_BUILDERS.prefix(),
+        key::REBALANCE.prefix(),
+        key::REBALANCE_PROGRESS.prefix(),
     ]
 }
 
@@ -82,6 +101,7 @@ impl Snapshot {
         match update {
             Update::Snapshot { revision, entries } => {
                 *self = Self::default();
+                self.touched.all = true;
                 for entry in &entries {
                     self.put(entry);
                 }
@@ -123,7 +143,7 @@ impl Snapshot {
             self.app(slug.app).slugs.insert(slug.id, slug);
         } else if key::DYNOS.holds(key) {
             let dyno = key::DYNOS.decode(entry)?;
-            self.app(dyno.value.app).dynos.insert(dyno.value.id, dyno);
+            self.put_dyno(dyno);
         } else if key::DYNO_STATUS.holds(key) {
             let status = key::DYNO_STATUS.decode(entry)?;
             self.app(status.value.app)
@@ -142,13 +162,30 @@ impl Snapshot {
         } else if key::ALIVE_NODES.holds(key) {
             let heartbeat = key::ALIVE_NODES.decode(entry)?;
             let id = heartbeat.value.node;
-            self.nodes.entry(id).or_default().alive = Some(heartbeat);
+            self.node(id).alive = Some(heartbeat);
+            self.touched.heard_of.insert(id);
         } else if key::NODES.holds(key) {
             let node = key::NODES.decode(entry)?.value;
             let id = node.id;
-            self.nodes.entry(id).or_default().node = Some(node);
+            self.node(id).node = Some(node);
+        } else if key::BUILD_REQUESTS.holds(key) {
+            let request = key::BUILD_REQUESTS.decode(entry)?;
+            self.build_requests.insert(request.value.app, request);
+        } else if key::BUILD_PLACES.holds(key) {
+            let place = key::BUILD_PLACES.decode(entry)?;
+            self.build_places.insert(place.value.app, place);
+        } else if key::ALIVE_BUILDERS.holds(key) {
+            let builder = key::ALIVE_BUILDERS.decode(entry)?;
+            self.builders.insert(builder.value.id, builder);
+        } else if key::REBALANCE.holds(key) {
+            self.rebalance = Some(key::REBALANCE.decode(entry)?);
+            // Whoever asked for it waits.
+            self.touched.all = true;
+        } else if key::REBALANCE_PROGRESS.holds(key) {
+            self.rebalance_progress = Some(key::REBALANCE_PROGRESS.decode(entry)?.value);
         } else if key::ALIVE_ROUTERS.holds(key) {
             let report = key::ALIVE_ROUTERS.decode(entry)?.value;
+            self.touched.routers = true;
             self.routers.insert(report.id, report);
         }
         Ok(())
@@ -161,30 +198,51 @@ impl Snapshot {
                 self.forget_if_empty(app);
             }
         } else if key::ALIVE_NODES.holds(key) {
-            if let Ok(id) = key.name().parse()
-                && let Some(node) = self.nodes.get_mut(&id)
-            {
-                node.alive = None;
+            if let Ok(id) = key.name().parse() {
+                self.node(id).alive = None;
+                self.forget_if_nothing(id);
             }
         } else if key::NODES.holds(key) {
-            if let Ok(id) = key.name().parse::<NodeId>()
-                && let Some(node) = self.nodes.get_mut(&id)
-            {
-                node.node = None;
+            if let Ok(id) = key.name().parse() {
+                self.node(id).node = None;
+                self.forget_if_nothing(id);
             }
+        } else if key::BUILD_REQUESTS.holds(key) {
+            if let Ok(app) = key.name().parse() {
+                self.build_requests.remove(&app);
+            }
+        } else if key::BUILD_PLACES.holds(key) {
+            if let Ok(app) = key.name().parse() {
+                self.build_places.remove(&app);
+            }
+        } else if key::ALIVE_BUILDERS.holds(key) {
+            if let Ok(id) = key.name().parse() {
+                self.builders.remove(&id);
+            }
+        } else if key::REBALANCE.holds(key) {
+            self.rebalance = None;
+        } else if key::REBALANCE_PROGRESS.holds(key) {
+            self.rebalance_progress = None;
         } else if key::ALIVE_ROUTERS.holds(key) {
             if let Ok(id) = key.name().parse() {
                 self.routers.remove(&id);
+                self.touched.routers = true;
             }
         } else if let Some(id) = app_segment(key) {
             self.delete_of_app(id, key);
             self.forget_if_empty(id);
         }
-        self.nodes
-            .retain(|_, node| node.node.is_some() || node.alive.is_some());
     }
 
     fn delete_of_app(&mut self, id: AppId, key: &Key) {
+        if key::DYNOS.holds(key) {
+            if let Ok(dyno) = key.name().parse()
+                && let Some(gone) = self.app(id).dynos.remove(&dyno)
+            {
+                self.leave_node(&gone.value);
+            }
+            return;
+        }
         let app = self.app(id);
         if key::APPS.holds(key) {
             app.app = None;
@@ -194,10 +252,10 @@ impl Snapshot {
             if let Ok(slug) = key.name().parse() {
                 app.slugs.remove(&slug);
             }
-        } else if key::DYNOS.holds(key) {
-            app.dynos.retain(|_, dyno| dyno.key != *key);
         } else if key::DYNO_STATUS.holds(key) {
-            app.statuses.retain(|_, status| status.key != *key);
+            if let Ok(dyno) = key.name().parse() {
+                app.statuses.remove(&dyno);
+            }
         } else if key::ROUTES.holds(key) {
             app.route = None;
         }
@@ -210,7 +268,53 @@ impl Snapshot {
     }
 
     fn app(&mut self, id: AppId) -> &mut AppState {
+        self.touched.apps.insert(id);
         self.apps.entry(id).or_default()
+    }
+
+    fn node(&mut self, id: NodeId) -> &mut NodeState {
+        self.touched.nodes.insert(id);
+        self.nodes.entry(id).or_default()
+    }
+
+    fn forget_if_nothing(&mut self, id: NodeId) {
+        let is_nothing =
+            |node: &NodeState| node.node.is_none() && node.alive.is_none() && node.dynos.is_empty();
+        if self.nodes.get(&id).is_some_and(is_nothing) {
+            self.nodes.remove(&id);
+        }
+    }
+
+    fn put_dyno(&mut self, dyno: Versioned<Dyno>) {
+        let (id, app, node) = (dyno.value.id, dyno.value.app, dyno.value.node);
+        let entry = OnNode {
+            app,
+            reserved: dyno.value.size.resources(),
+            runs: !dyno.value.is_stopping(),
+        };
+        if let Some(before) = self.app(app).dynos.insert(id, dyno) {
+            self.leave_node(&before.value);
+        }
+        if let Some(node) = node {
+            let state = self.nodes.entry(node).or_default();
+            state.reserved = state.reserved.plus(entry.reserved);
+            state.dynos.insert(id, entry);
+        }
+    }
+
+    fn leave_node(&mut self, dyno: &Dyno) {
+        let Some(node) = dyno.node else { return };
+        if let Some(state) = self.nodes.get_mut(&node)
+            && let Some(entry) = state.dynos.remove(&dyno.id)
+        {
+            state.reserved = state.reserved.minus(entry.reserved);
+        }
+        self.forget_if_nothing(node);
+    }
+
+    /// What has changed since the last call.
+    pub fn take_touched(&mut self) -> Touched {
+        mem::take(&mut self.touched)
     }
 }
 
@@ -238,80 +342,14 @@ impl AppState {
     }
 }
 
-impl Memory {
-    /// Starts and stops the timers by what the snapshot shows.
-    pub fn observe(&mut self, snapshot: &Snapshot, now: Timestamp) {
-        let nodes_in_use: BTreeSet<NodeId> = snapshot
-            .apps
-            .values()
-            .flat_map(|app| app.dynos.values().filter_map(|dyno| dyno.value.node))
-            .collect();
-        let gone = |id: &NodeId| {
-            snapshot
-                .nodes
-                .get(id)
-                .is_none_or(|node| node.alive.is_none())
-        };
-        self.node_gone
-            .retain(|id, _| nodes_in_use.contains(id) && gone(id));
-        for id in nodes_in_use.into_iter().filter(gone) {
-            self.node_gone.entry(id).or_insert(now);
-        }
-
-        self.routers_gone = snapshot
-            .routers
-            .is_empty()
-            .then(|| self.routers_gone.unwrap_or(now));
-
-        let unrouted: BTreeSet<DynoId> = snapshot
-            .apps
-            .values()
-            .flat_map(|app| {
-                let routed = |id: &DynoId| {
-                    app.route
-                        .as_ref()
-                        .is_some_and(|r| r.value.backends.iter().any(|b| b.dyno == *id))
-                };
-                app.dynos.keys().copied().filter(move |id| !routed(id))
-            })
-            .collect();
-        self.unrouted.retain(|id, _| unrouted.contains(id));
-        for id in unrouted {
-            self.unrouted.entry(id).or_insert(now);
-        }
-
-        let routes = || snapshot.apps.values().filter_map(|app| app.route.as_ref());
-        let routed: BTreeSet<DynoId> = routes()
-            .flat_map(|route| route.value.backends.iter().map(|b| b.dyno))
-            .collect();
-        self.acknowledged.retain(|id| routed.contains(id));
-        if let Some(applied) = snapshot.routers.values().map(|router| router.applied).min() {
-            let in_force = routes().filter(|route| route.revision <= applied);
-            self.acknowledged
-                .extend(in_force.flat_map(|route| route.value.backends.iter().map(|b| b.dyno)));
-        }
-
-        let unplaced: BTreeSet<DynoId> = snapshot
-            .apps
-            .values()
-            .flat_map(|app| {
-                app.dynos
-                    .values()
-                    .filter(|d| d.value.node.is_none())
-                    .map(|d| d.value.id)
-            })
-            .collect();
-        self.unplaced.retain(|id, _| unplaced.contains(id));
-        self.told_short.retain(|id, _| unplaced.contains(id));
-        for id in unplaced {
-            self.unplaced.entry(id).or_insert(now);
-        }
-    }
-
-    /// The shortage's note is being written: not again, then, until the dyno is placed or the reason is another.
-    pub fn tell(&mut self, shortage: &Shortage) {
-        self.told_short
-            .insert(shortage.dyno, shortage.reason.clone());
+impl Snapshot {
+    /// Builds that have a place, and run there or are about to.
+    pub fn placed_builds(&self) -> impl Iterator<Item = (&BuildRequest, ServiceId, NodeId)> {
+        self.build_requests.iter().filter_map(|(app, request)| {
+            let place = &self.build_places.get(app)?.value;
+            let (builder, host) = place.given().filter(|_| place.answers(&request.value))?;
+            Some((&request.value, builder, host))
+        })
     }
 }
 

@@ -8,6 +8,9 @@
 
 mod it {
     mod agent;
+    mod builds;
+    mod faults;
+    mod placement;
     mod plan;
     mod simulation;
     mod world;

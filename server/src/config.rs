@@ -5,9 +5,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use model::{Hostname, Secret};
+use controller::authority::CERTIFICATE_LIFETIME;
+use model::{HostRole, Hostname, Secret};
 use serde::{Deserialize, Serialize};
 
 use crate::args::ConfigSource;
@@ -18,12 +20,12 @@ pub(crate) struct Config {
     /// Apps are `<app>.<domain>`; the platform itself `api.<domain>` and `git.<domain>`.
     pub(crate) domain: Hostname,
     pub(crate) data_dir: PathBuf,
-    pub(crate) roles: BTreeSet<Role>,
+    pub(crate) roles: BTreeSet<HostRole>,
     /// Tells the containers of two installations on one Docker apart.
     pub(crate) instance: String,
     /// What to log: `info`, or a filter such as `info,router=debug`.
     pub(crate) log: String,
-    /// `embedded`, or `etcd://host:port,host:port`.
+    /// `embedded`, `etcds://host:port,host:port` (TLS, this host's certificate), or `etcd://…` in the clear.
     pub(crate) store: StoreChoice,
     pub(crate) blobs: Blobs,
     pub(crate) stack: Stack,
@@ -33,29 +35,24 @@ pub(crate) struct Config {
     pub(crate) node: Node,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum Role {
-    Controller,
-    Builder,
-    Scheduler,
-    Router,
-    Node,
-}
-
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub(crate) enum StoreChoice {
     Embedded,
-    Etcd { endpoints: Vec<String> },
+    Etcd {
+        /// `http://10.0.0.1:2379`, or `https://…` for `etcds`.
+        endpoints: Vec<String>,
+    },
 }
 
 /// Where slugs and build output go.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, tag = "kind", rename_all = "lowercase")]
 pub(crate) enum Blobs {
-    /// In `<data_dir>/blobs`.
+    /// In `<data_dir>/blobs`, which is this host's alone.
     Local,
+    /// In `<data_dir>/blobs`, which every host that joins mounts there too.
+    Shared,
     S3 {
         bucket: String,
         region: String,
@@ -85,8 +82,10 @@ pub(crate) struct Stack {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Controller {
-    /// Where routers and nodes reach it; port 0 is any free one.
-    pub(crate) listen: SocketAddr,
+    /// Where other hosts reach it; by default port 7400 of `node.address`, and any free port of the loopback address.
+    pub(crate) listen: Option<SocketAddr>,
+    /// How long a host's certificate is good for; it is renewed from a third of that on.
+    pub(crate) host_certificate_secs: u64,
     /// How many of its newest slugs an app keeps to roll back to, besides those it runs.
     pub(crate) slugs_per_app: usize,
 }
@@ -94,8 +93,8 @@ pub(crate) struct Controller {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Builder {
-    /// Where routers reach it.
-    pub(crate) listen: SocketAddr,
+    /// Where routers reach it; by default port 7401 of `node.address`, and any free port of the loopback address.
+    pub(crate) listen: Option<SocketAddr>,
     pub(crate) ssh_listen: SocketAddr,
     pub(crate) max_concurrent_builds: usize,
     pub(crate) build_memory_mb: u64,
@@ -126,6 +125,7 @@ pub(crate) struct Router {
 pub(crate) struct Node {
     /// The host's name; the machine's own when empty.
     pub(crate) name: String,
+    /// Where the platform's other hosts reach this one. The loopback address says that there are none.
     pub(crate) address: IpAddr,
     pub(crate) zone: Option<String>,
     pub(crate) tags: BTreeMap<String, String>,
@@ -145,14 +145,7 @@ impl Default for Config {
         Self {
             domain: DEFAULT_DOMAIN.clone(),
             data_dir: "/var/lib/paas".into(),
-            roles: [
-                Role::Controller,
-                Role::Builder,
-                Role::Scheduler,
-                Role::Router,
-                Role::Node,
-            ]
-            .into(),
+            roles: HostRole::ALL.into(),
             instance: "paas".to_owned(),
             log: "info".to_owned(),
             store: StoreChoice::Embedded,
@@ -185,7 +178,8 @@ impl Default for Stack {
 impl Default for Controller {
     fn default() -> Self {
         Self {
-            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            listen: None,
+            host_certificate_secs: CERTIFICATE_LIFETIME.as_secs(),
             slugs_per_app: 20,
         }
     }
@@ -194,7 +188,7 @@ impl Default for Controller {
 impl Default for Builder {
     fn default() -> Self {
         Self {
-            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            listen: None,
             ssh_listen: SocketAddr::from(([0, 0, 0, 0], 2222)),
             max_concurrent_builds: 2,
             build_memory_mb: 2048,
@@ -246,35 +240,47 @@ impl TryFrom<String> for StoreChoice {
         if text == "embedded" {
             return Ok(Self::Embedded);
         }
-        let Some(hosts) = text
-            .strip_prefix("etcd://")
-            .filter(|hosts| !hosts.is_empty())
-        else {
-            return Err(format!(
-                "store is {text:?}; it must be \"embedded\" or \"etcd://host:port,host:port\""
-            ));
+        let (scheme, hosts) = match text.split_once("://") {
+            Some(("etcd", hosts)) if !hosts.is_empty() => ("http", hosts),
+            Some(("etcds", hosts)) if !hosts.is_empty() => ("https", hosts),
+            _ => {
+                return Err(format!(
+                    "store is {text:?}; it must be \"embedded\", \"etcds://host:port,host:port\" or \"etcd://…\""
+                ));
+            }
         };
         Ok(Self::Etcd {
             endpoints: hosts
                 .split(',')
-                .map(|host| format!("http://{host}"))
+                .map(|host| format!("{scheme}://{host}"))
                 .collect(),
         })
     }
 }
 
+impl StoreChoice {
+    /// Whether this host needs a certificate before it can so much as open the store.
+    pub(crate) fn is_over_tls(&self) -> bool {
+        matches!(self, Self::Etcd { endpoints } if endpoints.iter().any(|e| e.starts_with("https://")))
+    }
+}
+
 impl From<StoreChoice> for String {
     fn from(choice: StoreChoice) -> String {
-        match choice {
-            StoreChoice::Embedded => "embedded".to_owned(),
-            StoreChoice::Etcd { endpoints } => {
-                let hosts: Vec<_> = endpoints
-                    .iter()
-                    .map(|e| e.trim_start_matches("http://"))
-                    .collect();
-                format!("etcd://{}", hosts.join(","))
-            }
-        }
+        let StoreChoice::Etcd { endpoints } = &choice else {
+            return "embedded".to_owned();
+        };
+        let scheme = if choice.is_over_tls() {
+            "etcds"
+        } else {
+            "etcd"
+        };
+        let hosts: Vec<_> = endpoints
+            .iter()
+            .filter_map(|endpoint| endpoint.split_once("://"))
+            .map(|(_, host)| host)
+            .collect();
+        format!("{scheme}://{}", hosts.join(","))
     }
 }
 
@@ -297,8 +303,35 @@ pub(crate) fn load(source: &ConfigSource) -> anyhow::Result<Config> {
 }
 
 impl Config {
-    pub(crate) fn has(&self, role: Role) -> bool {
+    pub(crate) fn has(&self, role: HostRole) -> bool {
         self.roles.contains(&role)
+    }
+
+    /// Where the controller's listener goes: reached by other hosts only if there are any.
+    pub(crate) fn controller_listen(&self) -> SocketAddr {
+        self.controller
+            .listen
+            .unwrap_or_else(|| self.internal_listen(7400))
+    }
+
+    pub(crate) fn builder_listen(&self) -> SocketAddr {
+        self.builder
+            .listen
+            .unwrap_or_else(|| self.internal_listen(7401))
+    }
+
+    pub(crate) const fn certificate_lifetime(&self) -> Duration {
+        Duration::from_secs(self.controller.host_certificate_secs)
+    }
+
+    fn internal_listen(&self, port: u16) -> SocketAddr {
+        // Several installations may share the loopback address.
+        let port = if self.node.address.is_loopback() {
+            0
+        } else {
+            port
+        };
+        SocketAddr::new(self.node.address, port)
     }
 
     pub(crate) fn to_toml(&self) -> anyhow::Result<String> {
@@ -347,6 +380,23 @@ impl Config {
         if self.router.tls_cert.is_some() != self.router.tls_key.is_some() {
             bail!("router.tls_cert and router.tls_key go together: give both or neither");
         }
+        let others_reach_us = !self.node.address.is_loopback();
+        for (setting, listen) in [
+            ("controller.listen", self.controller_listen()),
+            ("builder.listen", self.builder_listen()),
+        ] {
+            if others_reach_us && listen.ip().is_loopback() {
+                bail!(
+                    "{setting} is {listen}, which other hosts cannot reach; leave it out, or name an address of this host"
+                );
+            }
+        }
+        if self.node.address.is_unspecified() {
+            bail!(
+                "node.address is {}; it must be the one address at which other hosts reach this one",
+                self.node.address
+            );
+        }
         if self.data_dir.is_relative() {
             bail!(
                 "data_dir is {}; it must be an absolute path",
@@ -378,6 +428,22 @@ mod tests {
     fn stores_are_named_in_one_word() {
         let etcd = StoreChoice::try_from("etcd://a:1,b:2".to_owned()).unwrap();
         assert_eq!(String::from(etcd), "etcd://a:1,b:2");
+        let over_tls = StoreChoice::try_from("etcds://a:1,b:2".to_owned()).unwrap();
+        assert!(over_tls.is_over_tls());
+        assert_eq!(String::from(over_tls), "etcds://a:1,b:2");
         assert!(StoreChoice::try_from("sqlite".to_owned()).is_err());
+    }
+
+    #[test]
+    fn with_an_address_of_its_own_a_host_listens_there() {
+        let mut config = Config::default();
+        assert_eq!(config.controller_listen().to_string(), "127.0.0.1:0");
+        config.node.address = [10, 0, 0, 1].into();
+        assert_eq!(config.controller_listen().to_string(), "10.0.0.1:7400");
+        assert_eq!(config.builder_listen().to_string(), "10.0.0.1:7401");
+        config.check().unwrap();
+        config.controller.listen = Some("127.0.0.1:7".parse().unwrap());
+        let error = config.check().unwrap_err();
+        assert!(error.to_string().contains("controller.listen"), "{error}");
     }
 }

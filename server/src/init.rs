@@ -12,7 +12,7 @@ use serde::Serialize;
 use store::Keyring;
 
 use crate::config::Config;
-use crate::roles;
+use crate::{identity, storage};
 
 /// What the installer needs to log in; kept in `<data_dir>/first-account.json`, readable by the owner alone.
 #[derive(Serialize)]
@@ -32,9 +32,11 @@ pub(crate) fn init(config: &Config, email: Email) -> anyhow::Result<String> {
     if file.exists() {
         return Ok(fs_err::read_to_string(&file)?);
     }
-    Keyring::load_or_create(&config.data_dir.join("master.key"))?;
+    let keyring = Keyring::load_or_create(&config.data_dir.join("master.key"))?;
     let created = tokio::runtime::Runtime::new()?.block_on(async {
-        let opened = roles::open_store(config).await?;
+        let opened = storage::open_store(config).await?;
+        store::migrate::check_ready(&*opened.store).await?;
+        identity::ensure(config, &*opened.store, &keyring).await?;
         let created =
             controller::accounts::create_first(&*opened.store, email.clone(), Timestamp::now())
                 .await?;
@@ -86,7 +88,7 @@ fn port_suffix(port: u16) -> String {
 }
 
 /// Temp file and rename: whole or not there.
-fn write_private(path: &std::path::Path, text: &str) -> anyhow::Result<()> {
+pub(crate) fn write_private(path: &std::path::Path, text: &str) -> anyhow::Result<()> {
     let temporary = path.with_extension("new");
     let mut file = std::fs::OpenOptions::new()
         .write(true)

@@ -4,9 +4,17 @@
 mod args;
 mod config;
 mod discovery;
+mod handover;
 mod identity;
 mod init;
+mod join;
+mod joiners;
+mod machine;
+mod migrate;
 mod roles;
+mod serve;
+mod sockets;
+mod storage;
 mod telemetry;
 
 use std::process::ExitCode;
@@ -27,10 +35,10 @@ fn main() -> ExitCode {
 
 fn run(args: Args) -> anyhow::Result<ExitCode> {
     match args.command {
-        Command::Server(source) => {
+        Command::Server { source, take_over } => {
             let config = config::load(&source)?;
             telemetry::start(&config.log)?;
-            roles::run(config)?;
+            serve::run(config, take_over)?;
             Ok(ExitCode::SUCCESS)
         }
         Command::Config(source) => {
@@ -40,6 +48,18 @@ fn run(args: Args) -> anyhow::Result<ExitCode> {
         Command::Init { source, email } => {
             let account = init::init(&config::load(&source)?, email)?;
             print(&account);
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Join(args) => {
+            print(&join::join(args)?);
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Identity(source) => {
+            identity::make_first(&config::load(&source)?)?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::MigrateStore(args) => {
+            print(&migrate::run(args, print)?);
             Ok(ExitCode::SUCCESS)
         }
         Command::Doctor { source, running } => {

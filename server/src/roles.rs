@@ -1,246 +1,239 @@
-//! Building the configured roles, starting them, and bringing them down in order.
+//! The configured roles: what each is given, and how it is started.
 
-use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use controller_api::LogSink;
+use controller_api::host_listener::HostListener;
+use controller_api::host_tls::HostTls;
+use jiff::Timestamp;
+use model::{HostRole, Node, ServiceRole};
+use router::RouterHandle;
 use runtime::docker::{Deadlines, Docker};
 use runtime::{NetworkSpec, Runtime};
 use scheduler::agent;
-use store::blob::{BlobConfig, BlobStore, S3Credentials};
-use store::embedded::Embedded;
-use store::etcd::{Etcd, EtcdConfig};
+use store::blob::BlobStore;
 use store::{Keyring, Store};
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info, warn};
 
-use crate::config::{Blobs, Config, Role, StoreChoice};
-use crate::{discovery, identity, init};
-
-/// After the signal to stop; every role drains within less.
-const STOP_WITHIN: Duration = Duration::from_secs(45);
-
-/// An open store, and how to close it.
-pub(crate) struct OpenStore {
-    pub(crate) store: Arc<dyn Store>,
-    embedded: Option<Arc<Embedded>>,
-}
-
-impl OpenStore {
-    pub(crate) async fn close(self) {
-        if let Some(embedded) = self.embedded {
-            embedded.close().await;
-        }
-    }
-}
-
-pub(crate) async fn open_store(config: &Config) -> anyhow::Result<OpenStore> {
-    match &config.store {
-        StoreChoice::Embedded => {
-            let embedded =
-                Embedded::open(&config.data_dir).context("could not open the embedded store")?;
-            Ok(OpenStore {
-                store: embedded.clone(),
-                embedded: Some(embedded),
-            })
-        }
-        StoreChoice::Etcd { endpoints } => {
-            let etcd = EtcdConfig {
-                endpoints: endpoints.clone(),
-                user: None,
-                tls: None,
-            };
-            let store = Etcd::connect(&etcd)
-                .await
-                .context("could not connect to etcd")?;
-            Ok(OpenStore {
-                store,
-                embedded: None,
-            })
-        }
-    }
-}
-
-/// Runs the configured roles until a signal, or until one of them fails.
-pub(crate) fn run(config: Config) -> anyhow::Result<()> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .thread_name("paasd")
-        .build()?;
-    let ended = runtime.block_on(serve(config));
-    runtime.shutdown_timeout(Duration::from_secs(1));
-    ended
-}
+use crate::config::Config;
+use crate::sockets::Sockets;
+use crate::{identity, init, joiners, machine};
 
 /// What every role is given.
-struct Common {
-    config: Config,
-    node: model::NodeId,
-    store: Arc<dyn Store>,
-    keyring: Keyring,
-    blobs: BlobStore,
-    logs: LogSink,
-    shutdown: CancellationToken,
+pub(crate) struct Common {
+    pub(crate) config: Config,
+    pub(crate) node: model::NodeId,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) keyring: Keyring,
+    pub(crate) tls: Arc<HostTls>,
+    pub(crate) blobs: BlobStore,
+    pub(crate) logs: LogSink,
+    pub(crate) sockets: Arc<Sockets>,
+    /// How many processes have handed this host's router on, one to the next, before this one.
+    pub(crate) turn: u32,
+    /// Cancelled when no dyno can have requests under way that nobody reports.
+    pub(crate) may_schedule: CancellationToken,
+    pub(crate) stop: Stop,
 }
 
-type Roles = JoinSet<(Role, anyhow::Result<()>)>;
-
-async fn serve(config: Config) -> anyhow::Result<()> {
-    fs_err::create_dir_all(&config.data_dir)?;
-    let opened = open_store(&config).await?;
-    let keyring = Keyring::load_or_create(&config.data_dir.join("master.key"))?;
-    let (found, controllers) = watch::channel(Vec::new());
-    let (logs, deliver) = LogSink::new(controllers, keyring.internal_token().clone());
-    let stop_logs = CancellationToken::new();
-    let delivery = tokio::spawn(deliver.run(stop_logs.clone()));
-    let discovery = tokio::spawn(discovery::follow_controllers(opened.store.clone(), found));
-    let common = Common {
-        node: identity::node_id(&config.data_dir)?,
-        store: opened.store.clone(),
-        blobs: BlobStore::open(&blob_config(&config))?,
-        keyring,
-        logs,
-        shutdown: CancellationToken::new(),
-        config,
-    };
-
-    let mut roles = Roles::new();
-    start(&common, &mut roles).await?;
-    info!(version = env!("CARGO_PKG_VERSION"), roles = ?common.config.roles, "paasd is up");
-    let ended = supervise(&mut roles, &common.shutdown).await;
-
-    stop_logs.cancel();
-    let _ = tokio::time::timeout(Duration::from_secs(6), delivery).await;
-    discovery.abort();
-    opened.close().await;
-    info!("paasd has stopped");
-    ended
+/// The roles stop in this order; see `serve`.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Stop {
+    /// Controller, builder, scheduler.
+    pub(crate) services: CancellationToken,
+    pub(crate) node: CancellationToken,
+    pub(crate) router: CancellationToken,
 }
 
-/// Waits for a signal or a failing role, then gives all of them time to drain. A second signal cuts that short.
-async fn supervise(roles: &mut Roles, shutdown: &CancellationToken) -> anyhow::Result<()> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut ended = Ok(());
-    tokio::select! {
-        _ = terminate.recv() => info!("Stopping: SIGTERM"),
-        _ = interrupt.recv() => info!("Stopping: SIGINT"),
-        Some(role) = roles.join_next() => ended = failure(role),
+/// Roles that are alike: they end by their token, and have failed if they end before.
+pub(crate) type Tasks = JoinSet<(HostRole, anyhow::Result<()>)>;
+
+/// What runs.
+#[derive(Default)]
+pub(crate) struct Roles {
+    pub(crate) services: Tasks,
+    pub(crate) node: Tasks,
+    pub(crate) router: Option<RouterHandle>,
+}
+
+/// Tries what a start may fail at and what can be tried beside a process that runs, so that that one is not stopped for a
+/// configuration that will not do.
+pub(crate) async fn rehearse(
+    config: &Config,
+    keyring: &Keyring,
+    sockets: &Sockets,
+) -> anyhow::Result<()> {
+    identity::check(config, keyring)?;
+    if config.has(HostRole::Router) {
+        certificate(config)?
+            .check()
+            .context("the router's certificate cannot be used")?;
+        let workers = workers(config);
+        sockets.listen("http", &config.router.http, workers)?;
+        sockets.listen("https", &config.router.https, workers)?;
     }
-    shutdown.cancel();
-    let drain = async {
-        while let Some(role) = roles.join_next().await {
-            if let Err(error) = failure_of(role) {
-                error!("{error:#}");
-            }
-        }
-    };
-    tokio::select! {
-        () = drain => {}
-        () = tokio::time::sleep(STOP_WITHIN) => warn!("Not all roles have drained in time; leaving"),
-        _ = terminate.recv() => warn!("Leaving at once: second signal"),
-        _ = interrupt.recv() => warn!("Leaving at once: second signal"),
+    if config.has(HostRole::Controller) {
+        sockets.listen_one("controller", config.controller_listen())?;
     }
-    ended
+    if config.has(HostRole::Builder) {
+        sockets.listen_one("builder", config.builder_listen())?;
+        sockets.listen_one("ssh", config.builder.ssh_listen)?;
+    }
+    if config.has(HostRole::Node) {
+        machine::memory_mb(config.node.memory_mb)?;
+    }
+    if config.has(HostRole::Builder) || config.has(HostRole::Node) {
+        docker(config).await?;
+    }
+    sockets.forget_others();
+    Ok(())
 }
 
-type Ended = Result<(Role, anyhow::Result<()>), tokio::task::JoinError>;
-
-/// A role that ends by itself has failed, whatever it says.
-fn failure(role: Ended) -> anyhow::Result<()> {
-    failure_of(role)?;
-    anyhow::bail!("a role ended without being told to")
+async fn docker(config: &Config) -> anyhow::Result<Docker> {
+    let socket = &config.node.docker_socket;
+    Docker::connect(socket, Deadlines::default())
+        .await
+        .with_context(|| {
+            format!(
+                "is Docker running? Its socket should be {}",
+                socket.display()
+            )
+        })
 }
 
-fn failure_of(role: Ended) -> anyhow::Result<()> {
-    let (role, result) = role.context("a role panicked")?;
-    result.with_context(|| format!("the {role:?} role failed").to_lowercase())
-}
-
-async fn start(common: &Common, roles: &mut Roles) -> anyhow::Result<()> {
+pub(crate) async fn start(common: &Common, roles: &mut Roles) -> anyhow::Result<()> {
     let config = &common.config;
     // The router first: it has the last table on disk and serves while the rest comes up.
-    if config.has(Role::Router) {
-        start_router(common, roles)?;
+    if config.has(HostRole::Router) {
+        roles.router = Some(start_router(common)?);
     }
-    if config.has(Role::Controller) {
-        let listener = bind(config.controller.listen).await?;
-        let run = controller::run(
-            controller_config(config),
-            listener,
-            common.store.clone(),
-            common.keyring.clone(),
-            common.blobs.clone(),
-            common.shutdown.clone(),
-        );
-        roles.spawn(async { (Role::Controller, run.await.map_err(Into::into)) });
+    if config.has(HostRole::Controller) {
+        start_controller(common, &mut roles.services)?;
     }
-    if config.has(Role::Scheduler) {
-        let scheduler = scheduler::Config {
-            candidate: common.node.to_string(),
-            rules: scheduler::Rules::for_domain(config.domain.as_str()),
-        };
-        let run = scheduler::run(
-            scheduler,
-            common.store.clone(),
-            common.logs.clone(),
-            common.shutdown.clone(),
-        );
-        roles.spawn(async {
-            run.await;
-            (Role::Scheduler, Ok(()))
-        });
+    if config.has(HostRole::Scheduler) {
+        start_scheduler(common, &mut roles.services);
     }
-    if config.has(Role::Builder) || config.has(Role::Node) {
-        let docker = Docker::connect(&config.node.docker_socket, Deadlines::default())
-            .await
-            .with_context(|| {
-                format!(
-                    "is Docker running? Its socket should be {}",
-                    config.node.docker_socket.display()
-                )
-            })?;
-        let engine: Arc<dyn Runtime> = Arc::new(docker);
-        if config.has(Role::Builder) {
-            start_builder(common, engine.clone(), roles).await?;
+    if config.has(HostRole::Builder) || config.has(HostRole::Node) {
+        let engine: Arc<dyn Runtime> = Arc::new(docker(config).await?);
+        if config.has(HostRole::Builder) {
+            start_builder(common, engine.clone(), &mut roles.services)?;
         }
-        if config.has(Role::Node) {
-            start_node(common, engine, roles)?;
+        if config.has(HostRole::Node) {
+            start_node(common, engine, &mut roles.node)?;
         }
+    }
+    if !config.has(HostRole::Node) {
+        let host = record_without_dynos(common);
+        tokio::spawn(scheduler::host::keep(
+            host,
+            common.store.clone(),
+            common.stop.node.clone(),
+        ));
     }
     Ok(())
 }
 
-fn start_router(common: &Common, roles: &mut Roles) -> anyhow::Result<()> {
+fn start_controller(common: &Common, tasks: &mut Tasks) -> anyhow::Result<()> {
     let config = &common.config;
-    let certificate = init::certificate(config)?;
-    let (cert, key) = match (
-        &certificate,
-        &config.router.tls_cert,
-        &config.router.tls_key,
-    ) {
-        (_, Some(cert), Some(key)) => (cert.clone(), key.clone()),
-        (Some(made), ..) => (made.cert.clone(), made.key.clone()),
-        _ => anyhow::bail!("there is no certificate for the router"),
+    let listener = common
+        .sockets
+        .listen_one("controller", config.controller_listen())?;
+    let listener = HostListener::tls(TcpListener::from_std(listener)?, common.tls.server()?);
+    let run = controller::run(
+        controller_config(config, &common.tls)?,
+        listener,
+        common.store.clone(),
+        common.keyring.clone(),
+        common.blobs.clone(),
+        common.stop.services.clone(),
+    );
+    tasks.spawn(async { (HostRole::Controller, run.await.map_err(Into::into)) });
+    Ok(())
+}
+
+fn start_scheduler(common: &Common, tasks: &mut Tasks) {
+    let scheduler = scheduler::Config {
+        candidate: common.node.to_string(),
+        rules: scheduler::Rules::for_domain(common.config.domain.as_str()),
     };
-    let workers = config
+    let (may_schedule, stop) = (common.may_schedule.clone(), common.stop.services.clone());
+    let run = scheduler::run(
+        scheduler,
+        common.store.clone(),
+        common.logs.clone(),
+        stop.clone(),
+    );
+    tasks.spawn(async move {
+        tokio::select! {
+            () = may_schedule.cancelled() => run.await,
+            () = stop.cancelled() => {}
+        }
+        (HostRole::Scheduler, Ok(()))
+    });
+}
+
+/// A host that runs no dynos has no room for any.
+fn record_without_dynos(common: &Common) -> Node {
+    let config = &common.config;
+    Node {
+        id: common.node,
+        name: host_name(config),
+        address: config.node.address,
+        roles: config.roles.clone(),
+        zone: config.node.zone.clone(),
+        tags: config.node.tags.clone(),
+        memory_bytes: 0,
+        cpus: machine::cpus(),
+        cordoned: false,
+        draining: false,
+        joined_at: Timestamp::now(),
+    }
+}
+
+fn host_name(config: &Config) -> String {
+    if config.node.name.is_empty() {
+        machine::host_name()
+    } else {
+        config.node.name.clone()
+    }
+}
+
+fn workers(config: &Config) -> NonZeroUsize {
+    config
         .router
         .workers
         .and_then(NonZeroUsize::new)
-        .unwrap_or_else(router::default_workers);
+        .unwrap_or_else(router::default_workers)
+}
+
+fn certificate(config: &Config) -> anyhow::Result<router::TlsConfig> {
+    let made = init::certificate(config)?;
+    let (cert, key) = match (made, &config.router.tls_cert, &config.router.tls_key) {
+        (_, Some(cert), Some(key)) => (cert.clone(), key.clone()),
+        (Some(made), ..) => (made.cert, made.key),
+        _ => anyhow::bail!("there is no certificate for the router"),
+    };
+    Ok(router::TlsConfig::Files { cert, key })
+}
+
+fn start_router(common: &Common) -> anyhow::Result<RouterHandle> {
+    let config = &common.config;
+    let workers = workers(config);
     let router = router::Config {
-        id: identity::router_id(common.node),
+        id: identity::router_id(common.node, common.turn),
         domain: config.domain.clone(),
         workers,
         data_dir: config.data_dir.clone(),
-        tls: Some(router::TlsConfig::Files { cert, key }),
+        tls: Some(certificate(config)?),
+        services: Some(router::ServicesTls {
+            controller: Arc::new(common.tls.client(ServiceRole::Controller)?),
+            builder: Arc::new(common.tls.client(ServiceRole::Builder)?),
+        }),
         public_ports: router::PublicPorts {
             http: config.http_port(),
             https: config.https_port(),
@@ -249,28 +242,37 @@ fn start_router(common: &Common, roles: &mut Roles) -> anyhow::Result<()> {
         timeouts: router::Timeouts::HEROKU,
     };
     let listeners = router::Listeners {
-        http: bind_all(&config.router.http, workers)?,
-        https: bind_all(&config.router.https, workers)?,
+        http: common
+            .sockets
+            .listen("http", &config.router.http, workers)?,
+        https: common
+            .sockets
+            .listen("https", &config.router.https, workers)?,
     };
-    let handle = router::start(
+    Ok(router::start(
         router,
         listeners,
         common.store.clone(),
         common.logs.clone(),
-        common.shutdown.clone(),
-    )?;
-    roles.spawn(async { (Role::Router, handle.join().await.map_err(Into::into)) });
-    Ok(())
+        common.stop.router.clone(),
+    )?)
 }
 
-async fn start_builder(
+fn start_builder(
     common: &Common,
     engine: Arc<dyn Runtime>,
-    roles: &mut Roles,
+    tasks: &mut Tasks,
 ) -> anyhow::Result<()> {
     let config = &common.config;
-    let http = bind(config.builder.listen).await?;
-    let ssh = bind(config.builder.ssh_listen).await?;
+    let http = common
+        .sockets
+        .listen_one("builder", config.builder_listen())?;
+    let ssh = common
+        .sockets
+        .listen_one("ssh", config.builder.ssh_listen)?;
+    let address = http.local_addr()?;
+    let http = HostListener::tls(TcpListener::from_std(http)?, common.tls.server()?);
+    let ssh = TcpListener::from_std(ssh)?;
     let builder = builder::Config {
         domain: config.domain.to_string(),
         app_urls: builder::AppUrls {
@@ -278,7 +280,9 @@ async fn start_builder(
             port: config.https_port(),
         },
         data_dir: config.data_dir.clone(),
-        address: http.local_addr()?,
+        host: common.node,
+        address,
+        peer_tls: Some(common.tls.client(ServiceRole::Builder)?),
         hook_binary: std::env::current_exe().context("could not find this program's own file")?,
         container: builder::ContainerConfig {
             image: config.stack.build_image.clone(),
@@ -307,30 +311,23 @@ async fn start_builder(
         common.blobs.clone(),
         engine,
         common.logs.clone(),
-        common.shutdown.clone(),
+        common.stop.services.clone(),
     );
-    roles.spawn(async { (Role::Builder, run.await.map_err(Into::into)) });
+    tasks.spawn(async { (HostRole::Builder, run.await.map_err(Into::into)) });
     Ok(())
 }
 
-fn start_node(common: &Common, engine: Arc<dyn Runtime>, roles: &mut Roles) -> anyhow::Result<()> {
+fn start_node(common: &Common, engine: Arc<dyn Runtime>, tasks: &mut Tasks) -> anyhow::Result<()> {
     let config = &common.config;
-    let machine =
-        nix::sys::sysinfo::sysinfo().context("could not ask the machine for its memory")?;
-    let all_mb = machine.ram_total() >> 20;
-    let name = if config.node.name.is_empty() {
-        identity::host_name()
-    } else {
-        config.node.name.clone()
-    };
     let node = agent::Config {
         node_id: common.node,
-        name,
+        name: host_name(config),
         address: config.node.address,
+        roles: config.roles.clone(),
         zone: config.node.zone.clone(),
         tags: config.node.tags.clone(),
-        memory_bytes: config.node.memory_mb.unwrap_or(all_mb.saturating_sub(1024)) << 20,
-        cpus: u32::try_from(std::thread::available_parallelism().map_or(1, NonZeroUsize::get))?,
+        memory_bytes: machine::memory_mb(config.node.memory_mb)? << 20,
+        cpus: machine::cpus(),
         data_dir: config.data_dir.clone(),
         instance: config.instance.clone(),
         stack: config.stack.name.clone(),
@@ -344,6 +341,7 @@ fn start_node(common: &Common, engine: Arc<dyn Runtime>, roles: &mut Roles) -> a
         boot_timeout: Duration::from_secs(config.node.boot_timeout_secs),
         stop_grace: Duration::from_secs(30),
         attach_within: Duration::from_secs(60),
+        controller_tls: Some(Arc::new(common.tls.client(ServiceRole::Controller)?)),
         ca_bundle: ca_bundle(config),
         slug_cache_bytes: config.node.slug_cache_mb << 20,
         max_slug_bytes: 4 << 30,
@@ -356,18 +354,18 @@ fn start_node(common: &Common, engine: Arc<dyn Runtime>, roles: &mut Roles) -> a
         common.blobs.clone(),
         engine,
         common.logs.clone(),
-        common.shutdown.clone(),
+        common.stop.node.clone(),
     );
-    roles.spawn(async { (Role::Node, run.await.map_err(Into::into)) });
+    tasks.spawn(async { (HostRole::Node, run.await.map_err(Into::into)) });
     Ok(())
 }
 
-fn controller_config(config: &Config) -> controller::Config {
+fn controller_config(config: &Config, tls: &HostTls) -> anyhow::Result<controller::Config> {
     let web = controller::PublicEndpoint {
         scheme: controller::Scheme::Https,
         port: config.https_port(),
     };
-    controller::Config {
+    Ok(controller::Config {
         domain: config.domain.to_string(),
         web,
         api: web,
@@ -382,7 +380,10 @@ fn controller_config(config: &Config) -> controller::Config {
             segment_bytes: 5 << 20,
             total_bytes: 1 << 30,
         },
-    }
+        certificate_lifetime: config.certificate_lifetime(),
+        peer_tls: Some(tls.client(ServiceRole::Controller)?),
+        joiners: joiners::for_joiners(config)?,
+    })
 }
 
 fn network(config: &Config) -> NetworkSpec {
@@ -401,52 +402,4 @@ fn ca_bundle(config: &Config) -> Option<std::path::PathBuf> {
         .ca_bundle
         .exists()
         .then(|| config.stack.ca_bundle.clone())
-}
-
-fn blob_config(config: &Config) -> BlobConfig {
-    match config.blobs.clone() {
-        Blobs::Local => BlobConfig::Local {
-            dir: config.data_dir.join("blobs"),
-        },
-        Blobs::S3 {
-            bucket,
-            region,
-            endpoint,
-            prefix,
-            access_key_id,
-            secret_access_key,
-            allow_http,
-        } => BlobConfig::S3 {
-            bucket,
-            region,
-            endpoint,
-            prefix: (!prefix.is_empty()).then_some(prefix),
-            credentials: Some(S3Credentials {
-                access_key_id,
-                secret_access_key,
-            }),
-            allow_http,
-        },
-    }
-}
-
-async fn bind(addr: SocketAddr) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(addr).await.with_context(|| {
-        format!("could not listen on {addr}: is another program there? Choose another port in the configuration")
-    })
-}
-
-/// One socket for each worker and address, so that connections never cross cores.
-fn bind_all(
-    addrs: &[SocketAddr],
-    workers: NonZeroUsize,
-) -> anyhow::Result<Vec<std::net::TcpListener>> {
-    let mut listeners = Vec::new();
-    for addr in addrs {
-        let bound = router::bind(*addr, workers).with_context(|| {
-            format!("could not listen on {addr}: is another program there? Choose another port in the configuration")
-        })?;
-        listeners.extend(bound);
-    }
-    Ok(listeners)
 }

@@ -6,6 +6,7 @@
 //!
 //! Which blobs are still wanted is not known here; whoever knows calls [`BlobStore::delete`].
 
+mod copy;
 mod files;
 mod s3;
 
@@ -22,11 +23,15 @@ use object_store::path::Path as Location;
 use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt as _, WriteMultipart};
 use tokio::io::AsyncWriteExt as _;
 
+pub use self::copy::{Copied, copy_all};
 use self::files::{Hasher, NewFile, hash_file};
 
 /// A larger blob is uploaded in parts of this size, two at a time.
 const PART_BYTES: usize = 8 * 1024 * 1024;
 const PARTS_AT_ONCE: usize = 2;
+/// A blob that is put again counts as new, so that no sweep takes it for one that nobody has claimed. Well below the time
+/// that sweeps leave new blobs alone.
+const FRESH: Duration = Duration::from_secs(15 * 60);
 /// What an upload that died may leave in a local store; no live one takes as long.
 const ABANDONED_AFTER: Duration = Duration::from_secs(24 * 3600);
 
@@ -291,12 +296,19 @@ impl BlobStore {
         Some(dir.join(self.location(checksum).as_ref()))
     }
 
-    /// One cut short (by a dying disk, say) counts as missing, and is stored anew.
+    /// When the blob was last put; `None` when there is none.
+    pub async fn modified(&self, checksum: &Checksum) -> Result<Option<Timestamp>, BlobError> {
+        let meta = self.head(checksum).await?;
+        Ok(meta.and_then(|meta| info(&meta)).map(|info| info.modified))
+    }
+
+    /// One cut short (by a dying disk, say) counts as missing, and so does an old one: both are stored anew.
     async fn is_stored(&self, checksum: &Checksum, size: u64) -> Result<bool, BlobError> {
-        Ok(self
-            .head(checksum)
-            .await?
-            .is_some_and(|meta| meta.size == size))
+        let found = self.head(checksum).await?.as_ref().and_then(info);
+        Ok(found.is_some_and(|found| {
+            let age = Timestamp::now().duration_since(found.modified);
+            found.size == size && age.unsigned_abs() < FRESH
+        }))
     }
 
     async fn head(&self, checksum: &Checksum) -> Result<Option<ObjectMeta>, BlobError> {

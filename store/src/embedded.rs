@@ -31,7 +31,9 @@ use self::engine::Engine;
 use self::leases::Leases;
 use self::writer::{Request, Writer};
 use crate::history::History;
-use crate::{Commit, Committed, Entry, Key, Lease, LeaseId, Listing, Store, StoreError, Watch};
+use crate::{
+    Commit, Committed, Entry, Key, Lease, LeaseId, Listing, Store, StoreError, StoreStatus, Watch,
+};
 
 /// The file below the directory that [`Embedded::open`] is given.
 pub const FILE_NAME: &str = "store.redb";
@@ -152,6 +154,10 @@ impl Store for Embedded {
             leases: self.leases.clone(),
             queue: self.queue.clone(),
         }))
+    }
+
+    async fn status(&self) -> Result<StoreStatus, StoreError> {
+        self.read("counting keys", Engine::status).await
     }
 }
 

@@ -10,9 +10,13 @@
 //! then; a commit that may have arrived is not: its outcome is unknown, as [`StoreError::Unavailable`] says.
 
 mod config;
+mod connection;
 mod convert;
 mod follow;
+mod members;
 mod retry;
+mod roster;
+pub mod upkeep;
 
 use std::fmt;
 use std::sync::Arc;
@@ -23,22 +27,27 @@ use etcd_client::{Client, GetOptions, KvClient};
 use model::Revision;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
+use tracing::warn;
 
 pub use self::config::{EtcdConfig, EtcdTls, EtcdUser};
+use self::connection::Connection;
 use self::convert::{entry, is_lease_gone, revision, transaction, whole_seconds};
-use self::retry::{Repeat, within_deadline};
+use self::retry::{DEADLINE, Repeat, within_deadline};
 use crate::history::History;
 use crate::key::ROOT;
+use crate::status::{BackendStatus, StoreStatus};
 use crate::{
     Commit, Committed, Compare, Entry, Key, Lease, LeaseId, Listing, Op, Store, StoreError, Watch,
 };
 
+/// How long a store that may begin without etcd looks for it first.
+const START_WITHIN: Duration = Duration::from_secs(2);
 /// Entries in one answer to a list; all pages are read as of one revision.
 const PAGE: i64 = 1000;
 
 /// A connection to etcd. Dropping it ends its watch.
 pub struct Etcd {
-    client: Client,
+    connection: Arc<Connection>,
     history: Arc<History>,
     tasks: TaskTracker,
     stop: CancellationToken,
@@ -56,19 +65,54 @@ impl fmt::Debug for Etcd {
 impl Etcd {
     /// Fails if etcd does not answer within 5 s.
     pub async fn connect(config: &EtcdConfig) -> Result<Arc<Self>, StoreError> {
-        let client = config.connect().await?;
-        let newest = newest_revision(&client).await?;
-        let history = History::after(newest);
+        let connection = Connection::open(config, DEADLINE).await?;
+        let newest = newest_revision(&connection).await?;
+        Ok(Self::over(connection, Some(newest)))
+    }
+
+    /// Does not wait long for an etcd that is away: calls fail until it is there, and watches begin then. So what can do
+    /// without a store begins without one.
+    pub async fn start(config: &EtcdConfig) -> Result<Arc<Self>, StoreError> {
+        match Connection::open(config, START_WITHIN).await {
+            Ok(connection) => {
+                let newest = newest_revision(&connection).await.ok();
+                Ok(Self::over(connection, newest))
+            }
+            Err(error) => {
+                warn!(
+                    error = &error as &dyn std::error::Error,
+                    "etcd does not answer; begins without it"
+                );
+                Ok(Self::over(Connection::unseen(config).await?, None))
+            }
+        }
+    }
+
+    /// `newest` is `None` as long as nobody knows.
+    fn over(connection: Connection, newest: Option<Revision>) -> Arc<Self> {
+        let connection = Arc::new(connection);
+        let history = History::after(newest.unwrap_or(0));
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
-        tasks.spawn(follow::run(client.clone(), history.clone(), stop.clone()));
+        tasks.spawn(follow::run(
+            connection.clone(),
+            history.clone(),
+            newest.is_some(),
+            stop.clone(),
+        ));
+        tasks.spawn(keep(connection.clone(), stop.clone()));
         let guard = stop.clone().drop_guard();
-        Ok(Arc::new(Self {
-            client,
+        Arc::new(Self {
+            connection,
             history,
             tasks,
             stop,
             _stop_when_dropped: guard,
-        }))
+        })
+    }
+
+    /// Connects anew after this host's certificate was replaced.
+    pub async fn reconnect(&self) -> Result<(), StoreError> {
+        self.connection.reopen().await
     }
 
     /// Ends the watch, and with it every watch of this store.
@@ -82,17 +126,22 @@ impl Etcd {
 #[async_trait]
 impl Store for Etcd {
     async fn get(&self, key: &Key) -> Result<Option<Entry>, StoreError> {
-        let found = within_deadline("reading a key", Repeat::Always, || {
-            let mut kv = kv(&self.client);
-            async move { kv.get(key.as_str(), None).await }
-        })
+        let found = within_deadline(
+            "reading a key",
+            Repeat::Always,
+            &self.connection,
+            |client| {
+                let mut kv = kv(&client);
+                async move { kv.get(key.as_str(), None).await }
+            },
+        )
         .await?;
         found.kvs().first().map(entry).transpose()
     }
 
     async fn list(&self, prefix: &Key) -> Result<Listing, StoreError> {
-        within_deadline("listing keys", Repeat::Always, || {
-            list(kv(&self.client), prefix.as_str())
+        within_deadline("listing keys", Repeat::Always, &self.connection, |client| {
+            list(kv(&client), prefix.as_str())
         })
         .await?
     }
@@ -109,10 +158,15 @@ impl Store for Etcd {
             Op::Delete { .. } => None,
         });
         let txn = transaction(&commit)?;
-        let answer = within_deadline("committing", Repeat::IfNotSent, || {
-            let (mut kv, txn) = (kv(&self.client), txn.clone());
-            async move { kv.txn(txn).await }
-        })
+        let answer = within_deadline(
+            "committing",
+            Repeat::IfNotSent,
+            &self.connection,
+            |client| {
+                let (mut kv, txn) = (kv(&client), txn.clone());
+                async move { kv.txn(txn).await }
+            },
+        )
         .await
         .map_err(|error| lapsed_or(error, lease))?;
         if answer.succeeded() {
@@ -134,21 +188,51 @@ impl Store for Etcd {
 
     async fn lease(&self, ttl: Duration) -> Result<Arc<dyn Lease>, StoreError> {
         // A grant that was made and not heard of holds no keys, and lapses by itself.
-        let granted = within_deadline("asking for a lease", Repeat::Always, || {
-            let mut leases = self.client.lease_client();
-            async move { leases.grant(whole_seconds(ttl), None).await }
-        })
+        let granted = within_deadline(
+            "asking for a lease",
+            Repeat::Always,
+            &self.connection,
+            |client| {
+                let mut leases = client.lease_client();
+                async move { leases.grant(whole_seconds(ttl), None).await }
+            },
+        )
         .await?;
         Ok(Arc::new(EtcdLease {
             id: LeaseId(granted.id()),
-            client: self.client.clone(),
+            connection: self.connection.clone(),
         }))
+    }
+
+    async fn status(&self) -> Result<StoreStatus, StoreError> {
+        let doing = "counting keys";
+        let counted = within_deadline(doing, Repeat::Always, &self.connection, |client| {
+            let mut kv = kv(&client);
+            let options = GetOptions::new().with_prefix().with_count_only();
+            async move { kv.get(ROOT, Some(options)).await }
+        })
+        .await?;
+        Ok(StoreStatus {
+            revision: revision(counted.header())?,
+            keys: u64::try_from(counted.count()).unwrap_or_default(),
+            backend: BackendStatus::Etcd {
+                members: members::status(&self.connection).await?,
+            },
+        })
+    }
+}
+
+async fn keep(connection: Arc<Connection>, stop: CancellationToken) {
+    tokio::select! {
+        () = stop.cancelled() => {}
+        () = connection.keep() => {}
+        () = connection.learn() => {}
     }
 }
 
 struct EtcdLease {
     id: LeaseId,
-    client: Client,
+    connection: Arc<Connection>,
 }
 
 impl fmt::Debug for EtcdLease {
@@ -166,20 +250,30 @@ impl Lease for EtcdLease {
     }
 
     async fn keep_alive(&self) -> Result<(), StoreError> {
-        within_deadline("keeping a lease alive", Repeat::Always, || {
-            let (mut leases, id) = (self.client.lease_client(), self.id.0);
-            // One question, one answer: the stream ends when both halves are dropped.
-            async move { leases.keep_alive(id).await.map(drop) }
-        })
+        within_deadline(
+            "keeping a lease alive",
+            Repeat::Always,
+            &self.connection,
+            |client| {
+                let (mut leases, id) = (client.lease_client(), self.id.0);
+                // One question, one answer: the stream ends when both halves are dropped.
+                async move { leases.keep_alive(id).await.map(drop) }
+            },
+        )
         .await
         .map_err(|error| lapsed_or(error, Some(self.id)))
     }
 
     async fn revoke(&self) -> Result<(), StoreError> {
-        within_deadline("revoking a lease", Repeat::IfNotSent, || {
-            let (mut leases, id) = (self.client.lease_client(), self.id.0);
-            async move { leases.revoke(id).await.map(drop) }
-        })
+        within_deadline(
+            "revoking a lease",
+            Repeat::IfNotSent,
+            &self.connection,
+            |client| {
+                let (mut leases, id) = (client.lease_client(), self.id.0);
+                async move { leases.revoke(id).await.map(drop) }
+            },
+        )
         .await
         .map_err(|error| lapsed_or(error, Some(self.id)))
     }
@@ -191,9 +285,10 @@ fn kv(client: &Client) -> KvClient {
 }
 
 /// Linearizable.
-async fn newest_revision(client: &Client) -> Result<Revision, StoreError> {
-    let answer = within_deadline("asking etcd for its revision", Repeat::Always, || {
-        let mut kv = kv(client);
+async fn newest_revision(connection: &Connection) -> Result<Revision, StoreError> {
+    let doing = "asking etcd for its revision";
+    let answer = within_deadline(doing, Repeat::Always, connection, |client| {
+        let mut kv = kv(&client);
         async move { kv.get(ROOT, None).await }
     })
     .await?;

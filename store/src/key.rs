@@ -11,34 +11,50 @@
 //! /paas/v1/domains/<host name>                     Domain           (unique host name)
 //! /paas/v1/slugs/<app>/<slug>                      Slug
 //! /paas/v1/builds/<app>/<build>                    Build
+//! /paas/v1/build-sources/<app>/<build>              BuildSource      (of builds that are not over)
+//! /paas/v1/build-places/<app>                      BuildPlace       (while it is asked for)
+//! /paas/v1/repositories/<app>                      Repository       (git refs and packs)
+//! /paas/v1/build-caches/<app>                      BuildCache
 //! /paas/v1/releases/<app>/<version, 12 digits>     Release
 //! /paas/v1/release-config/<app>/<version>          Sealed (ConfigVars)
 //! /paas/v1/dynos/<app>/<dyno>                      Dyno             (as it should be)
 //! /paas/v1/dyno-status/<app>/<dyno>                DynoStatus       (as it is; written by its node)
 //! /paas/v1/routes/<app>                            Route
 //! /paas/v1/nodes/<node>                            Node
+//! /paas/v1/node-tokens/<sha256 of the secret>      NodeToken
+//! /paas/v1/rebalance/requested                     RebalanceRequest (while it is followed)
+//! /paas/v1/rebalance-progress/newest               RebalanceProgress
+//! /paas/v1/migrations/incoming                     Migration        (into this store; until it is whole)
+//! /paas/v1/migrations/moved                        Migration        (this store's; it is not to be used)
 //! /paas/v1/platform/<name>                         platform-wide values (host keys, …)
 //! /paas/v1/alive/nodes/<node>                      NodeHeartbeat    (leased)
 //! /paas/v1/alive/routers/<router>                  RouterReport     (leased)
 //! /paas/v1/alive/services/<role>/<service>         ServiceEndpoint  (leased)
 //! /paas/v1/alive/builds/<app>                      BuildId          (leased: the one running build)
+//! /paas/v1/alive/build-requests/<app>              BuildRequest     (leased, with the one running build)
+//! /paas/v1/alive/builders/<service>                BuilderReport    (leased)
 //! /paas/v1/alive/leader/<election>                 id of the leader (leased)
 //! ```
 
 use std::fmt;
 
 use model::{
-    Account, AccountId, App, AppId, AppName, Build, BuildId, Checksum, Collaborator, Domain, Dyno,
-    DynoId, DynoStatus, Email, Hostname, Node, NodeHeartbeat, NodeId, Release, ReleaseVersion,
-    Route, RouterId, RouterReport, Sealed, ServiceEndpoint, ServiceId, ServiceRole, Slug, SlugId,
-    SshKey, Token,
+    Account, AccountId, App, AppId, AppName, Build, BuildCache, BuildId, BuildPlace, BuildRequest,
+    BuildSource, BuilderReport, Checksum, Collaborator, Domain, Dyno, DynoId, DynoStatus, Email,
+    Hostname, Node, NodeHeartbeat, NodeId, NodeToken, RebalanceProgress, RebalanceRequest, Release,
+    ReleaseVersion, Repository, Route, RouterId, RouterReport, Sealed, ServiceEndpoint, ServiceId,
+    ServiceRole, Slug, SlugId, SshKey, Token,
 };
 
 use crate::Table;
+use crate::migrate::Migration;
 
 /// A full key. Keys order by bytes.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Key(String);
+
+/// The name below `platform/` of what makes hosts; it is sealed apart from all else.
+pub const HOST_AUTHORITY: &str = "host-authority";
 
 /// Everything of ours is below this.
 pub const ROOT: &str = "/paas/v1/";
@@ -93,17 +109,27 @@ pub const COLLABORATORS: Table<Collaborator> = Table::new("collaborators/");
 pub const DOMAINS: Table<Domain> = Table::new("domains/");
 pub const SLUGS: Table<Slug> = Table::new("slugs/");
 pub const BUILDS: Table<Build> = Table::new("builds/");
+pub const BUILD_SOURCES: Table<BuildSource> = Table::new("build-sources/");
+pub const BUILD_PLACES: Table<BuildPlace> = Table::new("build-places/");
+pub const REPOSITORIES: Table<Repository> = Table::new("repositories/");
+pub const BUILD_CACHES: Table<BuildCache> = Table::new("build-caches/");
 pub const RELEASES: Table<Release> = Table::new("releases/");
 pub const RELEASE_CONFIG: Table<Sealed> = Table::new("release-config/");
 pub const DYNOS: Table<Dyno> = Table::new("dynos/");
 pub const DYNO_STATUS: Table<DynoStatus> = Table::new("dyno-status/");
 pub const ROUTES: Table<Route> = Table::new("routes/");
 pub const NODES: Table<Node> = Table::new("nodes/");
+pub const NODE_TOKENS: Table<NodeToken> = Table::new("node-tokens/");
+pub const REBALANCE: Table<RebalanceRequest> = Table::new("rebalance/");
+pub const REBALANCE_PROGRESS: Table<RebalanceProgress> = Table::new("rebalance-progress/");
 pub const PLATFORM: Table<Sealed> = Table::new("platform/");
+pub const MIGRATIONS: Table<Migration> = Table::new("migrations/");
 pub const ALIVE_NODES: Table<NodeHeartbeat> = Table::new("alive/nodes/");
 pub const ALIVE_ROUTERS: Table<RouterReport> = Table::new("alive/routers/");
 pub const ALIVE_SERVICES: Table<ServiceEndpoint> = Table::new("alive/services/");
 pub const ALIVE_BUILDS: Table<BuildId> = Table::new("alive/builds/");
+pub const BUILD_REQUESTS: Table<BuildRequest> = Table::new("alive/build-requests/");
+pub const ALIVE_BUILDERS: Table<BuilderReport> = Table::new("alive/builders/");
 pub const LEADERS: Table<String> = Table::new("alive/leader/");
 
 macro_rules! keys {
@@ -129,6 +155,11 @@ keys! {
     SLUGS: Slug = slugs_of(app: AppId) "{app}/";
     BUILDS: Build = build(app: AppId, build: BuildId) "{app}/{build}";
     BUILDS: Build = builds_of(app: AppId) "{app}/";
+    BUILD_SOURCES: BuildSource = build_source(app: AppId, build: BuildId) "{app}/{build}";
+    BUILD_PLACES: BuildPlace = build_place(app: AppId) "{app}";
+    BUILD_SOURCES: BuildSource = build_sources_of(app: AppId) "{app}/";
+    REPOSITORIES: Repository = repository(app: AppId) "{app}";
+    BUILD_CACHES: BuildCache = build_cache(app: AppId) "{app}";
     RELEASES: Release = releases_of(app: AppId) "{app}/";
     RELEASE_CONFIG: Sealed = release_configs_of(app: AppId) "{app}/";
     DYNOS: Dyno = dyno(app: AppId, dyno: DynoId) "{app}/{dyno}";
@@ -137,11 +168,23 @@ keys! {
     DYNO_STATUS: DynoStatus = dyno_statuses_of(app: AppId) "{app}/";
     ROUTES: Route = route(app: AppId) "{app}";
     NODES: Node = node(node: NodeId) "{node}";
+    NODE_TOKENS: NodeToken = node_token(secret_hash: &Checksum) "{secret_hash}";
+    REBALANCE: RebalanceRequest = rebalance() "requested";
+    REBALANCE_PROGRESS: RebalanceProgress = rebalance_progress() "newest";
+    MIGRATIONS: Migration = incoming() "incoming";
+    MIGRATIONS: Migration = moved() "moved";
     PLATFORM: Sealed = platform(name: &str) "{name}";
     ALIVE_NODES: NodeHeartbeat = alive_node(node: NodeId) "{node}";
     ALIVE_ROUTERS: RouterReport = alive_router(router: RouterId) "{router}";
     ALIVE_BUILDS: BuildId = alive_build(app: AppId) "{app}";
+    BUILD_REQUESTS: BuildRequest = build_request(app: AppId) "{app}";
+    ALIVE_BUILDERS: BuilderReport = alive_builder(builder: ServiceId) "{builder}";
     LEADERS: String = leader(election: &str) "{election}";
+}
+
+/// All leased keys are below it.
+pub fn alive() -> Key {
+    Key::join("alive/", "")
 }
 
 pub fn alive_service(role: ServiceRole, id: ServiceId) -> Key {

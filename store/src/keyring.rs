@@ -1,27 +1,70 @@
 //! The platform's master key, and what is done with it: sealing secrets at rest, and the roles' proof to each other.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::path::Path;
 
 use chacha20poly1305::aead::{Aead, KeyInit, Payload};
 use chacha20poly1305::{XChaCha20Poly1305, XNonce};
 use hkdf::Hkdf;
-use model::{Sealed, Secret};
+use model::{HostRole, Sealed, Secret};
 use rand::RngCore as _;
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 
+use crate::key::{self, HOST_AUTHORITY};
 use crate::{Key, StoreError};
 
 const NONCE_BYTES: usize = 24;
 
-/// Derived keys; the master key itself is not kept. Never in the store: who has only the store has no secrets.
+/// Keys derived from the master key, or as many of them as this host needs. Never in the store: who has only the store
+/// has no secrets.
 #[derive(Clone)]
 pub struct Keyring {
-    seal: XChaCha20Poly1305,
+    /// Only hosts that control others have it, and with it all there is.
+    master: Option<Secret<String>>,
+    /// Seals the host authority: whoever has it can make hosts.
+    authority: Option<XChaCha20Poly1305>,
+    /// Seals all else: config vars, host keys, ….
+    seal: Option<XChaCha20Poly1305>,
     internal_token: Secret<String>,
 }
+
+/// The keys that a host's roles call for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Share {
+    /// Controllers.
+    All,
+    /// Nodes and builders: they open config vars.
+    Secrets,
+    /// Routers and schedulers: they prove themselves, and open nothing.
+    Token,
+}
+
+impl Share {
+    pub fn of(roles: &BTreeSet<HostRole>) -> Self {
+        if roles.contains(&HostRole::Controller) {
+            Self::All
+        } else if roles.contains(&HostRole::Node) || roles.contains(&HostRole::Builder) {
+            Self::Secrets
+        } else {
+            Self::Token
+        }
+    }
+}
+
+/// How keys of a share are written to the file.
+#[derive(Serialize, Deserialize)]
+struct Parts {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    seal: Option<Secret<String>>,
+    internal: Secret<String>,
+}
+
+const SEAL: &[u8] = b"paas seal v1";
+const AUTHORITY: &[u8] = b"paas host authority v1";
+const INTERNAL: &[u8] = b"paas internal v1";
 
 impl fmt::Debug for Keyring {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -33,12 +76,15 @@ impl Keyring {
     pub fn new(master: &[u8; 32]) -> Self {
         let hkdf = Hkdf::<Sha256>::new(None, master);
         Self {
-            seal: XChaCha20Poly1305::new((&derive(&hkdf, b"paas seal v1")).into()),
-            internal_token: Secret::new(hex::encode(derive(&hkdf, b"paas internal v1"))),
+            master: Some(Secret::new(hex::encode(master))),
+            authority: Some(XChaCha20Poly1305::new((&derive(&hkdf, AUTHORITY)).into())),
+            seal: Some(XChaCha20Poly1305::new((&derive(&hkdf, SEAL)).into())),
+            internal_token: Secret::new(hex::encode(derive(&hkdf, INTERNAL))),
         }
     }
 
-    /// The key in the file (64 hex digits, mode 0600), which is made if there is none.
+    /// The keys in the file (mode 0600): the master key, 64 hex digits, or what [`Keyring::share`] wrote. A master key is
+    /// made if there is no file.
     pub fn load_or_create(path: &Path) -> Result<Self, StoreError> {
         let files = |source: Box<dyn std::error::Error + Send + Sync>| StoreError::Files {
             path: path.to_owned(),
@@ -50,9 +96,52 @@ impl Keyring {
             write_private(path, &hex::encode(master)).map_err(|e| files(e.into()))?;
         }
         let text = fs_err::read_to_string(path).map_err(|e| files(e.into()))?;
-        let mut master = [0u8; 32];
-        hex::decode_to_slice(text.trim(), &mut master).map_err(|e| files(e.into()))?;
-        Ok(Self::new(&master))
+        Self::parse(text.trim()).map_err(files)
+    }
+
+    fn parse(text: &str) -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
+        if !text.starts_with('{') {
+            return Ok(Self::new(&key_of(text)?));
+        }
+        let parts: Parts = serde_json::from_str(text)?;
+        let seal = match &parts.seal {
+            Some(seal) => Some(XChaCha20Poly1305::new((&key_of(seal.expose())?).into())),
+            None => None,
+        };
+        Ok(Self {
+            master: None,
+            authority: None,
+            seal,
+            internal_token: parts.internal,
+        })
+    }
+
+    /// What to put into the key file of a host that is to have this much. `None` if this host has too little itself.
+    pub fn share(&self, share: Share) -> Option<Secret<String>> {
+        let master = self.master.as_ref()?;
+        if share == Share::All {
+            return Some(master.clone());
+        }
+        let hkdf = Hkdf::<Sha256>::new(None, &key_of(master.expose()).ok()?);
+        let parts = Parts {
+            seal: (share == Share::Secrets).then(|| Secret::new(hex::encode(derive(&hkdf, SEAL)))),
+            internal: self.internal_token.clone(),
+        };
+        serde_json::to_string(&parts).ok().map(Secret::new)
+    }
+
+    /// Whether it opens all that is sealed.
+    pub const fn is_whole(&self) -> bool {
+        self.master.is_some()
+    }
+
+    fn cipher(&self, place: &Key) -> Result<&XChaCha20Poly1305, StoreError> {
+        let cipher = if *place == key::platform(HOST_AUTHORITY) {
+            &self.authority
+        } else {
+            &self.seal
+        };
+        cipher.as_ref().ok_or(StoreError::Unseal)
     }
 
     /// Seals a value for one place: moved to another key, it does not open.
@@ -68,7 +157,7 @@ impl Keyring {
             aad: place.as_str().as_bytes(),
         };
         let sealed = self
-            .seal
+            .cipher(place)?
             .encrypt(XNonce::from_slice(&nonce), payload)
             .map_err(|_| StoreError::Unseal)?;
         Ok(Sealed::from_bytes([nonce.as_slice(), &sealed].concat()))
@@ -84,7 +173,7 @@ impl Keyring {
             aad: place.as_str().as_bytes(),
         };
         let plain = self
-            .seal
+            .cipher(place)?
             .decrypt(XNonce::from_slice(nonce), payload)
             .map_err(|_| StoreError::Unseal)?;
         serde_json::from_slice(&plain).map_err(|source| StoreError::Corrupt {
@@ -97,6 +186,12 @@ impl Keyring {
     pub const fn internal_token(&self) -> &Secret<String> {
         &self.internal_token
     }
+}
+
+fn key_of(text: &str) -> Result<[u8; 32], hex::FromHexError> {
+    let mut key = [0u8; 32];
+    hex::decode_to_slice(text, &mut key)?;
+    Ok(key)
 }
 
 fn derive(hkdf: &Hkdf<Sha256>, info: &[u8]) -> [u8; 32] {
@@ -189,6 +284,30 @@ mod tests {
             Keyring::load_or_create(&path),
             Err(StoreError::Files { .. })
         ));
+    }
+
+    #[test]
+    fn a_host_is_given_as_much_as_its_roles_need() {
+        let whole = Keyring::new(&[7; 32]);
+        let (app, authority) = (Key::from_text("/paas/v1/x"), key::platform(HOST_AUTHORITY));
+        let sealed = whole.seal(&app, &"secret").unwrap();
+        let signing = whole.seal(&authority, &"key").unwrap();
+        for (roles, opens_secrets, opens_authority) in [
+            (vec![HostRole::Controller, HostRole::Router], true, true),
+            (vec![HostRole::Node, HostRole::Router], true, false),
+            (vec![HostRole::Builder], true, false),
+            (vec![HostRole::Router, HostRole::Scheduler], false, false),
+        ] {
+            let roles: BTreeSet<_> = roles.into_iter().collect();
+            let given = whole.share(Share::of(&roles)).unwrap();
+            let theirs = Keyring::parse(given.expose()).unwrap();
+            assert_eq!(theirs.internal_token(), whole.internal_token());
+            let open = |place, sealed| theirs.open::<String>(place, sealed).is_ok();
+            assert_eq!(open(&app, &sealed), opens_secrets, "{roles:?}");
+            assert_eq!(open(&authority, &signing), opens_authority, "{roles:?}");
+            assert_eq!(theirs.is_whole(), opens_authority);
+            assert_eq!(theirs.share(Share::Token).is_some(), opens_authority);
+        }
     }
 
     #[test]

@@ -13,8 +13,11 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 use tracing::{info, warn};
 
-use crate::presence::TTL;
 use crate::{Committed, Event, Key, Lease, Store, StoreError, Txn, WatchItem, key};
+
+/// How long nobody leads after a leader's death. With a node of its host's lost in the same moment, traffic is to leave
+/// that node within 5 s all the same.
+pub const TTL: Duration = Duration::from_secs(4);
 
 /// How much sooner than the store a leader believes that its lease has lapsed.
 const MARGIN: Duration = Duration::from_secs(1);
@@ -24,6 +27,7 @@ const MARGIN: Duration = Duration::from_secs(1);
 pub struct Leadership {
     key: Key,
     revision: Revision,
+    candidate: String,
     lost: CancellationToken,
     lease: Arc<dyn Lease>,
     _keeper: AbortOnDropHandle<()>,
@@ -33,6 +37,25 @@ impl Leadership {
     /// Makes a commit void once somebody else leads.
     pub fn guard(&self, txn: Txn) -> Txn {
         txn.at_revision(self.key.clone(), self.revision)
+    }
+
+    /// Begins another term: every commit guarded before is void from here on, also one that is still under way and of
+    /// which nobody knows whether it arrived. What is read at the answered revision or later shows all that did.
+    /// `None`: it leads no more, or cannot know that it does.
+    pub async fn renew(&mut self, store: &dyn Store) -> Result<Option<Revision>, StoreError> {
+        let txn = self.guard(Txn::new().put_leased(
+            &key::LEADERS,
+            self.key.clone(),
+            &self.candidate,
+            self.lease.id(),
+        ));
+        Ok(match txn.commit(store).await? {
+            Committed::Done(revision) => {
+                self.revision = revision;
+                Some(revision)
+            }
+            Committed::Conflict => None,
+        })
     }
 
     pub const fn lost(&self) -> &CancellationToken {
@@ -97,6 +120,7 @@ async fn attempt(
         return Ok(Some(Leadership {
             key,
             revision,
+            candidate: candidate.to_owned(),
             lost,
             lease,
             _keeper: keeper,
@@ -116,13 +140,12 @@ async fn keep(lease: Arc<dyn Lease>, granted: Instant, lost: CancellationToken) 
         if sent >= alive_until {
             break;
         }
-        let Ok(answer) = tokio::time::timeout_at(alive_until, lease.keep_alive()).await else {
-            break;
-        };
-        match answer {
-            Ok(()) => alive_until = sent + TTL - MARGIN,
-            Err(StoreError::LeaseLapsed { .. }) => break,
-            Err(_) => {}
+        // One that hangs leaves time for another: it may have hung on a member of the store that died.
+        let answer_by = (sent + TTL / 4).min(alive_until);
+        match tokio::time::timeout_at(answer_by, lease.keep_alive()).await {
+            Ok(Ok(())) => alive_until = sent + TTL - MARGIN,
+            Ok(Err(StoreError::LeaseLapsed { .. })) => break,
+            Ok(Err(_)) | Err(_) => {}
         }
     }
     lost.cancel();

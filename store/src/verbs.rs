@@ -11,7 +11,7 @@ use bytes::Bytes;
 use futures::Stream;
 use model::Revision;
 
-use crate::{Key, StoreError};
+use crate::{Key, StoreError, StoreStatus};
 
 /// etcd's defaults, and so everybody's.
 pub const MAX_COMMIT_OPS: usize = 128;
@@ -34,6 +34,14 @@ pub trait Store: Send + Sync + fmt::Debug {
 
     /// A new lease. Keys put under it go when it is revoked, or not kept alive for `ttl` (whole seconds, at least 1).
     async fn lease(&self, ttl: Duration) -> Result<Arc<dyn Lease>, StoreError>;
+
+    /// How it is, for its operators: no verb, and nothing may depend on what it says.
+    async fn status(&self) -> Result<StoreStatus, StoreError> {
+        Err(StoreError::unavailable(
+            "asking it how it is",
+            "it is of a kind that does not tell",
+        ))
+    }
 }
 
 /// A lease that its holder keeps alive.

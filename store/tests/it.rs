@@ -9,17 +9,22 @@
 mod it {
     mod backend;
     mod blob;
+    mod cluster;
     mod contract;
     mod crash;
     mod embedded;
     mod etcd;
     mod etcd_server;
+    mod faulted;
     mod follow;
     mod leader;
     mod ledger;
+    mod linear;
+    mod migrate;
     mod model;
     mod outage;
     mod presence;
     mod proxy;
     mod s3;
+    mod upkeep;
 }

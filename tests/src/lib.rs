@@ -12,11 +12,14 @@
 
 pub mod command;
 pub mod eventually;
+pub mod lab;
 pub mod load;
 pub mod outside;
 pub mod platform;
 pub mod project;
+pub mod pulse;
 pub mod web;
 
+pub use lab::Lab;
 pub use platform::Platform;
 pub use project::Project;

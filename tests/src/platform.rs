@@ -11,7 +11,7 @@ use tokio::process::{Child, Command};
 
 use crate::command::{Said, run};
 use crate::eventually::eventually;
-use crate::project::Project;
+use crate::project::{Project, Site};
 use crate::web::{self, Answer};
 
 /// Ends, with everything it made in Docker, when dropped.
@@ -28,7 +28,7 @@ pub struct Platform {
 }
 
 pub const DOMAIN: &str = "paas.localhost";
-const START_WITHIN: Duration = Duration::from_secs(60);
+const START_WITHIN: Duration = Duration::from_secs(120);
 const CLI_WITHIN: Duration = Duration::from_secs(180);
 
 impl Platform {
@@ -42,6 +42,19 @@ impl Platform {
     /// # Panics
     /// When it does not come up.
     pub async fn with(settings: &[&str]) -> Self {
+        let on_etcd = std::env::var("PAAS_STORY_STORE").is_ok_and(|store| store == "etcd");
+        Self::on(on_etcd, settings).await
+    }
+
+    /// On the embedded store, whatever the stories run on.
+    ///
+    /// # Panics
+    /// When it does not come up.
+    pub async fn embedded() -> Self {
+        Self::on(false, &[]).await
+    }
+
+    async fn on(etcd: bool, settings: &[&str]) -> Self {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let suffix = format!("{:08x}", rand::random::<u32>());
         let [http, https, ssh] = free_addresses();
@@ -55,17 +68,18 @@ impl Platform {
             etcd: None,
             settings: settings.iter().map(|line| (*line).to_owned()).collect(),
         };
-        platform.prepare().await.expect("the platform should start");
+        platform
+            .prepare(etcd)
+            .await
+            .expect("the platform should start");
         platform
     }
 
-    async fn prepare(&mut self) -> anyhow::Result<()> {
+    async fn prepare(&mut self, etcd: bool) -> anyhow::Result<()> {
         fs_err::create_dir_all(self.data())?;
         fs_err::create_dir_all(self.home())?;
-        let store = if std::env::var("PAAS_STORY_STORE").is_ok_and(|store| store == "etcd") {
-            let (child, client) = start_etcd(&self.dir.path().join("etcd")).await?;
-            self.etcd = Some(child);
-            format!("etcd://{client}")
+        let store = if etcd {
+            format!("etcd://{}", self.start_etcd().await)
         } else {
             "embedded".to_owned()
         };
@@ -85,34 +99,8 @@ impl Platform {
             account["token"].as_str().context("a token")?,
         )?;
         self.boot().await;
-        self.log_in().await
-    }
-
-    async fn log_in(&self) -> anyhow::Result<()> {
-        let token = fs_err::read_to_string(self.token_file())?;
-        let mut command = self.command(&[
-            "login",
-            "--api",
-            &self.api_url(),
-            "--token-stdin",
-            "--ca-file",
-        ]);
-        command
-            .arg(self.data().join("tls/ca.pem"))
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
-        let mut child = command.spawn()?;
-        let mut stdin = child.stdin.take().context("standard input")?;
-        tokio::io::AsyncWriteExt::write_all(&mut stdin, token.as_bytes()).await?;
-        drop(stdin);
-        let output = tokio::time::timeout(CLI_WITHIN, child.wait_with_output()).await??;
-        anyhow::ensure!(
-            output.status.success(),
-            "paas login: {}",
-            String::from_utf8_lossy(&output.stderr)
-        );
-        Ok(())
+        let ca = self.data().join("tls/ca.pem");
+        log_in(self, &self.api_url(), &self.token(), &ca).await
     }
 
     fn settings_file(&self, store: &str) -> String {
@@ -179,6 +167,38 @@ impl Platform {
         self.boot().await;
     }
 
+    /// The process that serves: `paasd` itself says which.
+    pub fn main_pid(&self) -> u32 {
+        let text = fs_err::read_to_string(self.data().join("paasd.pid")).expect("a pid file");
+        text.trim().parse().expect("a process id")
+    }
+
+    /// Tells `paasd` to start anew in place, and returns when the next process serves.
+    ///
+    /// # Panics
+    /// When none does in time.
+    pub async fn upgrade(&self) {
+        let before = self.main_pid();
+        self.hang_up();
+        eventually("the next process serves", START_WITHIN, || async {
+            (self.main_pid() != before).then_some(())
+        })
+        .await;
+    }
+
+    /// Sends SIGHUP to the process that serves.
+    ///
+    /// # Panics
+    /// When there is none.
+    pub fn hang_up(&self) {
+        let pid = self.main_pid().to_string();
+        let sent = std::process::Command::new("kill")
+            .args(["-HUP", &pid])
+            .status()
+            .expect("kill");
+        assert!(sent.success(), "process {pid} is gone");
+    }
+
     pub fn server_pid(&self) -> Option<u32> {
         self.server.as_ref().and_then(Child::id)
     }
@@ -195,29 +215,14 @@ impl Platform {
 
     /// The same as a command still to be started.
     pub fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(binary("paas"));
+        let mut command = self.program("paas");
         command.args(args).current_dir(self.home());
-        self.environment(&mut command);
         command
     }
 
     /// The administrator's home directory and nothing of whoever runs the tests.
     pub fn environment(&self, command: &mut Command) {
-        let path = format!(
-            "{}:{}",
-            binary("paas").parent().unwrap_or(Path::new("/")).display(),
-            std::env::var("PATH").unwrap_or_default()
-        );
-        command
-            .env("HOME", self.home())
-            .env("XDG_CONFIG_HOME", self.home().join(".config"))
-            .env("PATH", path)
-            .env("GIT_CONFIG_NOSYSTEM", "1")
-            .env("GIT_TERMINAL_PROMPT", "0")
-            .env_remove("GIT_SSL_CAINFO")
-            .env_remove("PAAS_CONFIG")
-            .env_remove("PAAS_API_URL")
-            .env_remove("PAAS_API_KEY");
+        administer(command, &self.home());
     }
 
     /// A new project from `tests/apps/<fixture>`, and its app, both under a fresh name.
@@ -281,7 +286,39 @@ impl Platform {
         said.stdout.lines().map(str::to_owned).collect()
     }
 
-    fn config(&self) -> PathBuf {
+    /// Another `paasd <verb>` on this platform's configuration.
+    ///
+    /// # Panics
+    /// When it cannot be run to its end.
+    pub async fn paasd(&self, args: &[&str]) -> Said {
+        let mut command = Command::new(binary("paasd"));
+        command.args(args).arg("--config").arg(self.config());
+        run(&mut command, CLI_WITHIN)
+            .await
+            .expect("paasd should run")
+    }
+
+    /// An etcd of one member, which lives as long as the platform; its address.
+    ///
+    /// # Panics
+    /// When it does not come up.
+    pub async fn start_etcd(&mut self) -> SocketAddr {
+        let (child, client) = start_etcd(&self.dir.path().join("etcd"))
+            .await
+            .expect("etcd should start");
+        self.etcd = Some(child);
+        client
+    }
+
+    /// Changes the configuration's store; for a `paasd` that is started afterwards.
+    ///
+    /// # Panics
+    /// When it cannot be written.
+    pub fn set_store(&self, store: &str) {
+        fs_err::write(self.config(), self.settings_file(store)).expect("a configuration");
+    }
+
+    pub fn config(&self) -> PathBuf {
         self.dir.path().join("paasd.toml")
     }
 
@@ -294,6 +331,72 @@ impl Platform {
     }
 }
 
+impl Site for Platform {
+    fn path(&self) -> &Path {
+        self.dir.path()
+    }
+
+    fn program(&self, program: &str) -> Command {
+        let mut command = Command::new(program);
+        administer(&mut command, &self.home());
+        command
+    }
+
+    fn domain(&self) -> &str {
+        DOMAIN
+    }
+
+    fn router(&self) -> SocketAddr {
+        self.http
+    }
+}
+
+/// Logs the administrator in with `paas login`.
+pub(crate) async fn log_in(
+    site: &dyn Site,
+    api: &str,
+    token: &str,
+    ca: &Path,
+) -> anyhow::Result<()> {
+    let mut command = site.program("paas");
+    command
+        .args(["login", "--api", api, "--token-stdin", "--ca-file"])
+        .arg(ca)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let mut child = command.spawn()?;
+    let mut stdin = child.stdin.take().context("standard input")?;
+    tokio::io::AsyncWriteExt::write_all(&mut stdin, token.as_bytes()).await?;
+    drop(stdin);
+    let output = tokio::time::timeout(CLI_WITHIN, child.wait_with_output()).await??;
+    anyhow::ensure!(
+        output.status.success(),
+        "paas login: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    Ok(())
+}
+
+/// The administrator's home directory, the binaries that were built, and nothing of whoever runs the tests.
+pub(crate) fn administer(command: &mut Command, home: &Path) {
+    let path = format!(
+        "{}:{}",
+        binary("paas").parent().unwrap_or(Path::new("/")).display(),
+        std::env::var("PATH").unwrap_or_default()
+    );
+    command
+        .env("HOME", home)
+        .env("XDG_CONFIG_HOME", home.join(".config"))
+        .env("PATH", path)
+        .env("GIT_CONFIG_NOSYSTEM", "1")
+        .env("GIT_TERMINAL_PROMPT", "0")
+        .env_remove("GIT_SSL_CAINFO")
+        .env_remove("PAAS_CONFIG")
+        .env_remove("PAAS_API_URL")
+        .env_remove("PAAS_API_KEY");
+}
+
 impl Drop for Platform {
     fn drop(&mut self) {
         if std::thread::panicking() {
@@ -303,6 +406,15 @@ impl Drop for Platform {
             for line in tail.iter().rev() {
                 eprintln!("{line}");
             }
+        }
+        // One that took over is nobody's child; it leaves the file behind when it ends, and the number may be another's.
+        if let Ok(pid) = fs_err::read_to_string(self.data().join("paasd.pid"))
+            && let Ok(command) = fs_err::read(format!("/proc/{}/cmdline", pid.trim()))
+            && String::from_utf8_lossy(&command).contains(&*self.config().to_string_lossy())
+        {
+            let _ = std::process::Command::new("kill")
+                .args(["-KILL", pid.trim()])
+                .status();
         }
         for child in [&mut self.server, &mut self.etcd].into_iter().flatten() {
             let _ = child.start_kill();

@@ -1,5 +1,7 @@
 //! A developer's project: a git repository with an app behind it.
 
+use std::fmt;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -7,13 +9,24 @@ use tokio::process::Command;
 
 use crate::command::{Said, run};
 use crate::eventually::eventually;
-use crate::platform::{DOMAIN, Platform};
-use crate::web::Answer;
+use crate::web::{self, Answer};
+
+/// Where a project lives: one host's platform, or the lab's.
+pub trait Site: fmt::Debug + Send + Sync {
+    /// A directory for working copies.
+    fn path(&self) -> &Path;
+    /// `program` as the administrator runs it: the platform's names lead there, and nothing is known of whoever runs the
+    /// tests.
+    fn program(&self, program: &str) -> Command;
+    fn domain(&self) -> &str;
+    /// A router's plain HTTP.
+    fn router(&self) -> SocketAddr;
+}
 
 /// A working copy and its app.
 #[derive(Debug)]
 pub struct Project<'a> {
-    platform: &'a Platform,
+    site: &'a dyn Site,
     pub app: String,
     pub dir: PathBuf,
 }
@@ -25,23 +38,32 @@ const CLI_WITHIN: Duration = Duration::from_secs(180);
 impl<'a> Project<'a> {
     /// # Panics
     /// When the fixture or the app cannot be made.
-    pub async fn create(platform: &'a Platform, fixture: &str) -> Self {
+    pub async fn create(site: &'a dyn Site, fixture: &str) -> Self {
         let app = format!(
             "{}-{:06x}",
             &fixture[..fixture.len().min(20)],
             rand::random::<u32>() >> 8
         );
-        let project = Self::without_app(platform, fixture, &app).await;
+        let project = Self::without_app(site, fixture, &app).await;
         project.paas(&["create", &app]).await.ok();
         project
+    }
+
+    /// The one of `app` that was made earlier.
+    pub fn again(site: &'a dyn Site, app: &str) -> Self {
+        Self {
+            site,
+            app: app.to_owned(),
+            dir: site.path().join(app),
+        }
     }
 
     /// A repository with one commit and no app yet.
     ///
     /// # Panics
     /// When the fixture cannot be copied.
-    pub async fn without_app(platform: &'a Platform, fixture: &str, app: &str) -> Self {
-        let dir = platform.path().join(app);
+    pub async fn without_app(site: &'a dyn Site, fixture: &str, app: &str) -> Self {
+        let dir = site.path().join(app);
         let from = Path::new(env!("CARGO_MANIFEST_DIR"))
             .join("apps")
             .join(fixture);
@@ -53,7 +75,7 @@ impl<'a> Project<'a> {
         .expect("cp")
         .ok();
         let project = Self {
-            platform,
+            site,
             app: app.to_owned(),
             dir,
         };
@@ -79,8 +101,8 @@ impl<'a> Project<'a> {
 
     /// The same as a command still to be started.
     pub fn paas_command(&self, args: &[&str]) -> Command {
-        let mut command = self.platform.command(args);
-        command.current_dir(&self.dir);
+        let mut command = self.site.program("paas");
+        command.args(args).current_dir(&self.dir);
         command
     }
 
@@ -93,9 +115,8 @@ impl<'a> Project<'a> {
     }
 
     pub fn git_command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new("git");
+        let mut command = self.site.program("git");
         command.args(args).current_dir(&self.dir);
-        self.platform.environment(&mut command);
         command
     }
 
@@ -121,16 +142,22 @@ impl<'a> Project<'a> {
     }
 
     pub fn host(&self) -> String {
-        format!("{}.{DOMAIN}", self.app)
+        format!("{}.{}", self.app, self.site.domain())
     }
 
+    /// A GET through the router.
+    ///
+    /// # Panics
+    /// When there is no HTTP answer at all.
     pub async fn get(&self, path: &str) -> Answer {
-        self.platform.get(&self.host(), path).await
+        web::get(self.site.router(), &self.host(), path)
+            .await
+            .expect("an answer")
     }
 
     /// Waits until the app's answer satisfies `check`.
     pub async fn eventually(&self, what: &str, check: impl Fn(&Answer) -> bool) -> Answer {
-        eventually(what, Duration::from_secs(60), || async {
+        eventually(what, Duration::from_secs(120), || async {
             let answer = self.get("/").await;
             check(&answer).then_some(answer)
         })

@@ -121,7 +121,7 @@ async fn a_second_push_waits_for_the_first_and_ctrl_c_frees_the_way() {
     project.commit("Quick").await;
     let second_log = platform.path().join("second.log");
     let mut second = push_in_background(&project, &second_log);
-    eventually("the second push waits", Duration::from_secs(30), || async {
+    eventually("the second push waits", Duration::from_secs(60), || async {
         let said = fs_err::read_to_string(&second_log).unwrap();
         said.contains("waits for its turn").then_some(())
     })

@@ -11,6 +11,7 @@ use std::time::Duration;
 use buildpacks::{JobSpec, Stack};
 use bytes::Bytes;
 use model::{Build, BuildpackRef, Checksum, ProcessType};
+use serde::{Deserialize, Serialize};
 use store::ledger::read_base;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -18,17 +19,16 @@ use tracing::warn;
 
 use super::Job;
 use super::failure::Failure;
-use super::queue::Turn;
 use super::transcript::Transcript;
 use crate::compile::{CompileError, CompileJob, Compiled};
 use crate::config::Limits;
 use crate::housekeeping::{blocking, tree_size};
-use crate::slug::{self, PackError, Packed};
+use crate::slug::{self, PackError, Packed, Times};
 use crate::workspace::Workspace;
 use crate::{source, words};
 
-/// A slug, and what the release needs to know of it.
-#[derive(Debug, Clone)]
+/// A slug, and what the release needs to know of it; as one builder tells another.
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Built {
     pub(crate) slug: Packed,
     pub(crate) commit: String,
@@ -43,7 +43,7 @@ pub(crate) struct Built {
 
 pub(crate) async fn build(
     job: Job<'_>,
-    turn: &Turn,
+    turn_lost: &CancellationToken,
     build: &Build,
     transcript: &mut Transcript,
 ) -> Result<Built, Failure> {
@@ -85,6 +85,9 @@ pub(crate) async fn build(
         .map_err(files("prepare the submodules"))?;
     let (caches, cache_dir) = (job.builder.caches.clone(), laid_out.cache_dir());
     let app = build.app;
+    caches
+        .fetch_shared(&*job.builder.store, &job.builder.blobs, app)
+        .await;
     blocking(move || caches.check_out(app, &cache_dir))
         .await
         .map_err(files("prepare the build cache"))?;
@@ -100,7 +103,7 @@ pub(crate) async fn build(
     };
     let compiled = Supervised {
         job,
-        turn,
+        turn_lost,
         workspace: &workspace,
     }
     .compile(compile, transcript)
@@ -161,7 +164,7 @@ async fn keep_cache(job: Job<'_>, laid_out: &buildpacks::Job) {
 /// A compile with somebody watching.
 struct Supervised<'a> {
     job: Job<'a>,
-    turn: &'a Turn,
+    turn_lost: &'a CancellationToken,
     workspace: &'a Workspace,
 }
 
@@ -248,10 +251,8 @@ impl Supervised<'_> {
         let overdue = tokio::time::sleep(limits.build_time);
         tokio::select! {
             () = self.job.push.cancelled().cancelled() => Failure::Cancelled,
-            () = self.turn.lock.lost().cancelled() => Failure::LockLost,
-            () = self.job.builder.ending.cancelled() => Failure::refused([
-                "The builder is restarting and had to end this build. Nothing was deployed; please push again.".to_owned(),
-            ]),
+            () = self.turn_lost.cancelled() => Failure::LockLost,
+            () = self.job.builder.ending.cancelled() => Failure::Stopping,
             () = overdue => Failure::refused([format!(
                 "Build timed out: it may take {}, and was ended.",
                 words::duration(limits.build_time)
@@ -312,7 +313,9 @@ async fn pack(
 ) -> Result<Packed, Failure> {
     let limits = &job.builder.config.limits;
     let (file, limit) = (workspace.slug(), limits.slug_bytes);
-    let packing = tokio::task::spawn_blocking(move || slug::pack(&tree, &file, time, limit)).await;
+    let packing =
+        tokio::task::spawn_blocking(move || slug::pack(&tree, &file, Times::All(time), limit))
+            .await;
     let packed = match packing {
         Ok(Ok(packed)) => packed,
         Ok(Err(PackError::TooLarge { limit })) => {

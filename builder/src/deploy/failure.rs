@@ -17,6 +17,15 @@ pub(crate) enum Failure {
     Release(String),
     #[error("Cancelled by the client")]
     Cancelled,
+    /// Nothing is left to do: the branch is where the push wants it.
+    #[error("Another push has deployed this very commit meanwhile")]
+    AlreadyThere,
+    /// The builder ends, and somebody else is to go on.
+    #[error("The builder is restarting")]
+    Stopping,
+    /// The release was made, but what became of it is not known here.
+    #[error("could not follow the release")]
+    Unfollowed(#[source] Box<Self>),
     #[error("Another builder took over")]
     LockLost,
     /// Ours, not the app's.
@@ -37,11 +46,6 @@ impl Failure {
         doing: &'static str,
     ) -> impl FnOnce(Box<dyn Error + Send + Sync>) -> Self {
         move |source| Self::Internal { doing, source }
-    }
-
-    /// Whether there is a release of this push.
-    pub(crate) const fn is_after_release(&self) -> bool {
-        matches!(self, Self::Release(_))
     }
 }
 

@@ -1,20 +1,21 @@
-//! Waiting for one's turn: behind this app's other pushes, then for a free place on this builder, then for the app's
-//! lock, which a build on another builder may hold.
+//! Waiting for one's turn: behind this app's other pushes, then for the app's lock, which a build on another builder may
+//! hold. And for one of this builder's places, if the build is to run here.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use model::{AppId, Build};
+use model::{AppId, Build, BuildSource};
+use store::{StoreError, Versioned};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout_at};
 
 use super::Job;
 use super::failure::Failure;
-use super::lock::{self, BuildLock};
+use super::lock::{self, BuildLock, Taking};
 use super::transcript::Transcript;
-use crate::words;
+use crate::{Builder, words};
 
 /// The queues of this builder.
 #[derive(Debug)]
@@ -39,6 +40,11 @@ impl Queues {
         }
     }
 
+    /// The same, if there is one at once.
+    pub(crate) fn try_place(&self) -> Option<OwnedSemaphorePermit> {
+        self.places.clone().try_acquire_owned().ok()
+    }
+
     fn of(&self, app: AppId) -> Arc<AppQueue> {
         let mut apps = self.apps.lock().unwrap_or_else(PoisonError::into_inner);
         // Queues nobody else holds have nobody in them.
@@ -57,7 +63,6 @@ impl Queues {
 #[derive(Debug)]
 pub(crate) struct Turn {
     pub(crate) lock: BuildLock,
-    _place: OwnedSemaphorePermit,
     _turn: OwnedSemaphorePermit,
     _queue: Arc<AppQueue>,
 }
@@ -71,9 +76,10 @@ impl Turn {
 pub(crate) async fn wait_for_turn(
     job: Job<'_>,
     build: &Build,
+    source: &BuildSource,
     transcript: &mut Transcript,
 ) -> Result<Turn, Failure> {
-    let waiting = wait(job, build, transcript);
+    let waiting = wait(job, build, source, transcript);
     tokio::select! {
         turn = waiting => turn,
         () = job.push.cancelled().cancelled() => Err(Failure::Cancelled),
@@ -83,7 +89,41 @@ pub(crate) async fn wait_for_turn(
     }
 }
 
-async fn wait(job: Job<'_>, build: &Build, transcript: &mut Transcript) -> Result<Turn, Failure> {
+/// The turn of a build that another builder began; `None` unless it can begin at once.
+pub(crate) async fn take_over(
+    builder: &Builder,
+    build: &Versioned<Build>,
+    source: &Versioned<BuildSource>,
+) -> Result<Option<(Turn, BuildSource)>, StoreError> {
+    let queue = builder.queues.of(build.value.app);
+    // A builder that has enough to do leaves it to one that has not.
+    let is_free = builder.queues.places.available_permits() > 0;
+    let Some(turn) = queue
+        .turn
+        .clone()
+        .try_acquire_owned()
+        .ok()
+        .filter(|_| is_free)
+    else {
+        return Ok(None);
+    };
+    let taken = BuildLock::take_over(&builder.store, build, source).await?;
+    Ok(taken.map(|(lock, source)| {
+        let turn = Turn {
+            lock,
+            _turn: turn,
+            _queue: queue,
+        };
+        (turn, source)
+    }))
+}
+
+async fn wait(
+    job: Job<'_>,
+    build: &Build,
+    source: &BuildSource,
+    transcript: &mut Transcript,
+) -> Result<Turn, Failure> {
     let limits = &job.builder.config.limits;
     let deadline = Instant::now() + limits.queue_time;
     let name = job.push.app_name();
@@ -108,21 +148,18 @@ async fn wait(job: Job<'_>, build: &Build, transcript: &mut Transcript) -> Resul
             acquire(&queue.turn, deadline, limits.queue_time).await?
         }
     };
-    let place = match job.builder.queues.places.clone().try_acquire_owned() {
-        Ok(place) => place,
-        Err(_) => {
-            announce(
-                transcript,
-                "All places for builds are taken",
-                limits.queue_time,
-            );
-            acquire(&job.builder.queues.places, deadline, limits.queue_time).await?
-        }
-    };
     let mut announced = false;
+    let away_until = Instant::now() + crate::PATIENCE;
     let lock = loop {
-        if let Some(lock) = BuildLock::take(&job.builder.store, build).await? {
-            break lock;
+        match BuildLock::take(&job.builder.store, build, source).await {
+            Ok(Taking::Taken(lock)) => break lock,
+            Ok(Taking::Refused) => {}
+            Ok(Taking::LeftBehind) => return Err(Failure::LockLost),
+            Err(error) if error.is_retryable() && Instant::now() < away_until => {
+                tokio::time::sleep(crate::PAUSE).await;
+                continue;
+            }
+            Err(error) => return Err(error.into()),
         }
         if store::key::APPS
             .get(&*job.builder.store, &store::key::app(build.app))
@@ -154,10 +191,23 @@ async fn wait(job: Job<'_>, build: &Build, transcript: &mut Transcript) -> Resul
     };
     Ok(Turn {
         lock,
-        _place: place,
         _turn: turn,
         _queue: queue,
     })
+}
+
+/// The right to run one of this builder's builds.
+pub(super) async fn place_here(
+    job: Job<'_>,
+    deadline: Instant,
+    transcript: &mut Transcript,
+) -> Result<OwnedSemaphorePermit, Failure> {
+    let (queues, limit) = (&job.builder.queues, job.builder.config.limits.queue_time);
+    if let Some(place) = queues.try_place() {
+        return Ok(place);
+    }
+    announce(transcript, "All places for builds are taken", limit);
+    acquire(&queues.places, deadline, limit).await
 }
 
 async fn acquire(
@@ -172,14 +222,14 @@ async fn acquire(
     }
 }
 
-fn announce(transcript: &mut Transcript, why: &str, limit: Duration) {
+pub(super) fn announce(transcript: &mut Transcript, why: &str, limit: Duration) {
     transcript.topic(&format!(
         "{why}; this one waits for its turn, for at most {}...",
         words::duration(limit)
     ));
 }
 
-fn overdue(limit: Duration) -> Failure {
+pub(super) fn overdue(limit: Duration) -> Failure {
     Failure::refused([format!(
         "This push has waited {} for its turn. Nothing of it was deployed; please push again later.",
         words::duration(limit)

@@ -1,5 +1,8 @@
 //! Which of a push's ref updates deploys, if any: a pure rule.
 
+use model::repository::{self, BuildSource};
+use model::{AppId, BuildId, Pack};
+
 use crate::git::repo::DEPLOY_BRANCHES;
 use crate::hook::wire::RefUpdate;
 
@@ -11,6 +14,45 @@ pub(crate) struct Deploy {
     /// What the branch was when the push began.
     pub(crate) previous: Option<String>,
     pub(crate) commit: String,
+    /// Tags that came along.
+    pub(crate) tags: Vec<repository::RefUpdate>,
+}
+
+impl Deploy {
+    /// What a builder has to know to go on with this, when the first one cannot.
+    pub(crate) fn source(&self, app: AppId, build: BuildId, packs: Vec<Pack>) -> BuildSource {
+        BuildSource {
+            build,
+            app,
+            branch: repository::RefUpdate {
+                name: self.branch_ref(),
+                old: self.previous.clone(),
+                new: self.commit.clone(),
+            },
+            tags: self.tags.clone(),
+            packs,
+            attempt: 1,
+        }
+    }
+
+    pub(crate) fn of(source: &BuildSource) -> Self {
+        Self {
+            branch: short(&source.branch.name).to_owned(),
+            previous: source.branch.old.clone(),
+            commit: source.branch.new.clone(),
+            tags: source.tags.clone(),
+        }
+    }
+
+    pub(crate) fn branch_ref(&self) -> String {
+        format!("refs/heads/{}", self.branch)
+    }
+
+    /// All objects that refs are to be at.
+    pub(crate) fn objects(&self) -> Vec<String> {
+        let tags = self.tags.iter().map(|tag| tag.new.clone());
+        std::iter::once(self.commit.clone()).chain(tags).collect()
+    }
 }
 
 /// The update to deploy, or the sentences that say what to do instead. Git takes or refuses a push whole, so one branch
@@ -32,8 +74,9 @@ pub(crate) fn decide(updates: &[RefUpdate]) -> Result<Deploy, Vec<String>> {
         [] => Err(refuse_others(&others)),
         [update] if others.iter().all(|other| is_tag(other)) => Ok(Deploy {
             branch: short(&update.name).to_owned(),
-            previous: (!update.is_creation()).then(|| update.old.clone()),
+            previous: on_record(update).old,
             commit: update.new.clone(),
+            tags: others.iter().map(|tag| on_record(tag)).collect(),
         }),
         [update] => {
             let branch = short(&update.name);
@@ -49,6 +92,14 @@ pub(crate) fn decide(updates: &[RefUpdate]) -> Result<Deploy, Vec<String>> {
             "This push has both main and master; which of them is to be deployed?".to_owned(),
             "Push one of them: git push paas main".to_owned(),
         ]),
+    }
+}
+
+fn on_record(update: &RefUpdate) -> repository::RefUpdate {
+    repository::RefUpdate {
+        name: update.name.clone(),
+        old: (!update.is_creation()).then(|| update.old.clone()),
+        new: update.new.clone(),
     }
 }
 
@@ -93,7 +144,8 @@ fn is_tag(update: &RefUpdate) -> bool {
     update.name.starts_with("refs/tags/")
 }
 
-fn short(name: &str) -> &str {
+/// A ref as people call it.
+pub(crate) fn short(name: &str) -> &str {
     ["refs/heads/", "refs/tags/", "refs/"]
         .iter()
         .find_map(|prefix| name.strip_prefix(prefix))
@@ -124,7 +176,8 @@ mod tests {
             Deploy {
                 branch: "main".into(),
                 previous: None,
-                commit: ONE.into()
+                commit: ONE.into(),
+                tags: Vec::new(),
             }
         );
         let next = decide(&[update(ONE, TWO, "refs/heads/master")]).unwrap();
@@ -139,6 +192,9 @@ mod tests {
             (deploy.branch.as_str(), deploy.commit.as_str()),
             ("main", ONE)
         );
+        assert_eq!(deploy.objects(), [ONE, TWO]);
+        let source = deploy.source(AppId::new(), BuildId::new(), Vec::new());
+        assert_eq!(Deploy::of(&source), deploy);
     }
 
     #[test]

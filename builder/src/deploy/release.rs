@@ -10,7 +10,8 @@ use model::{
     ReleaseVersion, Slug, SlugId,
 };
 use store::ledger::{AppendError, Base, NewRelease, append_release, read_base};
-use store::{Txn, key};
+use store::{StoreError, Txn, Versioned, key};
+use tokio::time::Instant;
 use tracing::warn;
 
 use super::Job;
@@ -30,6 +31,7 @@ pub(crate) async fn release(
     turn: &Turn,
     build: &Build,
     built: Built,
+    repo_size: u64,
     transcript: &mut Transcript,
 ) -> Result<Released, Failure> {
     let store = &*job.builder.store;
@@ -53,55 +55,104 @@ pub(crate) async fn release(
         stack: build.stack.clone(),
         created_at: now,
     };
-    let repo_size = crate::housekeeping::tree_size(job.repo.path().to_owned())
-        .await
-        .ok();
-    let appended = append_release(store, &job.builder.keyring, build.app, now, |base| {
-        let app = &base.app.value;
-        let succeeded = Build {
-            buildpacks: built.buildpacks.clone(),
-            status: BuildStatus::Succeeded {
-                slug: slug.id,
-                release: app.latest.next(),
-            },
-            output: output.clone(),
-            updated_at: now,
-            ..build.clone()
+    // When the store first did not say whether it had made the release.
+    let mut unsure_since: Option<Instant> = None;
+    let release = loop {
+        let pending = match state(job, build, &slug).await {
+            Ok(State::Released(release)) => break release,
+            Ok(State::Destroyed) => return Err(destroyed()),
+            Ok(State::Elsewhere) => return Err(Failure::LockLost),
+            Ok(State::Pending(_)) if turn.lock.lost().is_cancelled() => {
+                return Err(Failure::LockLost);
+            }
+            Ok(State::Pending(pending)) => pending,
+            // Unknown to the end: whoever finds the build finds out.
+            Err(_) if unsure_since.is_some() => return Err(Failure::LockLost),
+            Err(error) => return Err(error.into()),
         };
-        let also = Txn::new()
-            .put(&key::SLUGS, key::slug(slug.app, slug.id), &slug)
-            .put(&key::BUILDS, key::build(build.app, build.id), &succeeded);
-        Ok::<_, std::convert::Infallible>(NewRelease {
-            draft: ReleaseDraft {
-                description: format!("Deploy {}", short(&built.commit)),
-                actor: build.actor.clone(),
-                slug: Some(slug.id),
-            },
-            config: base.config.clone(),
-            app: App {
-                repo_size: repo_size.or(app.repo_size),
-                ..deployed(app, &slug, &built)
-            },
-            also: turn.lock.guard(also),
+        let appended = append_release(store, &job.builder.keyring, build.app, now, |base| {
+            let app = &base.app.value;
+            let succeeded = Build {
+                buildpacks: built.buildpacks.clone(),
+                status: BuildStatus::Succeeded {
+                    slug: slug.id,
+                    release: app.latest.next(),
+                },
+                output: output.clone(),
+                updated_at: now,
+                ..build.clone()
+            };
+            let also = Txn::new()
+                .put(&key::SLUGS, key::slug(slug.app, slug.id), &slug)
+                .replace(&key::BUILDS, &pending, &succeeded);
+            Ok::<_, std::convert::Infallible>(NewRelease {
+                draft: ReleaseDraft {
+                    description: format!("Deploy {}", short(&built.commit)),
+                    actor: build.actor.clone(),
+                    slug: Some(slug.id),
+                },
+                config: base.config.clone(),
+                app: App {
+                    repo_size: Some(repo_size),
+                    ..deployed(app, &slug, &built)
+                },
+                also: turn.lock.guard(also),
+            })
         })
-    })
-    .await;
-    let release = match appended {
-        Ok((_, release)) => release,
-        Err(_) if turn.lock.lost().is_cancelled() => return Err(Failure::LockLost),
-        Err(AppendError::NoSuchApp) => {
-            return Err(Failure::refused([
-                "The app was destroyed while it was being built.".to_owned(),
-            ]));
+        .await;
+        match appended {
+            Ok((_, release)) => break release,
+            Err(AppendError::NoSuchApp) => return Err(destroyed()),
+            // It may have been made all the same: the build's record tells.
+            Err(AppendError::Store(error)) if error.is_retryable() => {
+                let since = *unsure_since.get_or_insert_with(Instant::now);
+                warn!(error = &error as &dyn std::error::Error, app.name = %job.push.app_name(), "Could not make a release; looking what came of it");
+                if since.elapsed() >= crate::PATIENCE {
+                    return Err(Failure::LockLost);
+                }
+                tokio::time::sleep(crate::PAUSE).await;
+            }
+            Err(AppendError::Store(source)) => return Err(source.into()),
+            Err(AppendError::Refused(never)) => match never {},
         }
-        Err(AppendError::Store(source)) => return Err(source.into()),
-        Err(AppendError::Refused(never)) => match never {},
     };
     tell(job, &release, &slug, transcript);
     Ok(Released {
         version: release.version,
         slug,
     })
+}
+
+/// How far a build has come that this builder has the lock of, or had.
+enum State {
+    Pending(Versioned<Build>),
+    /// By this builder: only the store's answer was lost.
+    Released(Release),
+    Elsewhere,
+    Destroyed,
+}
+
+async fn state(job: Job<'_>, build: &Build, slug: &Slug) -> Result<State, StoreError> {
+    let store = &*job.builder.store;
+    let place = key::build(build.app, build.id);
+    let Some(found) = key::BUILDS.get(store, &place).await? else {
+        return Ok(State::Destroyed);
+    };
+    let version = match found.value.status {
+        BuildStatus::Pending => return Ok(State::Pending(found)),
+        BuildStatus::Succeeded {
+            slug: made,
+            release,
+        } if made == slug.id => release,
+        BuildStatus::Succeeded { .. } | BuildStatus::Failed { .. } => return Ok(State::Elsewhere),
+    };
+    let place = key::release(build.app, version);
+    let release = key::RELEASES.get(store, &place).await?;
+    Ok(release.map_or(State::Destroyed, |release| State::Released(release.value)))
+}
+
+fn destroyed() -> Failure {
+    Failure::refused(["The app was destroyed while it was being built.".to_owned()])
 }
 
 /// The app as the deploy leaves it.
@@ -225,6 +276,7 @@ mod tests {
                     )
                 })
                 .collect(),
+            placement: Default::default(),
             latest: ReleaseVersion(1),
             target: ReleaseVersion(1),
             current: ReleaseVersion(1),

@@ -1,20 +1,19 @@
-//! The apps' repositories: bare, named by the app's id, made on first authorized use.
+//! One app's repository on this builder's disk: what git is asked of it.
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::sync::Arc;
 
-use model::AppId;
+use store::{BlobError, StoreError};
+use tokio::io::AsyncWriteExt as _;
 
 use super::Git;
-use super::command::OWN_REFS;
+use super::repos::Local;
 use crate::hook::wire::Quarantine;
-use crate::housekeeping::blocking;
 
 /// Branches that deploy, the preferred one first.
 pub(crate) const DEPLOY_BRANCHES: [&str; 2] = ["main", "master"];
-
-/// What repositories are called while they are made.
-pub(crate) const UNFINISHED: &str = ".new-";
 
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum RepoError {
@@ -31,87 +30,52 @@ pub(crate) enum RepoError {
         path: PathBuf,
         stderr: String,
     },
+    #[error("could not read or write the record of a repository")]
+    Record(#[from] StoreError),
+    #[error("could not {doing} the blob store")]
+    Blob {
+        doing: &'static str,
+        #[source]
+        source: BlobError,
+    },
+    #[error("git left objects outside of a pack in {path}")]
+    LooseObjects { path: PathBuf },
 }
 
-/// The directory of all repositories.
-#[derive(Debug, Clone)]
-pub(crate) struct Repos {
-    dir: PathBuf,
-    git: Git,
+impl RepoError {
+    /// For the pusher: whether it is worth another try, and whose business it is.
+    pub(crate) const fn in_words(&self) -> &'static str {
+        match self {
+            Self::Record(_) | Self::Blob { .. } => {
+                "The platform cannot reach the place where repositories are kept. Please try again in a minute.\n"
+            }
+            Self::Io { .. } | Self::Git { .. } | Self::LooseObjects { .. } => {
+                "The repository could not be used. The platform's operators can read why in its log.\n"
+            }
+        }
+    }
 }
 
-/// One app's repository; it exists.
+/// One app's repository. While a handle to it is held, this builder does not drop its copy.
 #[derive(Debug, Clone)]
 pub(crate) struct Repo {
     path: PathBuf,
     git: Git,
+    pub(super) local: Arc<Local>,
     /// Objects of a push that is not yet accepted, to be seen as well.
     quarantine: Option<Quarantine>,
 }
 
-impl Repos {
-    pub(crate) const fn new(dir: PathBuf, git: Git) -> Self {
-        Self { dir, git }
-    }
-
-    pub(crate) fn dir(&self) -> &Path {
-        &self.dir
-    }
-
-    /// The app's repository, made if there is none. Two at once agree on one.
-    pub(crate) async fn open(&self, app: AppId) -> Result<Repo, RepoError> {
-        let repo = self.at(app);
-        if !repo.path.join("HEAD").exists() {
-            self.create(&repo.path).await?;
-        }
-        Ok(repo)
-    }
-
-    /// The app's repository, whether or not it exists.
-    pub(crate) fn at(&self, app: AppId) -> Repo {
-        Repo {
-            path: self.dir.join(format!("{app}.git")),
-            git: self.git.clone(),
+impl Repo {
+    pub(super) const fn new(path: PathBuf, git: Git, local: Arc<Local>) -> Self {
+        Self {
+            path,
+            git,
+            local,
             quarantine: None,
         }
     }
 
-    async fn create(&self, path: &Path) -> Result<(), RepoError> {
-        let failed = |doing| {
-            move |source| RepoError::Io {
-                doing,
-                path: path.to_owned(),
-                source,
-            }
-        };
-        fs_err::create_dir_all(&self.dir).map_err(failed("make room for"))?;
-        let fresh = tempfile::Builder::new()
-            .prefix(UNFINISHED)
-            .tempdir_in(&self.dir)
-            .map_err(failed("make"))?;
-        let mut command = self.git.in_dir(fresh.path());
-        command.args([
-            "init",
-            "--quiet",
-            "--bare",
-            "--template=",
-            "--initial-branch=main",
-            ".",
-        ]);
-        run(command, "make a repository", path).await?;
-        match fs_err::rename(fresh.path(), path) {
-            Ok(()) => {
-                let _ = fresh.keep();
-                Ok(())
-            }
-            // Somebody was quicker: theirs is as good.
-            Err(_) if path.join("HEAD").exists() => Ok(()),
-            Err(source) => Err(failed("put in place")(source)),
-        }
-    }
-}
-
-impl Repo {
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
@@ -119,6 +83,10 @@ impl Repo {
     /// The same, seeing what a push has brought.
     pub(crate) fn with_quarantine(self, quarantine: Option<Quarantine>) -> Self {
         Self { quarantine, ..self }
+    }
+
+    pub(crate) const fn quarantine(&self) -> Option<&Quarantine> {
+        self.quarantine.as_ref()
     }
 
     pub(crate) fn git(&self) -> tokio::process::Command {
@@ -159,45 +127,49 @@ impl Repo {
         Ok((output.status.success() && !found.is_empty()).then_some(found))
     }
 
-    /// Lets a ref hold what a push has brought, even if the push is cut short from now on.
-    pub(crate) async fn hold(&self, name: &str, commit: &str) -> Result<(), RepoError> {
-        if let Some(quarantine) = &self.quarantine {
-            let from = self.path.join(&quarantine.object_directory);
-            let to = self.path.join("objects");
-            blocking(move || link_objects(&from, &to))
-                .await
-                .map_err(|source| RepoError::Io {
-                    doing: "keep a push's objects in",
-                    path: self.path.clone(),
-                    source,
-                })?;
+    /// Whether all that these objects reach is here, as far as no ref reaches it.
+    pub(crate) async fn is_connected(&self, objects: &[String]) -> Result<bool, RepoError> {
+        let mut command = self.git();
+        command.args([
+            "rev-list",
+            "--objects",
+            "--stdin",
+            "--not",
+            "--all",
+            "--quiet",
+        ]);
+        match run_with_input(
+            command,
+            objects.join("\n"),
+            "follow a push through",
+            &self.path,
+        )
+        .await
+        {
+            Ok(_) => Ok(true),
+            Err(RepoError::Git { .. }) => Ok(false),
+            Err(error) => Err(error),
         }
-        self.move_ref(name, commit, None).await
     }
 
-    /// Sets a ref to an object that is not in quarantine; with `from`, only if it is there still (`""`: not there yet).
-    pub(crate) async fn move_ref(
-        &self,
-        name: &str,
-        to: &str,
-        from: Option<&str>,
-    ) -> Result<(), RepoError> {
+    /// All or none of these changes; `None` deletes the ref.
+    pub(crate) async fn set_refs(&self, changes: &[(&str, Option<&str>)]) -> Result<(), RepoError> {
+        if changes.is_empty() {
+            return Ok(());
+        }
+        let lines: String = changes
+            .iter()
+            .map(|(name, to)| match to {
+                Some(to) => format!("update {name} {to}\n"),
+                None => format!("delete {name}\n"),
+            })
+            .collect();
         // Git refuses refs to objects in quarantine, so this must not see one.
         let mut command = self.clone().with_quarantine(None).git();
-        command.args(["update-ref", name, to]).args(from);
-        run(command, "set a ref", &self.path).await
-    }
-
-    pub(crate) async fn delete_ref(&self, name: &str) -> Result<(), RepoError> {
-        let mut command = self.clone().with_quarantine(None).git();
-        command.args(["update-ref", "-d", name]);
-        run(command, "delete a ref", &self.path).await
-    }
-
-    /// Whether there may be refs of the builder's own; cheaper to ask than for the refs.
-    pub(crate) fn has_own_refs(&self) -> bool {
-        let packed = fs_err::read_to_string(self.path.join("packed-refs")).unwrap_or_default();
-        self.path.join(OWN_REFS).exists() || packed.contains(OWN_REFS)
+        command.args(["update-ref", "--stdin"]);
+        run_with_input(command, lines, "set the refs", &self.path)
+            .await
+            .map(drop)
     }
 
     /// Refs below `prefix` with the objects they are at.
@@ -245,85 +217,57 @@ impl Repo {
         }
         Ok(())
     }
-
-    /// Packs the repository if many pushes have left many packs.
-    pub(crate) async fn collect_garbage(&self) -> Result<(), RepoError> {
-        let packs = fs_err::read_dir(self.path.join("objects/pack"))
-            .map(|entries| {
-                entries
-                    .flatten()
-                    .filter(|entry| entry.path().extension().is_some_and(|e| e == "pack"))
-                    .count()
-            })
-            .unwrap_or(0);
-        if packs < MAX_PACKS {
-            return Ok(());
-        }
-        let mut command = self.git();
-        command.args([
-            "-c",
-            "pack.threads=1",
-            "-c",
-            "pack.windowMemory=128m",
-            "gc",
-            "--quiet",
-            "--prune=2.weeks.ago",
-        ]);
-        run(command, "collect garbage", &self.path).await
-    }
 }
 
-const MAX_PACKS: usize = 40;
-
-/// Gives every object in `from` a second name in `to`. Git, when it accepts the push, finds them there and is content.
-fn link_objects(from: &Path, to: &Path) -> io::Result<()> {
-    let mut files = Vec::new();
-    for dir in fs_err::read_dir(from)? {
-        let dir = dir?;
-        // `pack`, and loose objects' two hex digits.
-        if !dir.file_type()?.is_dir() {
-            continue;
-        }
-        for file in fs_err::read_dir(dir.path())? {
-            let name = file?.file_name();
-            let text = name.to_string_lossy();
-            if !text.starts_with("tmp_") && !text.ends_with(".keep") {
-                files.push(Path::new(&dir.file_name()).join(name));
-            }
-        }
-    }
-    // An index last: it is by this that git finds a pack.
-    files.sort_by_key(|file| file.extension().is_some_and(|extension| extension == "idx"));
-    for file in files {
-        let place = to.join(&file);
-        if let Some(dir) = place.parent() {
-            fs_err::create_dir_all(dir)?;
-        }
-        match fs_err::hard_link(from.join(&file), place) {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-            _ => {}
-        }
-    }
-    Ok(())
-}
-
-/// Runs a git command to its end.
+/// Runs a git command to its end; what it printed.
 pub(crate) async fn run(
-    mut command: tokio::process::Command,
+    command: tokio::process::Command,
     doing: &'static str,
     path: &Path,
-) -> Result<(), RepoError> {
-    let output = command
-        .stdin(std::process::Stdio::null())
-        .output()
-        .await
-        .map_err(|source| RepoError::Io {
-            doing,
-            path: path.to_owned(),
-            source,
-        })?;
+) -> Result<String, RepoError> {
+    run_with_input(command, String::new(), doing, path).await
+}
+
+/// The same, telling it something on its standard input.
+pub(crate) async fn run_with_input(
+    mut command: tokio::process::Command,
+    input: String,
+    doing: &'static str,
+    path: &Path,
+) -> Result<String, RepoError> {
+    let failed = |source| RepoError::Io {
+        doing,
+        path: path.to_owned(),
+        source,
+    };
+    command
+        .stdin(if input.is_empty() {
+            Stdio::null()
+        } else {
+            Stdio::piped()
+        })
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let mut child = command.spawn().map_err(failed)?;
+    let stdin = child.stdin.take();
+    let telling = async {
+        if let Some(mut pipe) = stdin {
+            // A git that stops listening says why with its status.
+            let _ = pipe.write_all(input.as_bytes()).await;
+        }
+    };
+    let (output, ()) = tokio::join!(child.wait_with_output(), telling);
+    ended(output.map_err(failed)?, doing, path)
+}
+
+/// What a git command printed, if it ended well.
+pub(super) fn ended(
+    output: std::process::Output,
+    doing: &'static str,
+    path: &Path,
+) -> Result<String, RepoError> {
     if output.status.success() {
-        return Ok(());
+        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
     }
     let stderr = String::from_utf8_lossy(&output.stderr)
         .trim()

@@ -129,10 +129,8 @@ async fn answer(builder: &Arc<Builder>, stream: UnixStream) -> io::Result<()> {
         let _ = writer.write_all(&frame(VERDICT, &[code])).await;
     }
     if let Verdict::Accepted(accepted) = verdict {
-        let (held, turn) = *accepted;
         let _ = tokio::time::timeout(TO_MOVE_A_REF, push.finished().cancelled()).await;
-        held.forget().await;
-        turn.end().await;
+        accepted.finish(builder, &push).await;
     }
     Ok(())
 }

@@ -17,7 +17,10 @@ fn tree(order: &[&str]) -> tempfile::TempDir {
 
 fn packed(tree: &Path) -> (Packed, tempfile::NamedTempFile) {
     let slug = tempfile::NamedTempFile::new().unwrap();
-    (pack(tree, slug.path(), TIME, u64::MAX).unwrap(), slug)
+    (
+        pack(tree, slug.path(), Times::All(TIME), u64::MAX).unwrap(),
+        slug,
+    )
 }
 
 fn entries(slug: &Path) -> BTreeMap<String, (EntryType, u32, u64)> {
@@ -123,7 +126,7 @@ fn too_large_a_slug_is_refused_before_it_is_whole() {
     fs_err::write(dir.path().join("noise"), noise).unwrap();
     let slug = tempfile::NamedTempFile::new().unwrap();
     assert!(matches!(
-        pack(dir.path(), slug.path(), TIME, 1 << 20),
+        pack(dir.path(), slug.path(), Times::All(TIME), 1 << 20),
         Err(PackError::TooLarge { limit: 1_048_576 })
     ));
     assert!(fs_err::metadata(slug.path()).unwrap().len() < 3 << 20);
@@ -134,7 +137,7 @@ fn a_later_commit_shows_in_the_time_of_every_file_and_an_absurd_time_does_not_ha
     let dir = tree(&["index.html"]);
     let at = |time| {
         let slug = tempfile::NamedTempFile::new().unwrap();
-        pack(dir.path(), slug.path(), time, u64::MAX)
+        pack(dir.path(), slug.path(), Times::All(time), u64::MAX)
             .unwrap()
             .checksum
     };

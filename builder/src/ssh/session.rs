@@ -161,7 +161,7 @@ async fn serve(
         Ok(repo) => repo,
         Err(error) => {
             error!(error = &error as &dyn std::error::Error, app.name = %app.name, "Could not serve a repository");
-            return refuse("The repository could not be used.\n".to_owned()).await;
+            return refuse(error.in_words().to_owned()).await;
         }
     };
     let registered = (request.service == Service::ReceivePack).then(|| {

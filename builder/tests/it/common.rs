@@ -1,6 +1,8 @@
 //! A builder over the embedded store, with a scheduler of three lines and a compiler that needs no container.
 
 pub(crate) mod compiler;
+pub(crate) mod host;
+pub(crate) mod unsteady;
 pub(crate) mod user;
 
 use std::net::SocketAddr;
@@ -45,11 +47,11 @@ pub(crate) struct Platform {
     pub(crate) fate: Arc<Mutex<Fate>>,
     pub(crate) http: SocketAddr,
     pub(crate) ssh: SocketAddr,
-    limits: Limits,
+    pub(crate) limits: Limits,
     running: Option<Running>,
     scheduler: JoinHandle<()>,
     log_lines: Mutex<mpsc::UnboundedReceiver<LogLine>>,
-    logs: LogSink,
+    pub(crate) logs: LogSink,
 }
 
 struct Running {
@@ -100,7 +102,9 @@ impl Platform {
                 port: 8443,
             },
             data_dir: self.dir.path().join("data"),
+            host: model::NodeId::new(),
             address,
+            peer_tls: None,
             hook_binary: hook_binary(),
             container: container_config("paas-builder-it"),
             limits: self.limits.clone(),
@@ -216,6 +220,7 @@ impl Platform {
             maintenance: false,
             buildpacks: Vec::new(),
             formation: Default::default(),
+            placement: Default::default(),
             latest: ReleaseVersion::FIRST,
             target: ReleaseVersion::FIRST,
             current: ReleaseVersion::FIRST,
@@ -362,16 +367,15 @@ impl Drop for Platform {
     }
 }
 
-/// The tests' own, made and removed by those that need it.
-pub(crate) const NETWORK: &str = "paas-builder-it";
-
+/// With a network of its own: a test that ends removes it, and others may still be at work. `instance` names its
+/// bridge too, and has 15 characters at most.
 pub(crate) fn container_config(instance: &str) -> ContainerConfig {
     ContainerConfig {
         image: "paas/stack:24-build".to_owned(),
         stack: "heroku-24".to_owned(),
         network: NetworkSpec {
-            name: NETWORK.to_owned(),
-            bridge: "paasbit0".to_owned(),
+            name: instance.to_owned(),
+            bridge: instance.to_owned(),
             subnet: None,
             labels: Labels::new(),
         },
@@ -445,16 +449,16 @@ async fn decide(store: &dyn Store, found: &store::Versioned<Release>, fate: &Fat
     let _ = txn.commit(store).await.unwrap();
 }
 
-/// Waits for a condition; panics after 30 s.
+/// Waits for a condition; panics after 90 s.
 pub(crate) async fn eventually<F: Future<Output = bool>>(
     what: &str,
     mut condition: impl FnMut() -> F,
 ) {
-    let deadline = tokio::time::Instant::now() + Duration::from_secs(30);
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(90);
     while !condition().await {
         assert!(
             tokio::time::Instant::now() < deadline,
-            "not within 30 s: {what}"
+            "not within 90 s: {what}"
         );
         tokio::time::sleep(Duration::from_millis(20)).await;
     }

@@ -56,10 +56,11 @@ fetch_git() { # url, directory
 }
 
 # A gzipped tar with bin/ at its top, or one directory down as code hosts pack it.
+# Each step says `|| return`: its caller asks how it ended, and bash ignores `set -e` in what is asked so.
 fetch_tgz() { # url, directory
   local url=$1 dir=$2 archive=$PACKS_DIR/archive.tgz inner
-  curl -fsSL --retry 2 --connect-timeout 20 --max-time "$FETCH_LIMIT" --proto '=http,https,file' -o "$archive" -- "$url"
-  tar -xzf "$archive" --no-same-owner -C "$dir"
+  curl -fsSL --retry 2 --retry-connrefused --connect-timeout 20 --max-time "$FETCH_LIMIT" --proto '=http,https,file' -o "$archive" -- "$url" || return
+  tar -xzf "$archive" --no-same-owner -C "$dir" || return
   rm -f "$archive"
   if [[ ! -d $dir/bin ]]; then
     inner=("$dir"/*/bin)

@@ -2,6 +2,8 @@
 
 use std::process::Command;
 
+use buildpacks::FailureKind;
+
 use super::harness::{App, HOST, owners, run};
 use super::http::serve_files;
 use super::repository::Repository;
@@ -125,6 +127,22 @@ fn a_buildpack_comes_as_an_archive() {
             .buildpack(&url)
             .built()
             .says("-----> Preparing the second message\n");
+    }
+}
+
+#[test]
+fn an_archive_that_cannot_be_fetched_or_unpacked_says_why() {
+    let repository = Repository::with_custom_pack();
+    std::fs::write(repository.root().join("text.tgz"), "no archive\n").unwrap();
+    let port = serve_files(repository.root().to_owned());
+    for (name, why) in [
+        ("none.tgz", "       curl: (22)"),
+        ("text.tgz", "not in gzip format"),
+    ] {
+        let url = format!("http://{HOST}:{port}/{name}");
+        let build = App::fixture("custom-app").buildpack(&url).build();
+        build.says(why);
+        assert_eq!(build.failure().kind, FailureKind::Fetch);
     }
 }
 

@@ -1,6 +1,7 @@
-//! nodes, nodes:info, nodes:cordon, nodes:drain, nodes:uncordon: the hosts that run dynos, and how full they are.
+//! nodes, nodes:info, nodes:cordon, nodes:drain, nodes:uncordon: the hosts, how full they are, and whether they are used.
 
 use anyhow::Result;
+use controller_api::HostRole;
 use controller_api::wire::{Node, NodeUpdate};
 
 use super::apps::bytes;
@@ -29,6 +30,7 @@ pub(crate) async fn list(context: &Context, args: JsonArgs) -> Result<()> {
         "Memory reserved",
         "CPUs",
         "Address",
+        "Roles",
         "Tags",
     ];
     table.row(titles.map(|title| output.paint.in_colour(Colour::Bold, title)));
@@ -41,6 +43,7 @@ pub(crate) async fn list(context: &Context, args: JsonArgs) -> Result<()> {
             memory(&node),
             node.cpus.to_string(),
             node.address.to_string(),
+            roles(&node),
             tags(&node),
         ]);
     }
@@ -57,11 +60,13 @@ pub(crate) async fn info(context: &Context, args: &NodeArgs) -> Result<()> {
     let mut table = Table::new();
     for (label, value) in [
         ("Address", node.address.to_string()),
+        ("Builds", node.builds.to_string()),
         ("CPUs", node.cpus.to_string()),
         ("Dynos", node.dynos.to_string()),
         ("Id", node.id.to_string()),
         ("Joined", crate::output::clock(node.joined_at.0)),
         ("Memory reserved", memory(&node)),
+        ("Roles", roles(&node)),
         ("State", state(context, &node)),
         ("Tags", tags(&node)),
         ("Version", node.version.clone().unwrap_or_default()),
@@ -77,7 +82,7 @@ pub(crate) async fn info(context: &Context, args: &NodeArgs) -> Result<()> {
 pub(crate) async fn cordon(context: &Context, args: &NodeArgs) -> Result<()> {
     let update = NodeUpdate {
         cordoned: Some(true),
-        draining: None,
+        ..NodeUpdate::default()
     };
     change(context, args, "Cordoning", &update).await
 }
@@ -86,6 +91,7 @@ pub(crate) async fn uncordon(context: &Context, args: &NodeArgs) -> Result<()> {
     let update = NodeUpdate {
         cordoned: Some(false),
         draining: Some(false),
+        ..NodeUpdate::default()
     };
     change(context, args, "Uncordoning", &update).await
 }
@@ -110,8 +116,8 @@ pub(crate) async fn drain(context: &Context, args: &NodeDrainArgs) -> Result<()>
     let (client, output) = (context.client()?, &context.output);
     let action = output.action(format!("Draining {}", args.node));
     let update = NodeUpdate {
-        cordoned: None,
         draining: Some(true),
+        ..NodeUpdate::default()
     };
     let node = client.update_node(&args.node, &update).await?;
     if args.no_wait {
@@ -140,6 +146,14 @@ fn tags(node: &Node) -> String {
         .iter()
         .map(|(key, value)| format!("{key}={value}"));
     tags.collect::<Vec<_>>().join(" ")
+}
+
+fn roles(node: &Node) -> String {
+    if HostRole::ALL.iter().all(|role| node.roles.contains(role)) {
+        return "all".to_owned();
+    }
+    let roles: Vec<_> = node.roles.iter().map(|role| role.as_str()).collect();
+    roles.join(",")
 }
 
 fn state(context: &Context, node: &Node) -> String {

@@ -67,6 +67,9 @@ impl Platform {
                         segment_bytes: 1 << 20,
                         total_bytes: 100 << 20,
                     },
+                    certificate_lifetime: controller::authority::CERTIFICATE_LIFETIME,
+                    peer_tls: None,
+                    joiners: Err("A test of one host.".to_owned()),
                 };
                 let store: std::sync::Arc<dyn Store> = store;
                 controller::run(config, listener, store, Keyring::new(&[7; 32]), blobs, off)

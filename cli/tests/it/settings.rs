@@ -192,8 +192,8 @@ fn nodes_show_how_full_they_are() {
     let cli = Cli::new();
     cli.stub.on("GET /nodes", json!([node()]));
     cli.paas(&["nodes"]).answers(
-        "Name    State  Zone  Dynos  Memory reserved   CPUs  Address   Tags\n\
-         node-1  up     a     3      1.5 GB of 8.0 GB  4     10.0.0.7  disk=ssd\n",
+        "Name    State  Zone  Dynos  Memory reserved   CPUs  Address   Roles        Tags\n\
+         node-1  up     a     3      1.5 GB of 8.0 GB  4     10.0.0.7  router,node  disk=ssd\n",
     );
     cli.stub.on("GET /nodes/node-1", node());
     let info = cli.paas(&["nodes:info", "node-1"]).stdout;
@@ -203,6 +203,44 @@ fn nodes_show_how_full_they_are() {
         "{info}"
     );
     assert!(info.contains("Tags:             disk=ssd\n"), "{info}");
+}
+
+#[test]
+fn hosts_are_let_in_tagged_and_forgotten() {
+    let cli = Cli::new();
+    let token = json!({
+        "id": "01234567-89ab-cdef-0123-456789abcdef",
+        "token": "paasj_secret",
+        "roles": ["router", "node"],
+        "uses": 2,
+        "expires_at": "2030-01-01T00:00:00Z",
+    });
+    cli.stub
+        .on("POST /node-tokens", token)
+        .on("PATCH /nodes/node-1", node())
+        .on("DELETE /nodes/node-1", node());
+    let said = cli.paas(&["nodes:token", "--uses", "2", "--expires-in", "12h"]);
+    assert_eq!(said.stdout, "paasj_secret\n", "for scripts");
+    assert!(
+        said.stderr.contains("For 2 hosts as router, node"),
+        "{}",
+        said.stderr
+    );
+    let asked = &cli.stub.seen("POST /node-tokens")[0].body;
+    assert_eq!(*asked, json!({"uses": 2, "expires_in": 43200}));
+    assert_eq!(cli.paas(&["nodes:token", "--roles", "king"]).code, 2);
+
+    cli.paas(&["nodes:tag", "node-1", "gpu=yes", "disk-"])
+        .says("Tagging node-1... done\n");
+    let asked = &cli.stub.seen("PATCH /nodes/node-1")[0].body;
+    assert_eq!(*asked, json!({"tags": {"gpu": "yes", "disk": null}}));
+    assert!(
+        cli.paas(&["nodes:tag", "node-1", "gpu"])
+            .stderr
+            .contains("disk=ssd to set one")
+    );
+    cli.paas(&["nodes:remove", "node-1"])
+        .says("Removing node-1... done\n");
 }
 
 #[test]

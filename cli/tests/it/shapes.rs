@@ -106,7 +106,8 @@ pub(crate) fn collaborator(email: &str, role: &str) -> Value {
 pub(crate) fn node() -> Value {
     json!({
         "address": "10.0.0.7", "cordoned": false, "cpus": 4, "draining": false, "dynos": 3, "id": id(700), "joined_at": AT,
-        "memory_bytes": 8_000_000_000_u64, "memory_reserved_bytes": 1_500_000_000_u64, "name": "node-1", "state": "up",
+        "memory_bytes": 8_000_000_000_u64, "memory_reserved_bytes": 1_500_000_000_u64, "name": "node-1",
+        "roles": ["router", "node"], "state": "up",
         "tags": { "disk": "ssd" }, "version": "0.1.0", "zone": "a",
     })
 }

@@ -7,6 +7,8 @@ mod account;
 mod app;
 mod dyno;
 mod error;
+#[cfg(feature = "hosts")]
+pub mod join;
 mod release;
 mod resolve;
 

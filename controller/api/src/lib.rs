@@ -6,6 +6,11 @@
 
 pub mod attach;
 pub mod client;
+#[cfg(feature = "hosts")]
+pub mod host_listener;
+#[cfg(feature = "hosts")]
+pub mod host_tls;
+pub mod join;
 pub mod log_sink;
 pub mod log_stream;
 pub mod time;
@@ -15,5 +20,5 @@ pub mod wire;
 pub use client::{ApiError, Client, ClientError, ClientOptions, ReleaseRange, is_localhost};
 pub use log_sink::{LogSink, LogSinkTask};
 pub use log_stream::LogStream;
-pub use model::DynoSize;
+pub use model::{DynoId, DynoSize, HostRole};
 pub use time::WireTime;

@@ -2,19 +2,28 @@
 //!
 //! Lines keep their order. Nothing waits: when the queue is full, lines are dropped, counted per app, and confessed
 //! in the app's own log as `Error L10 (output buffer overflow)`. A batch that may or may not have arrived is sent again
-//! under the same number, and the controller takes each number once.
+//! under the same number, and a controller takes each number once for each app. With several controllers each line goes to
+//! two of them, and is done with when one has it.
 
-use std::collections::{HashMap, VecDeque};
+mod placement;
+
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use futures::StreamExt as _;
+use futures::stream::FuturesUnordered;
 use model::log::{LogLine, LogSource, MAX_LINE_BYTES};
 use model::{AppId, Secret, Timestamp};
+use rustls::ClientConfig;
 use tokio::sync::{Notify, mpsc, watch};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 use uuid::Uuid;
+
+use placement::{ByApp, Resting, by_app, share_out};
 
 /// Names the sender and the batch: `<uuid> <number>`. Numbers of one sender grow.
 pub const BATCH_HEADER: &str = "paas-log-batch";
@@ -25,6 +34,8 @@ const MAX_BATCH_BYTES: usize = 1 << 20;
 /// Lines that come within this time of each other travel together.
 const GATHER: Duration = Duration::from_millis(20);
 const POST_DEADLINE: Duration = Duration::from_secs(10);
+/// What a second controller gets, once the first has all, before nobody waits for it any more.
+const SECOND_COPY: Duration = Duration::from_secs(1);
 const MAX_PAUSE: Duration = Duration::from_secs(5);
 /// How long the last lines may take on the way out.
 const LAST_WORDS: Duration = Duration::from_secs(5);
@@ -50,6 +61,7 @@ pub struct LogSinkTask {
     shared: Arc<Shared>,
     endpoints: watch::Receiver<Vec<SocketAddr>>,
     token: Secret<String>,
+    tls: Option<ClientConfig>,
     sender: Uuid,
 }
 
@@ -74,10 +86,12 @@ struct Loss {
 }
 
 impl LogSink {
-    /// A sink into whichever controller is alive. `token` is the platform's internal one.
+    /// A sink into the controllers that are alive. `token` is the platform's internal one; `tls` proves who is who, and
+    /// without it (in tests) controllers are called over plain HTTP.
     pub fn new(
         endpoints: watch::Receiver<Vec<SocketAddr>>,
         token: Secret<String>,
+        tls: Option<ClientConfig>,
     ) -> (Self, LogSinkTask) {
         let shared = Arc::new(Shared::default());
         let sink = Self {
@@ -89,6 +103,7 @@ impl LogSink {
                 shared,
                 endpoints,
                 token,
+                tls,
                 sender: Uuid::new_v4(),
             },
         )
@@ -141,31 +156,15 @@ impl LogSink {
 impl LogSinkTask {
     /// Sends until `stop`, then what is left, for a few seconds at most.
     pub async fn run(self, stop: CancellationToken) {
-        let http = reqwest::Client::builder()
-            .no_proxy()
-            .tls_backend_preconfigured(match crate::tls::no_roots() {
-                Ok(tls) => tls,
-                Err(error) => {
-                    warn!(
-                        error = &error as &dyn std::error::Error,
-                        "Logs cannot be sent"
-                    );
-                    return;
-                }
-            })
-            .timeout(POST_DEADLINE)
-            .build();
-        let http = match http {
+        let http = match self.client() {
             Ok(http) => http,
             Err(error) => {
-                warn!(
-                    error = &error as &dyn std::error::Error,
-                    "Logs cannot be sent"
-                );
+                warn!(error = &*error, "Logs cannot be sent");
                 return;
             }
         };
         let mut number = 0;
+        let mut resting = Resting::default();
         loop {
             tokio::select! {
                 () = stop.cancelled() => break,
@@ -176,53 +175,104 @@ impl LogSinkTask {
                 () = tokio::time::sleep(GATHER) => {}
             }
             tokio::select! {
-                () = self.send_all(&http, &mut number) => {}
+                () = self.send_all(&http, &mut number, &mut resting) => {}
                 () = async { stop.cancelled().await; tokio::time::sleep(LAST_WORDS).await } => return,
             }
         }
-        let _ = tokio::time::timeout(LAST_WORDS, self.send_all(&http, &mut number)).await;
+        let _ =
+            tokio::time::timeout(LAST_WORDS, self.send_all(&http, &mut number, &mut resting)).await;
     }
 
-    async fn send_all(&self, http: &reqwest::Client, number: &mut u64) {
+    fn client(&self) -> Result<reqwest::Client, Box<dyn std::error::Error>> {
+        let tls = match &self.tls {
+            Some(tls) => tls.clone(),
+            None => crate::tls::no_roots()?,
+        };
+        let client = reqwest::Client::builder()
+            .no_proxy()
+            .tls_backend_preconfigured(tls)
+            .timeout(POST_DEADLINE)
+            .build()?;
+        Ok(client)
+    }
+
+    async fn send_all(&self, http: &reqwest::Client, number: &mut u64, resting: &mut Resting) {
         loop {
             let batch = self.shared.queue().take(Timestamp::now());
             if batch.is_empty() {
                 return;
             }
-            let mut body = Vec::new();
-            for line in &batch {
-                // Lines are strings and numbers: writing them as JSON cannot fail.
-                let _ = serde_json::to_writer(&mut body, line);
-                body.push(b'\n');
-            }
             *number += 1;
-            self.deliver(http, *number, body.into()).await;
+            self.deliver(http, *number, by_app(batch), resting).await;
         }
     }
 
-    /// Until some controller has it.
-    async fn deliver(&self, http: &reqwest::Client, number: u64, body: bytes::Bytes) {
+    /// Until some controller has each app's lines.
+    async fn deliver(
+        &self,
+        http: &reqwest::Client,
+        number: u64,
+        mut apps: ByApp,
+        resting: &mut Resting,
+    ) {
         let mut failures = 0u32;
         loop {
-            let endpoints = self.endpoints.borrow().clone();
-            // The same controller while it works: it knows which batches it has.
-            if let Some(endpoint) = endpoints.get(failures as usize % endpoints.len().max(1)) {
-                match self.post(http, *endpoint, number, body.clone()).await {
-                    Ok(()) => return,
-                    Err(error) => {
-                        let error: &dyn std::error::Error = &error;
-                        if failures == 3 {
-                            warn!(error, "Could not send logs; will retry");
-                        } else {
-                            debug!(error, "Could not send logs; will retry");
-                        }
-                    }
-                }
+            let controllers = resting.awake(&self.endpoints.borrow(), Instant::now());
+            let taken = self.offer(http, number, &apps, &controllers, resting).await;
+            apps.retain(|app, _| !taken.contains(app));
+            if apps.is_empty() {
+                return;
+            }
+            if failures == 3 {
+                warn!("Could not send logs; will retry");
             }
             let pause = Duration::from_millis(50 << failures.min(7)).min(MAX_PAUSE);
             failures = failures.saturating_add(1);
             tokio::time::sleep(pause).await;
         }
+    }
+
+    /// Offers each controller its share; the apps whose lines at least one has taken.
+    async fn offer(
+        &self,
+        http: &reqwest::Client,
+        number: u64,
+        apps: &ByApp,
+        controllers: &[SocketAddr],
+        resting: &mut Resting,
+    ) -> BTreeSet<AppId> {
+        let mut waiting: BTreeSet<SocketAddr> = BTreeSet::new();
+        let mut posts = FuturesUnordered::new();
+        for (controller, share) in share_out(apps, controllers) {
+            let body = body_of(apps, &share);
+            waiting.insert(controller);
+            posts.push(async move {
+                let posted = self.post(http, controller, number, body).await;
+                (controller, share, posted)
+            });
+        }
+        let mut taken = BTreeSet::new();
+        let mut patience = POST_DEADLINE;
+        while let Ok(Some((controller, share, posted))) =
+            tokio::time::timeout(patience, posts.next()).await
+        {
+            waiting.remove(&controller);
+            match posted {
+                Ok(()) => taken.extend(share),
+                Err(error) => {
+                    let error: &dyn std::error::Error = &error;
+                    debug!(error, %controller, "Could not send logs to a controller");
+                    resting.rest(controller, Instant::now());
+                }
+            }
+            if taken.len() == apps.len() {
+                patience = SECOND_COPY;
+            }
+        }
+        for slow in waiting {
+            resting.rest(slow, Instant::now());
+        }
+        taken
     }
 
     async fn post(
@@ -232,7 +282,8 @@ impl LogSinkTask {
         number: u64,
         body: bytes::Bytes,
     ) -> Result<(), reqwest::Error> {
-        http.post(format!("http://{endpoint}/internal/logs"))
+        let scheme = if self.tls.is_some() { "https" } else { "http" };
+        http.post(format!("{scheme}://{endpoint}/internal/logs"))
             .bearer_auth(self.token.expose())
             .header(BATCH_HEADER, format!("{} {number}", self.sender))
             .header("content-type", "application/x-ndjson")
@@ -242,6 +293,17 @@ impl LogSinkTask {
             .error_for_status()?;
         Ok(())
     }
+}
+
+/// One JSON object on a line.
+fn body_of(apps: &ByApp, share: &BTreeSet<AppId>) -> bytes::Bytes {
+    let mut body = Vec::new();
+    for line in share.iter().filter_map(|app| apps.get(app)).flatten() {
+        // Lines are strings and numbers: writing them as JSON cannot fail.
+        let _ = serde_json::to_writer(&mut body, line);
+        body.push(b'\n');
+    }
+    body.into()
 }
 
 impl Shared {

@@ -1,10 +1,18 @@
 //! Whom a client trusts: the system's roots and, where given, a platform's own CA.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use rustls::pki_types::CertificateDer;
+use model::Checksum;
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject as _;
-use rustls::{ClientConfig, RootCertStore};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{
+    CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
+};
+use sha2::{Digest as _, Sha256};
 
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
@@ -48,9 +56,107 @@ fn read_roots(pem: &str) -> Result<RootCertStore, TlsError> {
     Ok(roots)
 }
 
+/// For HTTPS to a server whose chain holds the authority of this fingerprint (SHA-256 of its DER), and is good by it.
+pub fn pinned(fingerprint: &Checksum) -> Result<ClientConfig, TlsError> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let verifier = Pinned {
+        fingerprint: fingerprint.to_string(),
+        provider: provider.clone(),
+    };
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(TlsError::Setup)?
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(verifier))
+        .with_no_client_auth();
+    Ok(config)
+}
+
+/// SHA-256 of the last certificate of a PEM text, which in a chain is the authority's.
+pub fn fingerprint_of_authority(chain_pem: &str) -> Option<Checksum> {
+    let last = CertificateDer::pem_slice_iter(chain_pem.as_bytes()).last()?;
+    hex::encode(Sha256::digest(last.ok()?)).parse().ok()
+}
+
+/// The usual verification, with one authority: that of the fingerprint, which the server itself must bring along.
+#[derive(Debug)]
+struct Pinned {
+    fingerprint: String,
+    provider: Arc<CryptoProvider>,
+}
+
+impl ServerCertVerifier for Pinned {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        let authority = intermediates
+            .iter()
+            .find(|certificate| hex::encode(Sha256::digest(certificate)) == self.fingerprint)
+            .ok_or(rustls::Error::InvalidCertificate(
+                CertificateError::UnknownIssuer,
+            ))?;
+        let mut roots = RootCertStore::empty();
+        roots.add(authority.clone().into_owned())?;
+        WebPkiServerVerifier::builder_with_provider(roots.into(), self.provider.clone())
+            .build()
+            .map_err(|error| rustls::Error::General(error.to_string()))?
+            .verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.provider.signature_verification_algorithms;
+        verify_tls12_signature(message, cert, dss, algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.provider.signature_verification_algorithms;
+        verify_tls13_signature(message, cert, dss, algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.provider
+            .signature_verification_algorithms
+            .supported_schemes()
+    }
+}
+
 /// For clients of plain HTTP: nothing is read, and no server is trusted.
-pub(crate) fn no_roots() -> Result<ClientConfig, TlsError> {
+pub fn no_roots() -> Result<ClientConfig, TlsError> {
     with_roots(RootCertStore::empty())
+}
+
+/// How one of the platform's hosts calls others: the scheme, and a client that is `None` where it cannot be set up. `tls`
+/// proves who is who; without it (in tests) over plain HTTP. A host that is down does not say so: `connect_within`.
+pub fn between_hosts(
+    tls: Option<&ClientConfig>,
+    connect_within: Duration,
+) -> (&'static str, Option<reqwest::Client>) {
+    let scheme = if tls.is_some() { "https" } else { "http" };
+    let tls = tls.map_or_else(no_roots, |tls| Ok(tls.clone()));
+    let http = tls.ok().and_then(|tls| {
+        reqwest::Client::builder()
+            .no_proxy()
+            .tls_backend_preconfigured(tls)
+            .connect_timeout(connect_within)
+            .build()
+            .ok()
+    });
+    (scheme, http)
 }
 
 fn with_roots(roots: RootCertStore) -> Result<ClientConfig, TlsError> {

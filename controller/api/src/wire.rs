@@ -14,7 +14,10 @@ pub mod formation;
 pub mod lenient;
 pub mod log;
 pub mod node;
+pub mod placement;
 pub mod platform;
+pub mod platform_status;
+pub mod rebalance;
 pub mod release;
 pub mod slug;
 
@@ -38,8 +41,14 @@ pub use dyno::{Dyno, DynoCreate};
 pub use error::ErrorBody;
 pub use formation::{Formation, FormationBatch, FormationChange, FormationUpdate, Quantity};
 pub use log::{LogSession, LogSessionCreate};
-pub use node::{Node, NodeUpdate};
+pub use node::{CertificateAndKey, CertificateRenewal, CertificateRenewed, JoinRequest, Joined};
+pub use node::{Node, NodeToken, NodeTokenCreate, NodeUpdate};
+pub use placement::{Placement, PlacementUpdate, TypePlacement, TypePlacementUpdate};
 pub use platform::{DynoSize, Provider, RateLimit, Region, Stack};
+pub use platform_status::{
+    EtcdMember, HostStatus, PlatformStatus, RouterStatus, ServiceStatus, StoreKind, StoreStatus,
+};
+pub use rebalance::{Rebalance, RebalanceMove, RebalanceStatus};
 pub use release::{Release, ReleaseCreate, ReleaseFailure, ReleaseStatus};
 pub use slug::{Blob, Slug};
 

@@ -78,6 +78,7 @@ async fn insert(
         maintenance: false,
         buildpacks: Vec::new(),
         formation: BTreeMap::new(),
+        placement: Default::default(),
         latest: unreleased,
         target: unreleased,
         current: unreleased,

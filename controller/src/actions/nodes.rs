@@ -1,6 +1,9 @@
-//! What administrators ask of a node. Its record is the agent's, who keeps what is set here.
+//! What administrators ask of a host. Its record is the host's own, which keeps what is set here.
+
+use std::collections::BTreeMap;
 
 use controller_api::wire::NodeUpdate;
+use model::placement::{MAX_TAG_CHARS, parse_tag_part};
 use model::{Node, NodeId};
 use store::{Committed, Store, Txn, Versioned, key};
 
@@ -12,12 +15,15 @@ pub(crate) async fn update(
     identity: &str,
     update: &NodeUpdate,
 ) -> Result<(), ActionError> {
+    let tags = update.tags.iter();
+    check_tags(tags.map(|(name, value)| (name, value.as_ref())))?;
     let mut attempts = Attempts::default();
     loop {
         let seen = find(context.store(), identity).await?;
         let node = Node {
             cordoned: update.cordoned.unwrap_or(seen.value.cordoned),
             draining: update.draining.unwrap_or(seen.value.draining),
+            tags: tagged(&seen.value.tags, &update.tags),
             ..seen.value.clone()
         };
         if node == seen.value {
@@ -29,6 +35,40 @@ pub(crate) async fn update(
         }
         attempts.lost().await?;
     }
+}
+
+/// `tags` with the changes made; `None` takes one away.
+pub(super) fn tagged(
+    tags: &BTreeMap<String, String>,
+    changes: &BTreeMap<String, Option<String>>,
+) -> BTreeMap<String, String> {
+    let mut tags = tags.clone();
+    for (name, value) in changes {
+        match value {
+            Some(value) => tags.insert(name.clone(), value.clone()),
+            None => tags.remove(name),
+        };
+    }
+    tags
+}
+
+/// Names and values of tags are plain words, so that `name=value` can be written anywhere.
+pub(crate) fn check_tags<'a>(
+    tags: impl Iterator<Item = (&'a String, Option<&'a String>)>,
+) -> Result<(), ActionError> {
+    let is_plain = |word: &String| parse_tag_part(word).is_ok();
+    for (name, value) in tags {
+        if !is_plain(name) || value.is_some_and(|value| !is_plain(value)) {
+            return Err(ActionError::invalid(format!(
+                "{} is no tag: name and value are made of letters, digits and -_./, {MAX_TAG_CHARS} at most.",
+                format!("{name}={}", value.map_or("", String::as_str))
+                    .chars()
+                    .take(150)
+                    .collect::<String>()
+            )));
+        }
+    }
+    Ok(())
 }
 
 /// By id, or by a name that only one node has.

@@ -1,10 +1,11 @@
 //! Logging in and out: tokens.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 
 use axum::Json;
 use axum::extract::{ConnectInfo, Path, State};
 use axum::http::{Extensions, HeaderMap};
+use controller_api::host_listener::Peer;
 use controller_api::wire;
 use model::{Account, Email, Secret, Timestamp};
 use tokio::time::Instant;
@@ -139,7 +140,7 @@ fn caller(extensions: &Extensions, headers: &HeaderMap) -> Option<IpAddr> {
         .and_then(|last| last.trim().parse().ok());
     forwarded.or_else(|| {
         extensions
-            .get::<ConnectInfo<SocketAddr>>()
-            .map(|ConnectInfo(addr)| addr.ip())
+            .get::<ConnectInfo<Peer>>()
+            .map(|ConnectInfo(peer)| peer.addr.ip())
     })
 }

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
@@ -9,6 +10,7 @@ use bytes::Bytes;
 use controller_api::log_sink::BATCH_HEADER;
 use model::AppId;
 use model::log::LogLine;
+use serde::Deserialize;
 use store::key;
 use tracing::debug;
 use uuid::Uuid;
@@ -17,6 +19,8 @@ use super::dynos::{Upgrade, meet};
 use crate::attach::Side;
 use crate::context::{Context, Ctx};
 use crate::error::{ApiError, ApiResult};
+use crate::http::body::JsonBody;
+use crate::logs::{Filter, Reader, Start};
 
 /// A batch of log lines, one JSON object on a line. Lines of apps that are no more are dropped; so are batches that came
 /// before.
@@ -26,10 +30,6 @@ pub(crate) async fn logs(
     body: Bytes,
 ) -> ApiResult<StatusCode> {
     let batch = batch_number(&headers)?;
-    if !context.batches.is_new(batch) {
-        debug!("A batch of log lines came again");
-        return Ok(StatusCode::NO_CONTENT);
-    }
     let mut by_app: HashMap<AppId, Vec<LogLine>> = HashMap::new();
     for text in body
         .split(|byte| *byte == b'\n')
@@ -41,6 +41,10 @@ pub(crate) async fn logs(
         by_app.entry(line.app).or_default().push(line);
     }
     for (app, lines) in by_app {
+        if !context.batches.is_new(batch, app) {
+            debug!("A batch of log lines came again");
+            continue;
+        }
         if exists(&context, app).await? {
             context
                 .logs
@@ -48,9 +52,31 @@ pub(crate) async fn logs(
                 .await
                 .map_err(ApiError::internal)?;
         }
+        context.batches.arrived(batch, app);
     }
-    context.batches.arrived(batch);
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// What another controller asks for.
+#[derive(Debug, Deserialize)]
+pub(crate) struct LogsWanted {
+    app: AppId,
+    filter: Filter,
+    start: Start,
+    tail: bool,
+}
+
+/// This controller's lines of an app, for another controller that merges them with its own.
+pub(crate) async fn read_logs(
+    State(context): State<Ctx>,
+    JsonBody(wanted): JsonBody<LogsWanted>,
+) -> ApiResult<Body> {
+    let reader = Reader::open(&context.logs, wanted.app, wanted.filter, wanted.start)
+        .await
+        .map_err(ApiError::internal)?;
+    Ok(Body::from_stream(
+        reader.stream(wanted.tail, context.shutdown.clone()),
+    ))
 }
 
 /// The agent's end of an attached one-off dyno.

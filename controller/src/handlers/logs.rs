@@ -19,7 +19,7 @@ use crate::error::{ApiError, ApiResult};
 use crate::guard::AppAccess;
 use crate::http::body::JsonBody;
 use crate::http::ticket;
-use crate::logs::{Filter, Format, Reader, Start};
+use crate::logs::{Filter, Format, Session, Wanted};
 
 const DEFAULT_LINES: u16 = 100;
 const MAX_LINES: u16 = 1500;
@@ -86,7 +86,7 @@ pub(crate) async fn stream(
     let session: LogTicket = ticket::open(&context.keyring, &text).ok_or_else(over)?;
     let last_id = headers
         .get("last-event-id")
-        .and_then(|value| value.to_str().ok()?.trim().parse().ok());
+        .and_then(|value| Some(value.to_str().ok()?.trim().to_owned()));
     let good_for = if last_id.is_some() {
         RESUME_WITHIN
     } else {
@@ -109,11 +109,15 @@ pub(crate) async fn stream(
             .is_ok_and(|value| value.contains("text/event-stream"))
     });
     let format = if events { Format::Events } else { Format::Text };
-    let start = last_id.map_or(Start::Backlog(session.lines.into()), Start::After);
-    let reader = Reader::open(&context.logs, session.app, session.filter, start)
-        .await
-        .map_err(ApiError::internal)?;
-    let body = Body::from_stream(reader.stream(format, session.tail, context.shutdown.clone()));
+    let wanted = Wanted {
+        app: session.app,
+        filter: session.filter,
+        lines: session.lines.into(),
+        tail: session.tail,
+        after: last_id,
+    };
+    let session = Session::open(&context.logs, &context.peers, context.addr, wanted);
+    let body = Body::from_stream(session.stream(format, context.shutdown.clone()));
     let mut response = Response::new(body);
     let content_type = match format {
         Format::Events => "text/event-stream; charset=utf-8",

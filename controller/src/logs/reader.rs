@@ -1,34 +1,27 @@
-//! Following an app's log as a stream of bytes: the backlog first, then what comes.
+//! Reading this controller's lines of an app: what is there first, then what comes.
 
 use std::time::Duration;
 
 use bytes::Bytes;
-use controller_api::log_sink::overflow;
 use futures::Stream;
 use futures::stream::unfold;
-use model::log::{LogLine, LogSource};
-use model::{AppId, Timestamp};
+use model::AppId;
+use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
-use tracing::warn;
 
 use super::{Cursor, Filter, Lines, LogError, LogStore};
 
-/// A comment so often keeps proxies from cutting a silent stream.
-const HEARTBEAT: Duration = Duration::from_secs(15);
+/// Something so often tells a peer that this controller is there.
+const HEARTBEAT: Duration = Duration::from_secs(5);
 /// Lines that come within this time of each other are sent together.
 const GATHER: Duration = Duration::from_millis(20);
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Format {
-    /// Server-sent events: lines with numbers, so that a reader can go on where it was cut off.
-    Events,
-    /// Lines.
-    Text,
-}
+/// To a peer, after what was there at the beginning; and before the number of lines that were lost.
+pub(super) const CAUGHT_UP: &str = ".";
+pub(super) const LOST: &str = "! ";
 
 /// Where to begin.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Start {
     /// With the newest so many lines that pass.
     Backlog(usize),
@@ -70,110 +63,83 @@ impl Reader {
         })
     }
 
-    /// Ends after the present lines, unless it is to `tail`: then when the log is removed, or at shutdown.
+    /// Lines that are there and were not read; `None` when all were.
+    pub(super) async fn read(&mut self) -> Result<Option<Lines>, LogError> {
+        loop {
+            let ready = std::mem::take(&mut self.ready);
+            if ready != Lines::default() {
+                return Ok(Some(ready));
+            }
+            if self.cursor.next_id >= *self.latest.borrow_and_update() {
+                return Ok(None);
+            }
+            let read = self
+                .logs
+                .read(self.app, self.cursor, self.filter.clone())
+                .await?;
+            if read.1 == self.cursor && read.0 == Lines::default() {
+                // Files that are gone: nothing more will come of them, but new lines will.
+                return Ok(None);
+            }
+            (self.ready, self.cursor) = read;
+        }
+    }
+
+    /// Until there may be more; `false` when the log is removed.
+    pub(super) async fn changed(&mut self) -> bool {
+        let changed = self.latest.changed().await.is_ok();
+        if changed {
+            tokio::time::sleep(GATHER).await;
+        }
+        changed
+    }
+
+    /// For another controller: numbered lines, then what comes if it is to `tail`.
     pub(crate) fn stream(
         self,
-        format: Format,
         tail: bool,
         shutdown: CancellationToken,
     ) -> impl Stream<Item = Result<Bytes, LogError>> + Send + 'static {
-        let greeting = match format {
-            // Without `tail` the client should not linger in the belief that it was cut off.
-            Format::Events => Some(Bytes::from_static(b"retry: 10\n\n")),
-            Format::Text => None,
-        };
-        unfold((self, greeting), move |(mut reader, greeting)| {
+        unfold((self, false), move |(mut reader, caught_up)| {
             let shutdown = shutdown.clone();
             async move {
-                let chunk = match greeting {
-                    Some(greeting) => Ok(greeting),
-                    None => reader.next(format, tail, &shutdown).await?,
-                };
-                Some((chunk, (reader, None)))
+                loop {
+                    match reader.read().await {
+                        Ok(Some(lines)) => {
+                            return Some((Ok(numbered(&lines)), (reader, caught_up)));
+                        }
+                        Ok(None) if !caught_up => {
+                            let chunk = format!("{CAUGHT_UP}\n").into();
+                            return Some((Ok(chunk), (reader, true)));
+                        }
+                        Ok(None) if !tail => return None,
+                        Ok(None) => {}
+                        Err(error) => return Some((Err(error), (reader, caught_up))),
+                    }
+                    tokio::select! {
+                        () = shutdown.cancelled() => return None,
+                        there = reader.changed() => {
+                            if !there {
+                                return None;
+                            }
+                        }
+                        () = tokio::time::sleep(HEARTBEAT) => {
+                            return Some((Ok(Bytes::from_static(b"\n")), (reader, caught_up)));
+                        }
+                    }
+                }
             }
         })
     }
+}
 
-    async fn next(
-        &mut self,
-        format: Format,
-        tail: bool,
-        shutdown: &CancellationToken,
-    ) -> Option<Result<Bytes, LogError>> {
-        loop {
-            let ready = std::mem::take(&mut self.ready);
-            if let Some(chunk) = self.chunk(format, &ready) {
-                return Some(Ok(chunk));
-            }
-            let behind = self.cursor.next_id < *self.latest.borrow_and_update();
-            if behind {
-                match self
-                    .logs
-                    .read(self.app, self.cursor, self.filter.clone())
-                    .await
-                {
-                    Ok((lines, cursor)) if cursor != self.cursor || !lines.lines.is_empty() => {
-                        (self.ready, self.cursor) = (lines, cursor);
-                        continue;
-                    }
-                    // Files that are gone: nothing more will come of them, but new lines will.
-                    Ok(_) => {}
-                    Err(error) => {
-                        warn!(error = &error as &dyn std::error::Error, app.id = %self.app, "Could not read a log");
-                        return Some(Err(error));
-                    }
-                }
-            }
-            if !tail {
-                return None;
-            }
-            tokio::select! {
-                () = shutdown.cancelled() => return None,
-                changed = self.latest.changed() => {
-                    changed.ok()?;
-                    tokio::time::sleep(GATHER).await;
-                }
-                () = tokio::time::sleep(HEARTBEAT), if format == Format::Events => {
-                    return Some(Ok(Bytes::from_static(b":\n\n")));
-                }
-            }
-        }
+fn numbered(lines: &Lines) -> Bytes {
+    let mut text = String::new();
+    if lines.lost > 0 {
+        text.push_str(&format!("{LOST}{}\n", lines.lost));
     }
-
-    fn chunk(&self, format: Format, lines: &Lines) -> Option<Bytes> {
-        let mut text = String::new();
-        if lines.lost > 0 {
-            let notice = self.loss(lines.lost);
-            match format {
-                Format::Events => text.extend(["data: ", notice.as_str(), "\n\n"]),
-                Format::Text => text.extend([notice.as_str(), "\n"]),
-            }
-        }
-        for (id, line) in &lines.lines {
-            match format {
-                Format::Events => text.extend([
-                    "id: ",
-                    id.to_string().as_str(),
-                    "\ndata: ",
-                    line.as_str(),
-                    "\n\n",
-                ]),
-                Format::Text => text.extend([line.as_str(), "\n"]),
-            }
-        }
-        (!text.is_empty()).then(|| text.into())
+    for (id, line) in &lines.lines {
+        text.extend([id.to_string().as_str(), " ", line.as_str(), "\n"]);
     }
-
-    fn loss(&self, count: u64) -> String {
-        let now = Timestamp::now();
-        let (source, process) = (LogSource::Heroku, "logplex".to_owned());
-        LogLine {
-            app: self.app,
-            at: now,
-            source,
-            process,
-            text: overflow(count, now),
-        }
-        .to_string()
-    }
+    text.into()
 }

@@ -1,5 +1,6 @@
 //! The two ends of an attached dyno.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use controller_api::attach::{Control, Stream, read_frame};
@@ -10,7 +11,7 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
-use crate::harness::Platform;
+use crate::harness::{Another, Platform};
 use crate::world::id_of;
 
 type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
@@ -37,13 +38,21 @@ async fn attached(platform: &Platform) -> String {
 }
 
 async fn client(platform: &Platform, secret: &str) -> Result<Socket, Error> {
-    connect_async(format!("ws://{}/attach/{secret}", platform.addr))
+    client_at(platform.addr, secret).await
+}
+
+async fn client_at(addr: SocketAddr, secret: &str) -> Result<Socket, Error> {
+    connect_async(format!("ws://{addr}/attach/{secret}"))
         .await
         .map(|(socket, _)| socket)
 }
 
 async fn agent(platform: &Platform, secret: &str) -> Result<Socket, Error> {
-    let mut request = format!("ws://{}/internal/attach/{secret}", platform.addr)
+    agent_at(platform, platform.addr, secret).await
+}
+
+async fn agent_at(platform: &Platform, addr: SocketAddr, secret: &str) -> Result<Socket, Error> {
+    let mut request = format!("ws://{addr}/internal/attach/{secret}")
         .into_client_request()
         .unwrap();
     let token = format!("Bearer {}", platform.keyring.internal_token().expose());
@@ -63,7 +72,7 @@ async fn next(socket: &mut Socket) -> Option<Message> {
             }
         }
     };
-    tokio::time::timeout(Duration::from_secs(10), next)
+    tokio::time::timeout(Duration::from_secs(60), next)
         .await
         .unwrap()
 }
@@ -203,4 +212,23 @@ async fn stopping_the_controller_ends_sessions() {
         next(&mut agent).await,
         Some(Message::Close(_)) | None
     ));
+}
+
+#[tokio::test]
+async fn the_two_ends_meet_at_whichever_controller_the_client_went_to() {
+    let platform = Platform::start().await;
+    let other = Another::start(&platform).await;
+    let secret = attached(&platform).await;
+    // As an agent does, which cannot know where the client is.
+    let mut here = agent(&platform, &secret).await.unwrap();
+    let mut there = agent_at(&platform, other.addr, &secret).await.unwrap();
+    let mut client = client_at(other.addr, &secret).await.unwrap();
+    let typed = Message::Binary(Stream::Stdin.frame(b"ls\n").into());
+    client.send(typed.clone()).await.unwrap();
+    assert_eq!(next(&mut there).await, Some(typed));
+    // Nobody comes to the first one, and that is no harm to the other.
+    here.close(None).await.unwrap();
+    let answer = Message::Binary(Stream::Stdout.frame(b"a\n").into());
+    there.send(answer.clone()).await.unwrap();
+    assert_eq!(next(&mut client).await, Some(answer));
 }

@@ -1,6 +1,7 @@
 //! A whole controller on a free port, and people who call it.
 
 use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -87,26 +88,7 @@ impl Platform {
         .unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap();
-        let public = PublicEndpoint {
-            scheme: Scheme::Http,
-            port: addr.port(),
-        };
-        let mut config = Config {
-            domain: "paas.localhost".to_owned(),
-            web: public,
-            api: public,
-            git: public,
-            data_dir: dir.path().to_owned(),
-            stack: "heroku-24".to_owned(),
-            other_stacks: vec!["heroku-22".to_owned()],
-            advertise: Some(IpAddr::from([127, 0, 0, 1])),
-            requests_per_hour: 100_000,
-            slugs_per_app: 20,
-            logs: LogLimits {
-                segment_bytes: 1 << 20,
-                total_bytes: 100 << 20,
-            },
-        };
+        let mut config = config(addr, dir.path());
         configure(&mut config);
         let shutdown = CancellationToken::new();
         let admin = User { addr, ..admin };
@@ -134,7 +116,7 @@ impl Platform {
 
     pub(crate) async fn stop(self) {
         self.shutdown.cancel();
-        tokio::time::timeout(Duration::from_secs(15), self.task)
+        tokio::time::timeout(Duration::from_secs(60), self.task)
             .await
             .unwrap()
             .unwrap()
@@ -182,6 +164,102 @@ impl Platform {
     }
 }
 
+fn config(addr: SocketAddr, data_dir: &Path) -> Config {
+    let public = PublicEndpoint {
+        scheme: Scheme::Http,
+        port: addr.port(),
+    };
+    Config {
+        domain: "paas.localhost".to_owned(),
+        web: public,
+        api: public,
+        git: public,
+        data_dir: data_dir.to_owned(),
+        stack: "heroku-24".to_owned(),
+        other_stacks: vec!["heroku-22".to_owned()],
+        advertise: Some(IpAddr::from([127, 0, 0, 1])),
+        requests_per_hour: 100_000,
+        slugs_per_app: 20,
+        logs: LogLimits {
+            segment_bytes: 1 << 20,
+            total_bytes: 100 << 20,
+        },
+        certificate_lifetime: controller::authority::CERTIFICATE_LIFETIME,
+        peer_tls: None,
+        joiners: Err("A test of one host.".to_owned()),
+    }
+}
+
+/// One more controller of the same platform, on a host of its own: its own disk, its own threads.
+pub(crate) struct Another {
+    pub(crate) addr: SocketAddr,
+    dir: tempfile::TempDir,
+    running: Option<tokio::runtime::Runtime>,
+}
+
+impl Another {
+    pub(crate) async fn start(platform: &Platform) -> Self {
+        let mut another = Self {
+            addr: SocketAddr::from(([127, 0, 0, 1], 0)),
+            dir: tempfile::tempdir().unwrap(),
+            running: None,
+        };
+        another.boot(platform).await;
+        another
+    }
+
+    /// On the same disk and, once it has one, under the same address.
+    pub(crate) async fn boot(&mut self, platform: &Platform) {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()
+            .unwrap();
+        let addr = self.addr;
+        let bind = async move || TcpListener::bind(addr).await.unwrap();
+        let listener = runtime.spawn(async move { bind().await }).await.unwrap();
+        self.addr = listener.local_addr().unwrap();
+        let store: Arc<dyn Store> = platform.store.clone();
+        runtime.spawn(controller::run(
+            config(self.addr, self.dir.path()),
+            listener,
+            store,
+            platform.keyring.clone(),
+            platform.blobs.clone(),
+            CancellationToken::new(),
+        ));
+        self.running = Some(runtime);
+        let place = store::key::alive_services_of(model::ServiceRole::Controller);
+        eventually("it is on record", async || {
+            let all = store::key::ALIVE_SERVICES.list(&*platform.store, &place);
+            let all = all.await.unwrap();
+            all.iter().any(|service| service.value.addr == self.addr)
+        })
+        .await;
+    }
+
+    /// As `kill -9` does it: every task stops where it is, and connections break.
+    pub(crate) fn kill(&mut self) {
+        self.running.take().unwrap().shutdown_background();
+    }
+
+    /// The same person at this controller.
+    pub(crate) fn user(&self, user: &User) -> User {
+        User {
+            addr: self.addr,
+            ..user.clone()
+        }
+    }
+}
+
+impl Drop for Another {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.running.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
 async fn first_account(store: &Arc<Embedded>) -> User {
     let http = reqwest::Client::builder()
         .no_proxy()
@@ -224,7 +302,7 @@ impl User {
         if let Some(body) = body {
             request = request.json(&body);
         }
-        let response = tokio::time::timeout(Duration::from_secs(20), request.send())
+        let response = tokio::time::timeout(Duration::from_secs(60), request.send())
             .await
             .unwrap()
             .unwrap();
@@ -349,9 +427,9 @@ pub(crate) fn each(list: &Value, field: &str) -> Vec<String> {
         .collect()
 }
 
-/// Waits until it holds; fails after ten seconds.
+/// Waits until it holds; fails after a minute.
 pub(crate) async fn eventually<F: Future<Output = bool>>(what: &str, mut holds: impl FnMut() -> F) {
-    let deadline = tokio::time::Instant::now() + Duration::from_secs(10);
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(60);
     while !holds().await {
         assert!(tokio::time::Instant::now() < deadline, "never: {what}");
         tokio::time::sleep(Duration::from_millis(20)).await;

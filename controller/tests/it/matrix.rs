@@ -22,7 +22,7 @@ enum Who {
 
 use Who::{Administrators, AnyAccount, Anybody, Members, OtherRoles, Owners};
 
-const EXPECTED: [(&str, &str, Who); 75] = [
+const EXPECTED: [(&str, &str, Who); 86] = [
     ("GET", "/healthz", Anybody),
     ("POST", "/oauth/authorizations", AnyAccount),
     ("GET", "/oauth/authorizations", AnyAccount),
@@ -66,6 +66,8 @@ const EXPECTED: [(&str, &str, Who); 75] = [
     ("PATCH", "/apps/{app}/formation", Members),
     ("GET", "/apps/{app}/formation/{type}", Members),
     ("PATCH", "/apps/{app}/formation/{type}", Members),
+    ("GET", "/apps/{app}/placement", Members),
+    ("PATCH", "/apps/{app}/placement", Members),
     ("GET", "/apps/{app}/dynos", Members),
     ("POST", "/apps/{app}/dynos", Members),
     ("DELETE", "/apps/{app}/dynos", Members),
@@ -95,9 +97,16 @@ const EXPECTED: [(&str, &str, Who); 75] = [
     ("GET", "/regions/{region}", AnyAccount),
     ("GET", "/dyno-sizes", AnyAccount),
     ("GET", "/dyno-sizes/{size}", AnyAccount),
+    ("GET", "/platform/status", Administrators),
+    ("GET", "/platform/rebalance", Administrators),
+    ("POST", "/platform/rebalance", Administrators),
+    ("DELETE", "/platform/rebalance", Administrators),
     ("GET", "/nodes", Administrators),
     ("GET", "/nodes/{node}", Administrators),
     ("PATCH", "/nodes/{node}", Administrators),
+    ("DELETE", "/nodes/{node}", Administrators),
+    ("POST", "/node-tokens", Administrators),
+    ("POST", "/nodes", Anybody),
     ("GET", "/account/features", AnyAccount),
     ("GET", "/addons", AnyAccount),
     ("GET", "/addon-attachments", AnyAccount),
@@ -105,7 +114,9 @@ const EXPECTED: [(&str, &str, Who); 75] = [
     ("GET", "/teams", AnyAccount),
     ("GET", "/apps/{app}/*", Members),
     ("POST", "/internal/logs", OtherRoles),
+    ("POST", "/internal/logs/read", OtherRoles),
     ("GET", "/internal/attach/{secret}", OtherRoles),
+    ("POST", "/internal/certificates", OtherRoles),
 ];
 
 const LISTS_OF_NOTHING: [&str; 6] = [

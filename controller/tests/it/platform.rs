@@ -1,7 +1,9 @@
 //! What holds for the API as a whole.
 
 use controller_api::wire::NodeUpdate;
-use model::{Node, NodeHeartbeat, NodeId, ServiceRole, Timestamp};
+use model::{
+    HostRole, Node, NodeHeartbeat, NodeId, RouterId, RouterReport, ServiceRole, Timestamp,
+};
 use reqwest::Method;
 use serde_json::json;
 use store::{Txn, key};
@@ -66,6 +68,7 @@ async fn nodes_are_shown_to_administrators_with_what_runs_there() {
             id,
             name: name.to_owned(),
             address: [10, 0, 0, 1].into(),
+            roles: [HostRole::Node].into(),
             zone: None,
             tags: Default::default(),
             memory_bytes: 8 << 30,
@@ -90,10 +93,41 @@ async fn nodes_are_shown_to_administrators_with_what_runs_there() {
         .collect();
     assert_eq!(states, [("one", "up", 0), ("two", "down", 0)]);
 
+    // A build that runs there takes room.
+    let request = model::BuildRequest {
+        build: model::BuildId::new(),
+        app: model::AppId::new(),
+        asked_by: model::ServiceId::new(),
+        memory_bytes: 2 << 30,
+        cpu_millis: 2000,
+        attempt: 1,
+        not: [].into(),
+    };
+    let place = model::BuildPlace {
+        build: request.build,
+        app: request.app,
+        attempt: 1,
+        outcome: model::build_place::BuildPlacing::On {
+            builder: request.asked_by,
+            host: up,
+        },
+    };
+    let txn = Txn::new()
+        .put(
+            &key::BUILD_REQUESTS,
+            key::build_request(request.app),
+            &request,
+        )
+        .put(&key::BUILD_PLACES, key::build_place(request.app), &place);
+    txn.commit(&*platform.store).await.unwrap();
+    let one = platform.admin.client().node("one").await.unwrap();
+    assert_eq!((one.builds, one.memory_reserved_bytes), (1, 2 << 30));
+
     // By name and by id, and only what is asked for.
     let cordon = NodeUpdate {
         cordoned: Some(true),
         draining: None,
+        ..NodeUpdate::default()
     };
     let client = platform.admin.client();
     let cordoned = client.update_node("one", &cordon).await.unwrap();
@@ -108,6 +142,53 @@ async fn nodes_are_shown_to_administrators_with_what_runs_there() {
         .expect(403);
     let nowhere = platform.admin.get("/nodes/three").await.expect(404);
     assert_eq!(nowhere["resource"], "node");
+}
+
+#[tokio::test]
+async fn its_status_tells_administrators_what_is_wrong() {
+    let platform = Platform::start().await;
+    let store = &*platform.store;
+    let host = Node {
+        id: NodeId::new(),
+        name: "alpha".to_owned(),
+        address: [10, 0, 0, 1].into(),
+        roles: HostRole::ALL.into(),
+        zone: None,
+        tags: [].into(),
+        memory_bytes: 1 << 30,
+        cpus: 2,
+        cordoned: false,
+        draining: false,
+        joined_at: Timestamp::now(),
+    };
+    let report = RouterReport {
+        id: RouterId::from_uuid(host.id.as_uuid()),
+        applied: 1,
+        draining: [].into(),
+        started_at: Timestamp::now(),
+    };
+    Txn::new()
+        .put(&key::NODES, key::node(host.id), &host)
+        .put(&key::ALIVE_ROUTERS, key::alive_router(report.id), &report)
+        .put(
+            &key::LEADERS,
+            key::leader("scheduler"),
+            &host.id.to_string(),
+        )
+        .commit(store)
+        .await
+        .unwrap();
+    let status = platform.admin.get("/platform/status").await.expect(200);
+    assert_eq!(status["store"]["kind"], "embedded");
+    assert!(status["store"]["keys"].as_u64().unwrap() >= 3);
+    assert_eq!(status["scheduler_leader"], "alpha");
+    assert_eq!(status["hosts"][0]["state"], "down");
+    assert_eq!(status["routers"][0]["host"], "alpha");
+    assert_eq!(status["controllers"].as_array().unwrap().len(), 1);
+    let problems = status["problems"].to_string();
+    assert!(problems.contains("hosts are down: alpha"), "{problems}");
+    assert!(problems.contains("no builder is alive"), "{problems}");
+    assert!(!problems.contains("router"), "{problems}");
 }
 
 #[tokio::test]

@@ -34,10 +34,22 @@ const DEVIATIONS: [(&str, &str); 4] = [
 ];
 
 /// Endpoints the schema does not have.
-const OURS: [(&str, &str); 12] = [
+const OURS: [(&str, &str); 24] = [
     ("GET", "/healthz"),
     ("POST", "/accounts"),
+    ("GET", "/platform/status"),
+    ("GET", "/platform/rebalance"),
+    ("POST", "/platform/rebalance"),
+    ("DELETE", "/platform/rebalance"),
+    ("GET", "/apps/*/placement"),
+    ("PATCH", "/apps/*/placement"),
     ("GET", "/nodes"),
+    ("POST", "/nodes"),
+    ("GET", "/nodes/*"),
+    ("PATCH", "/nodes/*"),
+    ("DELETE", "/nodes/*"),
+    ("POST", "/node-tokens"),
+    ("POST", "/internal/certificates"),
     ("GET", "/apps/*/releases/*/failure"),
     ("GET", "/streams/logs/*"),
     ("GET", "/streams/builds/*"),

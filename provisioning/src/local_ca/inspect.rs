@@ -6,7 +6,8 @@ use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::GeneralName;
 use x509_parser::pem::Pem;
 
-use super::{LocalCa, LocalCaError, files, names_of};
+use super::{LocalCa, LocalCaError, names_of};
+use crate::files;
 
 /// An authority fit for use: its certificate and its key belong together, and it may sign for the domain.
 #[derive(Debug)]
@@ -22,7 +23,7 @@ impl Authority {
         domain: &Hostname,
         renew_at: Timestamp,
     ) -> Result<Option<Self>, LocalCaError> {
-        let (Some(pem), Some(key)) = (files::read(&local.ca)?, files::read(&local.ca_key)?) else {
+        let (Some(pem), Some(key)) = (read(&local.ca)?, read(&local.ca_key)?) else {
             return Ok(None);
         };
         let Ok(key) = KeyPair::from_pem(&key) else {
@@ -49,7 +50,7 @@ impl Leaf {
         domain: &Hostname,
         renew_at: Timestamp,
     ) -> Result<bool, LocalCaError> {
-        let (Some(pem), Some(key)) = (files::read(&local.cert)?, files::read(&local.key)?) else {
+        let (Some(pem), Some(key)) = (read(&local.cert)?, read(&local.key)?) else {
             return Ok(false);
         };
         let Ok(key) = KeyPair::from_pem(&key) else {
@@ -67,6 +68,10 @@ impl Leaf {
                 && signed(leaf)
         }))
     }
+}
+
+fn read(path: &std::path::Path) -> Result<Option<String>, LocalCaError> {
+    files::read(path).map_err(LocalCaError::Files)
 }
 
 /// Whether the first certificate of the text passes; a text without one does not.

@@ -106,7 +106,7 @@ impl Installation {
     }
 
     fn pid(&self) -> String {
-        let pid = self.data_dir().join("provisioning/paasd.pid");
+        let pid = self.data_dir().join("paasd.pid");
         fs_err::read_to_string(pid).unwrap_or_default()
     }
 
@@ -225,7 +225,10 @@ fn a_host_gets_the_platform_keeps_it_and_gets_rid_of_it() {
 
     let domain = format!("elsewhere-{}.localhost", installation.name);
     let flags = ["--domain".to_owned(), domain.clone()];
+    let served_by = installation.pid();
     let told = installation.up(&[&installation.flags[10..], &flags].concat());
+    assert!(told.contains("Upgrading paasd in place"), "{told}");
+    assert_ne!(installation.pid(), served_by);
     let remote = told.lines().find(|line| line.contains("Git remote"));
     assert!(
         remote.is_some_and(|line| line.contains(&format!("git.{domain}"))),

@@ -389,11 +389,11 @@ fn stale_package_lists_are_fetched_again_once() {
 fn a_process_number_that_belongs_to_another_program_is_not_ours() {
     let shell = Shell::new();
     let said = shell.says(
-        "systemd_runs() { false; }; setting[data-dir]=$PWD/data; mkdir -p data/provisioning\n\
-         echo $$ >data/provisioning/paasd.pid; echo \"[$(daemon_pid)]\"\n\
+        "systemd_runs() { false; }; setting[data-dir]=$PWD/data; mkdir -p data\n\
+         echo $$ >data/paasd.pid; echo \"[$(daemon_pid)]\"\n\
          printf '#!/bin/bash\\nwhile read -r _; do :; done\\n' >paasd; chmod +x paasd; mkfifo hold\n\
          exec 7<>hold; ./paasd server --config \"$(daemon_config)\" <&7 & ours=$!\n\
-         echo $ours >data/provisioning/paasd.pid\n\
+         echo $ours >data/paasd.pid\n\
          wait_until 5 eval '[[ $(daemon_pid) == $ours ]]' && echo found\n\
          kill $ours; wait $ours || true; echo \"[$(daemon_pid)]\"",
     );

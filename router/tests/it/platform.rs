@@ -1,6 +1,6 @@
 //! The platform's own hosts, `api.` and `git.`.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::Request;
@@ -107,4 +107,38 @@ async fn without_a_controller_the_api_says_so_in_json() {
         "{}",
         text(&answer)
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn git_is_spoken_to_over_http1_and_all_else_over_http2() {
+    let platform = Platform::start().await;
+    for (host, spoken) in [
+        ("git.paas.test", "http/1.1"),
+        ("api.paas.test", "h2"),
+        ("app.paas.test", "h2"),
+    ] {
+        let stream = platform.tls(host, &["h2", "http/1.1"]).await;
+        let (_, session) = stream.get_ref();
+        assert_eq!(session.alpn_protocol(), Some(spoken.as_bytes()), "{host}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_waits_for_the_controller_that_comes_after_one_that_was_killed() {
+    let wait = Duration::from_secs(1);
+    let platform = Platform::start_with(|config| config.timeouts.platform_wait = wait).await;
+    let killed = Dyno::nowhere(refusing().await);
+    announce(&platform, ServiceRole::Controller, &killed).await;
+    let began = Instant::now();
+    let answer = platform.get("api.paas.test", "/apps").await;
+    assert_eq!(answer.status(), 503);
+    assert!(began.elapsed() >= wait, "it gave up at once");
+
+    let next = Dyno::saying("next").await;
+    let (answer, ()) = tokio::join!(
+        biased;
+        platform.get("api.paas.test", "/apps"),
+        announce(&platform, ServiceRole::Controller, &next)
+    );
+    assert_eq!(text(&answer), "next");
 }

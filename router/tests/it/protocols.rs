@@ -57,7 +57,7 @@ async fn every_protocol_a_client_may_speak_is_answered() {
     let dyno = Dyno::saying("hello").await;
     app(&platform, &[&dyno]).await;
 
-    let stream = platform.tls("app.paas.test", "http/1.1").await;
+    let stream = platform.tls("app.paas.test", &["http/1.1"]).await;
     let (mut client, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
         .await
         .unwrap();

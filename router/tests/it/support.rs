@@ -28,7 +28,7 @@ use tokio_rustls::TlsConnector;
 use tokio_util::sync::CancellationToken;
 
 pub(super) const DOMAIN: &str = "paas.test";
-pub(super) const PATIENCE: Duration = Duration::from_secs(20);
+pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(super) async fn eventually<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
     let until = Instant::now() + PATIENCE;
@@ -85,6 +85,7 @@ impl Platform {
                 cert: cert.pem(),
                 key: Secret::new(signing_key.serialize_pem()),
             }),
+            services: None,
             public_ports: PublicPorts {
                 http: 80,
                 https: 443,
@@ -202,7 +203,7 @@ impl Platform {
     pub(super) async fn tls(
         &self,
         host: &str,
-        protocol: &str,
+        protocols: &[&str],
     ) -> tokio_rustls::client::TlsStream<TcpStream> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let mut config = rustls::ClientConfig::builder_with_provider(provider)
@@ -210,7 +211,10 @@ impl Platform {
             .unwrap()
             .with_root_certificates(self.roots.clone())
             .with_no_client_auth();
-        config.alpn_protocols = vec![protocol.as_bytes().to_vec()];
+        let protocols = protocols
+            .iter()
+            .map(|protocol| protocol.as_bytes().to_vec());
+        config.alpn_protocols = protocols.collect();
         let stream = TcpStream::connect(self.https).await.unwrap();
         let name = ServerName::try_from(host.to_owned()).unwrap();
         TlsConnector::from(Arc::new(config))
@@ -223,7 +227,7 @@ impl Platform {
         &self,
         host: &str,
     ) -> hyper::client::conn::http2::SendRequest<Full<Bytes>> {
-        let stream = self.tls(host, "h2").await;
+        let stream = self.tls(host, &["h2"]).await;
         assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"h2"[..]));
         let (sender, connection) =
             hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
@@ -286,9 +290,17 @@ impl Dyno {
         F: Fn(Request<Incoming>) -> Fut + Clone + Send + Sync + 'static,
         Fut: Future<Output = Answer> + Send + 'static,
     {
+        Self::http_on(TcpListener::bind("127.0.0.1:0").await.unwrap(), answer).await
+    }
+
+    pub(super) async fn http_on<F, Fut>(listener: TcpListener, answer: F) -> Self
+    where
+        F: Fn(Request<Incoming>) -> Fut + Clone + Send + Sync + 'static,
+        Fut: Future<Output = Answer> + Send + 'static,
+    {
         let requests = Arc::new(AtomicUsize::new(0));
         let counted = requests.clone();
-        let mut dyno = Self::raw(move |stream| {
+        let mut dyno = Self::raw_on(listener, move |stream| {
             let (answer, counted) = (answer.clone(), counted.clone());
             async move {
                 let service = service_fn(move |request| {
@@ -300,8 +312,7 @@ impl Dyno {
                     .serve_connection(TokioIo::new(stream), service)
                     .await;
             }
-        })
-        .await;
+        });
         dyno.requests = requests;
         dyno
     }
@@ -317,7 +328,14 @@ impl Dyno {
         F: Fn(TcpStream) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = ()> + Send + 'static,
     {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Self::raw_on(TcpListener::bind("127.0.0.1:0").await.unwrap(), serve)
+    }
+
+    fn raw_on<F, Fut>(listener: TcpListener, serve: F) -> Self
+    where
+        F: Fn(TcpStream) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = ()> + Send + 'static,
+    {
         let dyno = Self::nowhere(listener.local_addr().unwrap());
         let (stop, connections) = (dyno.stop.clone(), dyno.connections.clone());
         tokio::spawn(async move {

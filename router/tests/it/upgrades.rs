@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use futures::{SinkExt as _, StreamExt as _};
+use http::Request;
+use http_body_util::Full;
 use model::AppId;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -129,4 +131,43 @@ async fn an_app_that_declines_an_upgrade_just_answers() {
         answer.starts_with("HTTP/1.1 200 ") && answer.ends_with("no, thanks"),
         "{answer}"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_router_that_hands_over_keeps_its_tunnels_and_answers_who_is_just_asking() {
+    let mut platform = Platform::start().await;
+    let (dyno, chat) = (Dyno::saying("here").await, echo().await);
+    platform.route(&route(AppId::new(), "web", &[&dyno])).await;
+    platform.route(&route(AppId::new(), "app", &[&chat])).await;
+    let mut client = http1(platform.http).await;
+    let request = || {
+        Request::get("/")
+            .header("host", "web.paas.test")
+            .body(Full::default())
+            .unwrap()
+    };
+    let first = collect(client.send_request(request()).await.unwrap()).await;
+    assert_eq!(first.headers().get("connection"), None);
+    let mut socket = connect(&platform).await;
+    say_and_hear(&mut socket, Message::text("before")).await;
+
+    let asks_once_more = async {
+        let last = collect(client.send_request(request()).await.unwrap()).await;
+        assert_eq!(last.headers()["connection"], "close");
+        assert_eq!(text(&last), "here");
+    };
+    // Not held up by the tunnel.
+    let handed_over = tokio::time::timeout(PATIENCE, platform.handle.hand_over());
+    let (handed_over, ()) = tokio::join!(biased; handed_over, asks_once_more);
+    handed_over.unwrap();
+    eventually("it reports no more", async || {
+        platform.report().await.is_none().then_some(())
+    })
+    .await;
+    say_and_hear(&mut socket, Message::text("after")).await;
+
+    socket.close(None).await.unwrap();
+    while socket.next().await.is_some() {}
+    drop(socket);
+    platform.handle.join().await.unwrap();
 }

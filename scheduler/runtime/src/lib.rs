@@ -26,8 +26,8 @@ pub use observed::{
 };
 pub use position::{LogPosition, LogResume};
 pub use spec::{
-    ContainerSpec, Labels, Limits, LogKeeping, Mount, NetworkSpec, Signal, Terminal, TtySize,
-    Ulimit,
+    ContainerSpec, Labels, Limits, LogKeeping, Mount, NetworkSpec, Publish, Signal, Terminal,
+    TtySize, Ulimit,
 };
 
 /// A container engine on this host.

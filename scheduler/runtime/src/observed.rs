@@ -1,7 +1,7 @@
 //! A container as it is found.
 
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 
 use bytes::Bytes;
@@ -43,6 +43,8 @@ pub struct ContainerInfo {
     pub state: ContainerState,
     /// Its address in its network, while it runs.
     pub ip: Option<IpAddr>,
+    /// Where its published port is reached from other hosts, while it runs.
+    pub published: Option<SocketAddr>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -12,7 +13,7 @@ pub type Labels = BTreeMap<String, String>;
 /// Everything about a container before it exists.
 ///
 /// What every container of ours has is not a choice and so not a field: no capabilities, no new privileges, the engine's
-/// default seccomp profile, an init that reaps, no extra hosts, no published ports, no restart policy.
+/// default seccomp profile, an init that reaps, no extra hosts, no restart policy.
 #[derive(Debug, Clone)]
 pub struct ContainerSpec {
     /// Unique on the host; letters, digits, `_`, `.` and `-`.
@@ -29,13 +30,14 @@ pub struct ContainerSpec {
     pub mounts: Vec<Mount>,
     /// Name of a network; `None` is loopback only.
     pub network: Option<String>,
+    pub publish: Option<Publish>,
     pub limits: Limits,
     pub terminal: Terminal,
     pub logs: LogKeeping,
 }
 
 impl ContainerSpec {
-    /// With nothing mounted, no network, no limits but a bound on processes, and no standard input.
+    /// With nothing mounted, no network, nothing published, no limits but a bound on processes, and no standard input.
     pub fn new(name: impl Into<String>, image: impl Into<String>, command: Vec<String>) -> Self {
         Self {
             name: name.into(),
@@ -48,11 +50,20 @@ impl ContainerSpec {
             hostname: None,
             mounts: Vec::new(),
             network: None,
+            publish: None,
             limits: Limits::default(),
             terminal: Terminal::None,
             logs: LogKeeping::default(),
         }
     }
+}
+
+/// One TCP port of the container that is reached at the host's own address, at a port that the engine chooses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Publish {
+    pub host: IpAddr,
+    /// In the container.
+    pub port: u16,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -10,18 +10,23 @@ use futures::{SinkExt as _, StreamExt as _};
 use model::dyno::Attach;
 use model::{Secret, ServiceRole};
 use runtime::{Attached, ContainerId, OutputStream, Runtime, Signal, StdStream};
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
 use store::{Store, key};
 use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::tungstenite::http::HeaderValue;
 use tokio_tungstenite::tungstenite::{Error as WsError, Message};
-use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
+use tokio_util::either::Either;
 use tracing::{debug, info};
 
 use super::launch::terminal_size;
 
-type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
+type Socket = WebSocketStream<Either<TcpStream, TlsStream<TcpStream>>>;
 
 /// Often enough that nothing on the way takes a silent shell for a dead one.
 const PING_EVERY: Duration = Duration::from_secs(20);
@@ -35,13 +40,21 @@ pub(crate) struct Met {
     first: Message,
 }
 
+/// How the agent proves itself to controllers.
+#[derive(Debug, Clone)]
+pub(crate) struct Proof {
+    pub token: Secret<String>,
+    /// Without it (in tests) controllers are called over plain HTTP.
+    pub tls: Option<Arc<ClientConfig>>,
+}
+
 /// Meets the user at whichever controller they went to. The caller sets the deadline.
-pub(crate) async fn meet(store: &Arc<dyn Store>, token: &Secret<String>, attach: &Attach) -> Met {
+pub(crate) async fn meet(store: &Arc<dyn Store>, proof: &Proof, attach: &Attach) -> Met {
     loop {
         let mut dials: FuturesUnordered<_> = controllers(store)
             .await
             .into_iter()
-            .map(|addr| wait_at(addr, token, attach))
+            .map(|addr| wait_at(addr, proof, attach))
             .collect();
         while let Some(dialled) = dials.next().await {
             match dialled {
@@ -58,12 +71,8 @@ pub(crate) async fn meet(store: &Arc<dyn Store>, token: &Secret<String>, attach:
 }
 
 /// A controller is silent until both ends are there, and pings both at once when they are.
-async fn wait_at(
-    addr: SocketAddr,
-    token: &Secret<String>,
-    attach: &Attach,
-) -> Result<Met, WsError> {
-    let mut socket = dial(addr, token, attach).await?;
+async fn wait_at(addr: SocketAddr, proof: &Proof, attach: &Attach) -> Result<Met, WsError> {
+    let mut socket = dial(addr, proof, attach).await?;
     match socket.next().await {
         Some(Ok(Message::Close(_))) | None => Err(WsError::ConnectionClosed),
         Some(Ok(Message::Text(text)))
@@ -95,17 +104,28 @@ async fn controllers(store: &Arc<dyn Store>) -> Vec<SocketAddr> {
     }
 }
 
-async fn dial(
-    addr: SocketAddr,
-    token: &Secret<String>,
-    attach: &Attach,
-) -> Result<Socket, WsError> {
-    let url = format!("ws://{addr}/internal/attach/{}", attach.secret.expose());
+async fn dial(addr: SocketAddr, proof: &Proof, attach: &Attach) -> Result<Socket, WsError> {
+    let scheme = if proof.tls.is_some() { "wss" } else { "ws" };
+    let url = format!(
+        "{scheme}://{addr}/internal/attach/{}",
+        attach.secret.expose()
+    );
     let mut request = url.into_client_request()?;
-    let bearer = HeaderValue::try_from(format!("Bearer {}", token.expose()))
+    let bearer = HeaderValue::try_from(format!("Bearer {}", proof.token.expose()))
         .map_err(|error| WsError::HttpFormat(error.into()))?;
     request.headers_mut().insert("authorization", bearer);
-    let (socket, _) = tokio_tungstenite::connect_async(request).await?;
+    let stream = TcpStream::connect(addr).await?;
+    // Keystrokes do not wait for each other; without it they are only slower.
+    let _ = stream.set_nodelay(true);
+    let stream = match &proof.tls {
+        Some(tls) => {
+            let host = ServerName::from(addr.ip());
+            let connector = TlsConnector::from(Arc::clone(tls));
+            Either::Right(connector.connect(host, stream).await?)
+        }
+        None => Either::Left(stream),
+    };
+    let (socket, _) = tokio_tungstenite::client_async(request, stream).await?;
     Ok(socket)
 }
 

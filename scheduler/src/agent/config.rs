@@ -1,20 +1,24 @@
 //! What an agent is told about its node.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
-use model::NodeId;
+use model::{HostRole, Node, NodeId, Timestamp};
 use runtime::NetworkSpec;
+use rustls::ClientConfig;
 
 #[derive(Debug, Clone)]
 pub struct Config {
     pub node_id: NodeId,
     /// The host's name.
     pub name: String,
-    /// Where other nodes and routers reach the host.
+    /// Where other nodes and routers reach the host. A loopback address: there are none, and dynos are not published.
     pub address: IpAddr,
+    /// All that the host is, besides a node.
+    pub roles: BTreeSet<HostRole>,
     pub zone: Option<String>,
     /// For a node that registers for the first time; later they are changed in the store.
     pub tags: BTreeMap<String, String>,
@@ -37,6 +41,8 @@ pub struct Config {
     pub stop_grace: Duration,
     /// How long a one-off dyno waits for its terminal.
     pub attach_within: Duration,
+    /// How terminals are brought to controllers. Without it (in tests) over plain HTTP.
+    pub controller_tls: Option<Arc<ClientConfig>>,
     /// The host's CA bundle, mounted over the image's own.
     pub ca_bundle: Option<PathBuf>,
     /// Unpacked slugs that no dyno uses are removed, oldest use first, above this.
@@ -45,6 +51,25 @@ pub struct Config {
     pub max_slug_bytes: u64,
     /// Who owns what a slug unpacks to. `None` leaves it with whoever runs the agent (tests without root).
     pub slug_owner: Option<(u32, u32)>,
+}
+
+impl Config {
+    /// The node as it joins.
+    pub(crate) fn record(&self, now: Timestamp) -> Node {
+        Node {
+            id: self.node_id,
+            name: self.name.clone(),
+            address: self.address,
+            roles: self.roles.clone(),
+            zone: self.zone.clone(),
+            tags: self.tags.clone(),
+            memory_bytes: self.memory_bytes,
+            cpus: self.cpus,
+            cordoned: false,
+            draining: false,
+            joined_at: now,
+        }
+    }
 }
 
 /// What keeps dynos from what is not theirs.

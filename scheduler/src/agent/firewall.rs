@@ -1,7 +1,8 @@
 //! What dynos may not reach, as rules of the host's packet filter.
 //!
-//! Two chains of our own per bridge: one for packets from dynos to this host, one for packets through it. The rules are a
-//! pure function; applying them replaces a chain's content in one step, so there is never a moment without them.
+//! Three chains of our own per bridge: one for packets from dynos to this host, one for packets from them through it, and
+//! one for packets to them through it. The rules are a pure function; applying them replaces the chains' content in one
+//! step, so there is never a moment without them.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -12,6 +13,7 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::process::Command;
 
 const DEADLINE: Duration = Duration::from_secs(15);
+const ANSWERS: &str = "-m conntrack --ctstate ESTABLISHED,RELATED -j RETURN";
 /// Cloud metadata, and whatever else is on the link.
 const LINK_LOCAL: &str = "169.254.0.0/16";
 
@@ -20,7 +22,7 @@ pub(crate) struct Plan {
     /// The bridge that dynos are on.
     pub bridge: String,
     pub deny: BTreeSet<String>,
-    /// Addresses of the platform's hosts: reached on `allow_host_ports` only.
+    /// Addresses of the platform's hosts: reached on `allow_host_ports` only. They alone reach dynos from outside.
     pub hosts: BTreeSet<IpAddr>,
     pub allow_host_ports: Vec<u16>,
     /// Where names are looked up: port 53 of these stays open even where the rest is denied.
@@ -55,67 +57,92 @@ impl Plan {
         format!("PAAS-FWD-{}", self.bridge)
     }
 
+    fn inbound_chain(&self) -> String {
+        format!("PAAS-TO-{}", self.bridge)
+    }
+
     /// For `iptables-restore --noflush`: declaring a chain empties it, and all of it happens at once.
     pub(crate) fn rules(&self) -> String {
-        let (input, forward) = (self.input_chain(), self.forward_chain());
-        let mut rules = vec![
-            "*filter".to_owned(),
-            format!(":{input} - [0:0]"),
-            format!(":{forward} - [0:0]"),
+        let chains = [
+            (self.input_chain(), self.to_host()),
+            (self.forward_chain(), self.through()),
+            (self.inbound_chain(), self.to_dynos()),
         ];
-        let mut to_host = vec!["-m conntrack --ctstate ESTABLISHED,RELATED -j RETURN".to_owned()];
-        let mut through = to_host.clone();
-        for resolver in self.resolvers.iter().filter(|address| address.is_ipv4()) {
-            for protocol in ["udp", "tcp"] {
-                let rule =
-                    format!("-d {resolver}/32 -p {protocol} -m {protocol} --dport 53 -j RETURN");
-                to_host.push(rule.clone());
-                through.push(rule);
-            }
+        let mut rules = vec!["*filter".to_owned()];
+        rules.extend(chains.iter().map(|(chain, _)| format!(":{chain} - [0:0]")));
+        for (chain, content) in chains {
+            rules.extend(content.iter().map(|rule| format!("-A {chain} {rule}")));
         }
-        for port in &self.allow_host_ports {
-            to_host.push(format!("-p tcp -m tcp --dport {port} -j RETURN"));
-        }
-        // An answer at once beats a silent minute for whoever debugs an app.
-        to_host.push("-p tcp -j REJECT --reject-with tcp-reset".to_owned());
-        to_host.push("-j DROP".to_owned());
-        for host in self.hosts.iter().filter(|address| address.is_ipv4()) {
-            for port in &self.allow_host_ports {
-                through.push(format!(
-                    "-d {host}/32 -p tcp -m tcp --dport {port} -j RETURN"
-                ));
-            }
-            through.push(format!("-d {host}/32 -j REJECT"));
-        }
-        for network in self.deny.iter().map(String::as_str).chain([LINK_LOCAL]) {
-            through.push(format!("-d {network} -j REJECT"));
-        }
-        through.push(format!("-o {} -j DROP", self.bridge));
-        rules.extend(to_host.into_iter().map(|rule| format!("-A {input} {rule}")));
-        rules.extend(
-            through
-                .into_iter()
-                .map(|rule| format!("-A {forward} {rule}")),
-        );
         rules.push("COMMIT\n".to_owned());
         rules.join("\n")
     }
 
-    /// Where our chains hang: packets from the bridge to the host, and packets from the bridge through it (Docker runs
-    /// `DOCKER-USER` before all of its own).
-    fn hooks(&self) -> [[String; 5]; 2] {
-        let hook = |chain: &str, ours: String| {
-            [
-                chain.to_owned(),
-                "-i".to_owned(),
-                self.bridge.clone(),
-                "-j".to_owned(),
-                ours,
-            ]
+    fn to_host(&self) -> Vec<String> {
+        let mut rules = vec![ANSWERS.to_owned()];
+        rules.extend(self.name_lookups());
+        for port in &self.allow_host_ports {
+            rules.push(format!("-p tcp -m tcp --dport {port} -j RETURN"));
+        }
+        // An answer at once beats a silent minute for whoever debugs an app.
+        rules.push("-p tcp -j REJECT --reject-with tcp-reset".to_owned());
+        rules.push("-j DROP".to_owned());
+        rules
+    }
+
+    fn through(&self) -> Vec<String> {
+        let mut rules = vec![ANSWERS.to_owned()];
+        rules.extend(self.name_lookups());
+        for host in self.hosts_by_ipv4() {
+            for port in &self.allow_host_ports {
+                rules.push(format!(
+                    "-d {host}/32 -p tcp -m tcp --dport {port} -j RETURN"
+                ));
+            }
+            rules.push(format!("-d {host}/32 -j REJECT"));
+        }
+        for network in self.deny.iter().map(String::as_str).chain([LINK_LOCAL]) {
+            rules.push(format!("-d {network} -j REJECT"));
+        }
+        rules.push(format!("-o {} -j DROP", self.bridge));
+        rules
+    }
+
+    /// Other hosts' dynos come with their host's address, but [`Plan::through`] stops them there.
+    fn to_dynos(&self) -> Vec<String> {
+        let mut rules = vec![ANSWERS.to_owned()];
+        rules.extend(
+            self.hosts_by_ipv4()
+                .map(|host| format!("-s {host}/32 -p tcp -j RETURN")),
+        );
+        rules.push("-j DROP".to_owned());
+        rules
+    }
+
+    fn hosts_by_ipv4(&self) -> impl Iterator<Item = &IpAddr> {
+        self.hosts.iter().filter(|address| address.is_ipv4())
+    }
+
+    fn name_lookups(&self) -> Vec<String> {
+        let by_ipv4 = self.resolvers.iter().filter(|address| address.is_ipv4());
+        by_ipv4
+            .flat_map(|resolver| {
+                ["udp", "tcp"].map(|protocol| {
+                    format!("-d {resolver}/32 -p {protocol} -m {protocol} --dport 53 -j RETURN")
+                })
+            })
+            .collect()
+    }
+
+    /// Where our chains hang: packets from the bridge to the host, from it through the host, and to it through the host
+    /// (Docker runs `DOCKER-USER` before all of its own, and after it has turned a published address into a dyno's).
+    fn hooks(&self) -> [[String; 5]; 3] {
+        let hook = |chain: &str, side: &str, ours: String| {
+            [chain, side, &self.bridge, "-j", &ours].map(str::to_owned)
         };
         [
-            hook("INPUT", self.input_chain()),
-            hook("DOCKER-USER", self.forward_chain()),
+            hook("INPUT", "-i", self.input_chain()),
+            hook("DOCKER-USER", "-i", self.forward_chain()),
+            hook("DOCKER-USER", "-o", self.inbound_chain()),
         ]
     }
 
@@ -142,7 +169,11 @@ impl Plan {
             let verb = ["--wait", "10", "-t", "filter", "-D", &chain].map(str::to_owned);
             let _ = run("iptables", &[&verb[..], &rule[..]].concat(), "").await;
         }
-        for chain in [self.input_chain(), self.forward_chain()] {
+        for chain in [
+            self.input_chain(),
+            self.forward_chain(),
+            self.inbound_chain(),
+        ] {
             for verb in ["-F", "-X"] {
                 let _ = run(
                     "iptables",
@@ -225,6 +256,7 @@ mod tests {
 *filter
 :PAAS-IN-paas0 - [0:0]
 :PAAS-FWD-paas0 - [0:0]
+:PAAS-TO-paas0 - [0:0]
 -A PAAS-IN-paas0 -m conntrack --ctstate ESTABLISHED,RELATED -j RETURN
 -A PAAS-IN-paas0 -d 169.254.169.253/32 -p udp -m udp --dport 53 -j RETURN
 -A PAAS-IN-paas0 -d 169.254.169.253/32 -p tcp -m tcp --dport 53 -j RETURN
@@ -239,6 +271,9 @@ mod tests {
 -A PAAS-FWD-paas0 -d 10.9.0.0/16 -j REJECT
 -A PAAS-FWD-paas0 -d 169.254.0.0/16 -j REJECT
 -A PAAS-FWD-paas0 -o paas0 -j DROP
+-A PAAS-TO-paas0 -m conntrack --ctstate ESTABLISHED,RELATED -j RETURN
+-A PAAS-TO-paas0 -s 10.0.0.7/32 -p tcp -j RETURN
+-A PAAS-TO-paas0 -j DROP
 COMMIT
 ";
         assert_eq!(plan().rules(), expected);
@@ -279,7 +314,11 @@ COMMIT
                 .unwrap();
             let listed = String::from_utf8_lossy(&output.stdout).into_owned();
             plan.remove().await;
-            for ours in [plan.input_chain(), plan.forward_chain()] {
+            for ours in [
+                plan.input_chain(),
+                plan.forward_chain(),
+                plan.inbound_chain(),
+            ] {
                 let hooks = listed
                     .lines()
                     .filter(|line| line.ends_with(&format!("-j {ours}")))

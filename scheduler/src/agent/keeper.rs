@@ -26,6 +26,7 @@ use super::decide::{Action, Found, Times, View, decide};
 use super::launch::{Inputs, label};
 use super::log_follow::{LogFollower, Source};
 use super::network::Readiness;
+use super::presence::Looking;
 use super::probe;
 use super::quota::{Quotas, Watched};
 use super::slugs::{SlugCache, SlugLease};
@@ -63,6 +64,8 @@ pub(crate) struct Beginning {
     pub container: ContainerId,
     /// What an earlier agent said of it.
     pub status: Option<DynoStatus>,
+    /// Let go once what was said of it is known to be so, or is corrected.
+    pub looking: Option<Looking>,
 }
 
 #[derive(Debug)]
@@ -82,6 +85,7 @@ pub(crate) struct Keeper {
     slug: Option<SlugLease>,
     follower: Option<LogFollower>,
     session: Option<AbortOnDropHandle<End>>,
+    looking: Option<Looking>,
 }
 
 /// What to do after a step.
@@ -129,6 +133,7 @@ impl Keeper {
             slug: None,
             follower: None,
             session: None,
+            looking: beginning.looking,
         }
     }
 
@@ -173,6 +178,13 @@ impl Keeper {
         tracing::debug!(dyno.id = %self.id, dyno.name = %self.process, ?action, "Takes a step");
         if let Some(info) = info {
             self.adopt(wanted, info);
+        }
+        // All other steps change what is so, not what was said of it.
+        if !matches!(
+            action,
+            Action::Crash { .. } | Action::Finish { .. } | Action::Adopt { .. }
+        ) {
+            self.looking = None;
         }
         match action {
             Action::Wait { until } => Next::Rest(until),
@@ -271,12 +283,11 @@ impl Keeper {
         info: Option<&ContainerInfo>,
         until: Timestamp,
     ) -> Next {
-        let Some(addr) = wanted
-            .zip(info)
-            .and_then(|(dyno, info)| self.address(dyno, info))
-        else {
+        let Some(ip) = info.and_then(|info| info.ip) else {
             return Next::retry();
         };
+        // Not the published address: the engine's proxy accepts there, whether or not anybody does inside.
+        let addr = SocketAddr::new(ip, self.shared.config.port);
         let deadline = instant(until);
         let accepts = tokio::select! {
             accepts = probe::accepts(addr, deadline) => accepts,
@@ -289,9 +300,13 @@ impl Keeper {
         }
     }
 
+    /// Where routers reach it: as the engine published it, else inside the host.
     fn address(&self, dyno: &Dyno, info: &ContainerInfo) -> Option<SocketAddr> {
-        let ip = info.ip.filter(|_| dyno.is_web())?;
-        Some(SocketAddr::new(ip, self.shared.config.port))
+        if !dyno.is_web() {
+            return None;
+        }
+        let inside = |ip| SocketAddr::new(ip, self.shared.config.port);
+        info.published.or_else(|| info.ip.map(inside))
     }
 
     async fn rest(&mut self, until: Option<Timestamp>) {

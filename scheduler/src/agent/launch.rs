@@ -4,7 +4,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use model::{App, ConfigVars, Dyno, DynoKind, Release, Slug};
-use runtime::{ContainerSpec, Labels, Limits, LogKeeping, Mount, Terminal, TtySize, Ulimit};
+use runtime::{
+    ContainerSpec, Labels, Limits, LogKeeping, Mount, Publish, Terminal, TtySize, Ulimit,
+};
 use store::{Keyring, Store, StoreError, key};
 
 use super::config::Config;
@@ -170,6 +172,7 @@ pub(crate) fn container(
     spec.working_dir = "/app".to_owned();
     spec.hostname = Some(dyno.id.to_string());
     spec.network = Some(config.network.name.clone());
+    spec.publish = published(config, dyno);
     spec.mounts = mounts(config, dirs);
     spec.limits = Limits {
         memory_bytes: Some(dyno.size.memory_bytes()),
@@ -202,6 +205,16 @@ pub(crate) fn container(
             .insert(label::ATTACHED.to_owned(), "true".to_owned());
     }
     spec
+}
+
+/// A node with an address of its own has routers elsewhere, and they do not reach its bridge. Where there is one host only,
+/// its router does, and a published port would be a way in from outside.
+fn published(config: &Config, dyno: &Dyno) -> Option<Publish> {
+    let is_reached = !config.address.is_loopback() && !config.address.is_unspecified();
+    (dyno.is_web() && is_reached).then_some(Publish {
+        host: config.address,
+        port: config.port,
+    })
 }
 
 /// Clients without a window say 0.

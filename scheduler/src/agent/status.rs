@@ -22,6 +22,8 @@ pub(crate) struct Statuses {
     /// Guards the tables; never held across a wait.
     tables: Mutex<Tables>,
     changed: Notify,
+    /// Told when nothing is left to be written.
+    flushed: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -32,6 +34,8 @@ struct Tables {
     dirty: BTreeMap<DynoId, AppId>,
     /// Our last write of each.
     written: BTreeMap<DynoId, Revision>,
+    /// Rounds of writing that are under way.
+    rounds: u32,
 }
 
 impl Statuses {
@@ -41,6 +45,7 @@ impl Statuses {
             store,
             tables: Mutex::default(),
             changed: Notify::new(),
+            flushed: Notify::new(),
         }
     }
 
@@ -101,6 +106,21 @@ impl Statuses {
         self.changed.notify_one();
     }
 
+    /// Returns when all that was said so far is in the store.
+    pub(crate) async fn flushed(&self) {
+        loop {
+            let flushed = self.flushed.notified();
+            let is_flushed = {
+                let tables = self.tables();
+                tables.dirty.is_empty() && tables.rounds == 0
+            };
+            if is_flushed {
+                return;
+            }
+            flushed.await;
+        }
+    }
+
     /// Writes for ever.
     pub(crate) async fn run(&self) {
         loop {
@@ -113,7 +133,11 @@ impl Statuses {
 
     /// Tries each once; whether all went well.
     pub(crate) async fn write_all(&self) -> bool {
-        let dirty = std::mem::take(&mut self.tables().dirty);
+        let dirty = {
+            let mut tables = self.tables();
+            tables.rounds += 1;
+            std::mem::take(&mut tables.dirty)
+        };
         let failed: Vec<_> = futures::stream::iter(dirty)
             .map(|(dyno, app)| async move {
                 let status = self.tables().said.get(&dyno).cloned();
@@ -135,9 +159,13 @@ impl Statuses {
             );
         }
         let all_went_well = failed.is_empty();
-        self.tables()
-            .dirty
-            .extend(failed.into_iter().map(|(dyno, app, _)| (dyno, app)));
+        {
+            let mut tables = self.tables();
+            tables.rounds -= 1;
+            let failed = failed.into_iter().map(|(dyno, app, _)| (dyno, app));
+            tables.dirty.extend(failed);
+        }
+        self.flushed.notify_waiters();
         all_went_well
     }
 

@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use controller_api::LogSink;
 use futures::StreamExt as _;
-use model::{Dyno, DynoId, NodeHeartbeat, Timestamp};
+use model::{Dyno, DynoId};
 use runtime::{ContainerId, ContainerSummary, Runtime};
-use store::{Follower, Keyring, Presence, Store, blob::BlobStore, key};
+use store::{Follower, Keyring, Store, blob::BlobStore};
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::{Id, JoinSet};
 use tokio_util::sync::CancellationToken;
@@ -18,10 +18,11 @@ use tokio_util::task::TaskTracker;
 use tracing::{error, info, warn};
 
 use super::config::Config;
+use super::health::{self, Health};
 use super::keeper::{Beginning, Keeper, Shared, dynos_dir, remove_dir};
 use super::launch::{container_name, label, own_labels};
 use super::network::{self, Readiness};
-use super::node;
+use super::presence::{Looking, be_present};
 use super::quota::Quotas;
 use super::slugs::{self, SlugCache};
 use super::status::Statuses;
@@ -89,6 +90,8 @@ pub(super) async fn run(means: Means, shutdown: CancellationToken) -> Result<(),
     info!(node.id = %shared.config.node_id, node.name = %shared.config.name, "The node agent begins");
     let (deaths, deaths_seen) = mpsc::channel(256);
     let (listings, listings_seen) = mpsc::channel(1);
+    let (looking, looked) = mpsc::channel(1);
+    let (health, health_seen) = watch::channel(Health::Ill { better_since: None });
     let background = async {
         tokio::join!(
             shared.statuses.run(),
@@ -101,6 +104,7 @@ pub(super) async fn run(means: Means, shutdown: CancellationToken) -> Result<(),
                 peers_seen,
                 readiness
             ),
+            health::watch(&shared.config, Arc::clone(&shared.runtime), health),
             watch_deaths(&shared, deaths),
             list_containers(&shared, listings),
         )
@@ -112,6 +116,7 @@ pub(super) async fn run(means: Means, shutdown: CancellationToken) -> Result<(),
         tasks: JoinSet::new(),
         ids: HashMap::new(),
         peers,
+        looking: Some(looking),
         shared: Arc::clone(&shared),
     };
     let work = async {
@@ -120,7 +125,7 @@ pub(super) async fn run(means: Means, shutdown: CancellationToken) -> Result<(),
             _ = background => {}
         }
     };
-    tokio::join!(work, be_present(&shared));
+    tokio::join!(work, be_present(&shared, looked, health_seen));
     // The keepers are gone; containers run on. What was said is written, where logs stand is kept.
     shared.followers.close();
     let last_words = async {
@@ -131,38 +136,6 @@ pub(super) async fn run(means: Means, shutdown: CancellationToken) -> Result<(),
         warn!("Left before everything was written down");
     }
     Ok(())
-}
-
-/// Registers the node and keeps its heartbeat until the agent is told to leave.
-async fn be_present(shared: &Shared) {
-    let config = &shared.config;
-    let registered = async {
-        while let Err(error) = node::register(config, &*shared.store).await {
-            warn!(
-                error = &error as &dyn std::error::Error,
-                "Could not register the node; will retry"
-            );
-            tokio::time::sleep(RETRY_AFTER).await;
-        }
-    };
-    tokio::select! {
-        () = shared.shutdown.cancelled() => return,
-        () = registered => {}
-    }
-    let heartbeat = NodeHeartbeat {
-        node: config.node_id,
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        started_at: Timestamp::now(),
-    };
-    let place = key::alive_node(config.node_id);
-    let presence = Presence::start(
-        Arc::clone(&shared.store),
-        &key::ALIVE_NODES,
-        place,
-        heartbeat,
-    );
-    shared.shutdown.cancelled().await;
-    presence.stop().await;
 }
 
 /// Tells whose container has ended; `None` when some may have been missed.
@@ -219,6 +192,8 @@ struct Supervisor {
     tasks: JoinSet<DynoId>,
     ids: HashMap<Id, DynoId>,
     peers: watch::Sender<BTreeSet<IpAddr>>,
+    /// For the keepers of the first snapshot's dynos.
+    looking: Option<Looking>,
 }
 
 struct Kept {
@@ -243,6 +218,9 @@ impl Supervisor {
                         self.shared.statuses.compare(&self.view.statuses, &self.view.dyno_ids());
                     }
                     self.sync();
+                    if self.has_snapshot {
+                        self.looking = None;
+                    }
                 }
                 Some(death) = deaths.recv() => self.nudge(death),
                 Some(found) = listings.recv(), if self.has_snapshot => self.sweep(&found).await,
@@ -291,6 +269,7 @@ impl Supervisor {
             process: dyno.name.to_string(),
             container: ContainerId::from_name(container_name(dyno)),
             status,
+            looking: self.looking.clone(),
         };
         self.spawn(beginning, Some(Arc::clone(dyno)));
     }
@@ -368,6 +347,7 @@ impl Supervisor {
                     process,
                     container: container.id.clone(),
                     status: None,
+                    looking: None,
                 };
                 self.spawn(beginning, None);
             }

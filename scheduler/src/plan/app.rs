@@ -29,7 +29,7 @@ pub(super) fn step(
     }
     sweep::ended(context, state, &mut writes);
     (writes.count > 0).then_some(Change {
-        app: id,
+        app: Some(id),
         txn: writes.txn,
         notes: writes.notes,
     })
@@ -59,7 +59,7 @@ fn live(
         release::fail(context, app, running, failure, state, writes);
         return;
     }
-    converge::place_one_offs(context, state, writes);
+    converge::place_one_offs(context, &app.value, state, writes);
     let short = converge::start(context, &app.value, running, &formation, ids, writes);
     let routing = Routing::decide(context, &app.value, running, &formation, &short, state);
     converge::stop(context, &formation, &routing, state, writes);

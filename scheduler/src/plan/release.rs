@@ -7,7 +7,9 @@ use model::{
 use store::{Versioned, key};
 
 use super::app::note;
+use super::converge::need_alone;
 use super::formation::Formation;
+use super::place::Peers;
 use super::{Context, Ids, Writes};
 use crate::snapshot::AppState;
 
@@ -95,12 +97,7 @@ fn create_phase_dyno(
     ids: &mut dyn Ids,
     writes: &mut Writes,
 ) {
-    let size = app.size(&ProcessType::web());
-    let node = context
-        .free
-        .place(app.id, &ProcessType::release(), size)
-        .ok();
-    let dyno = Dyno {
+    let mut dyno = Dyno {
         id: ids.dyno(),
         app: app.id,
         app_name: app.name.clone(),
@@ -108,13 +105,15 @@ fn create_phase_dyno(
         kind: DynoKind::ReleasePhase,
         release: target.version,
         release_id: target.id,
-        node,
+        node: None,
         command: command.to_owned(),
-        size,
+        size: app.size(&ProcessType::web()),
         intent: Intent::Run,
         replace: false,
         created_at: context.now,
     };
+    let peers = Peers::default();
+    dyno.node = context.free.place(&need_alone(app, &dyno, &peers)).ok();
     writes.create_dyno(context.snapshot, &dyno);
 }
 
@@ -152,21 +151,22 @@ fn unplaceable(context: &mut Context<'_>, formation: &Formation<'_>) -> Option<R
     for of_type in formation
         .types
         .values()
-        .filter(|of_type| of_type.obsolete.len() < 2)
+        .filter(|of_type| !of_type.may_make_room())
     {
+        let peers = of_type.peers();
         for dyno in of_type
             .current
             .iter()
             .map(|m| &m.seen.value)
             .filter(|d| d.node.is_none())
         {
-            let Some(since) = context.memory.unplaced.get(&dyno.id).copied() else {
+            let unplaced = &context.memory_of(dyno.app).unplaced;
+            let Some(since) = unplaced.get(&dyno.id).copied() else {
                 continue;
             };
-            let place = context
-                .free
-                .best(dyno.app, &dyno.name.process_type, dyno.size);
-            let Err(error) = place else { continue };
+            let Err(error) = context.free.best(&of_type.need(&peers)) else {
+                continue;
+            };
             if context.has_passed(since, context.rules.place_within) {
                 let reason = format!("{} could not be placed: {error}", dyno.name);
                 return Some(ReleaseFailure {

@@ -35,9 +35,17 @@ impl Routing {
                     .current
                     .iter()
                     .filter(|member| member.booted && (member.routed || formation.is_proven()));
-                backends.extend(fresh.chain(keep).filter_map(backend));
+                // What is given up for lost may yet answer; it is asked for want of anything better.
+                let lost = of_type.obsolete.iter().filter(|m| m.lost && m.routed);
+                backends.extend(fresh.chain(keep).chain(lost).filter_map(backend));
             }
         }
+        // Nobody knows whether a node that is not heard of still answers: better those that do. With none that does,
+        // an empty route would serve nobody.
+        if backends.iter().any(|(gone, _)| !gone) {
+            backends.retain(|(gone, _)| !gone);
+        }
+        let mut backends: Vec<Backend> = backends.into_iter().map(|(_, backend)| backend).collect();
         backends.sort();
         let no_backend = no_backend(release, formation.types.get(&ProcessType::web()));
         let route = Route {
@@ -56,6 +64,12 @@ impl Routing {
     /// Whether an obsolete dyno must run on for now.
     pub(super) fn needs(&self, dyno: DynoId) -> bool {
         self.needed.contains(&dyno)
+    }
+
+    /// Whether routers are to send it requests.
+    pub(super) fn routes_to(&self, dyno: DynoId) -> bool {
+        let mut backends = self.route.backends.iter();
+        backends.any(|backend| backend.dyno == dyno)
     }
 
     /// Writes the route if it differs from the stored one.
@@ -81,7 +95,8 @@ fn kept<'m, 'a>(
     of_type: &'m TypeState<'a>,
     short: bool,
 ) -> Vec<&'m Member<'a>> {
-    let wanted = of_type.wanted as usize;
+    // A dyno that nothing is heard of, ready as it was, is no reason for another to go.
+    let missing = (of_type.wanted as usize).saturating_sub(of_type.there());
     let is_web = of_type
         .obsolete
         .iter()
@@ -98,19 +113,25 @@ fn kept<'m, 'a>(
     // On trial, a release takes nothing away: neither what serves, nor a type it does not have.
     let on_trial = !formation.is_proven() || (formation.pending && of_type.command.is_none());
     let mut keep = match on_trial {
-        true => serving.max(wanted.saturating_sub(of_type.ready())),
-        false => wanted.saturating_sub(of_type.ready()),
+        true => serving.max(missing),
+        false => missing,
     };
-    // One makes room for the next; but what leaves a draining node makes none where it is wanted.
-    let makes_room = standing.iter().any(|member| !member.leaving);
-    if short && keep > 1 && makes_room {
-        keep = serving.min(keep).saturating_sub(1).max(1);
-    }
     // Those that serve now stay; one that does not comes back only if it is of the release that was serving.
     standing.retain(|m| !is_web || m.routed || m.seen.value.release == app.current);
+    // One makes room for the next; but what leaves a draining node makes none where it is wanted.
+    if short && standing.iter().any(|member| !member.leaving) {
+        let stay = standing.len().min(keep);
+        keep = match of_type.is_making_room() {
+            true => serving.min(keep),
+            false if stay > 1 || of_type.last_may_go() => stay.saturating_sub(1),
+            false => stay,
+        };
+    }
     standing.sort_by_key(|m| {
         let goes_first = m.leaving != short;
         (
+            m.gone,
+            !m.ready,
             !m.routed,
             goes_first,
             m.seen.value.name.index,
@@ -121,7 +142,8 @@ fn kept<'m, 'a>(
     standing
 }
 
-fn backend(member: &Member<'_>) -> Option<Backend> {
+/// And whether its node is gone.
+fn backend(member: &Member<'_>) -> Option<(bool, Backend)> {
     let Some(DynoState::Up {
         addr: Some(addr), ..
     }) = member.status.map(|s| &s.state)
@@ -129,11 +151,12 @@ fn backend(member: &Member<'_>) -> Option<Backend> {
         return None;
     };
     let dyno = &member.seen.value;
-    Some(Backend {
+    let backend = Backend {
         dyno: dyno.id,
         name: dyno.name.clone(),
         addr: *addr,
-    })
+    };
+    Some((member.gone, backend))
 }
 
 fn hosts(context: &Context<'_>, app: &App, state: &AppState) -> Vec<Hostname> {

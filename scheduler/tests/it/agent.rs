@@ -5,5 +5,6 @@ mod docker;
 mod fixture;
 mod flaky;
 mod life;
+mod presence;
 mod restart;
 mod trouble;

@@ -12,8 +12,8 @@ use model::{
 };
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
-use scheduler::plan::{Ids, Rules, plan};
-use scheduler::snapshot::{Memory, Snapshot};
+use scheduler::plan::{Ids, Rules};
+use scheduler::planner::Planner;
 use store::{
     Commit, Committed, Compare, Entry, Event, Key, Op, Table, Txn, Update, WatchBatch, key,
 };
@@ -37,8 +37,7 @@ pub(super) struct World {
 pub(super) struct SimScheduler {
     seen: usize,
     wrote: usize,
-    pub(super) snapshot: Snapshot,
-    pub(super) memory: Memory,
+    pub(super) planner: Planner,
     rules: Rules,
 }
 
@@ -81,8 +80,7 @@ impl World {
             scheduler: SimScheduler {
                 seen: 0,
                 wrote: 0,
-                snapshot: Snapshot::default(),
-                memory: Memory::default(),
+                planner: Planner::default(),
                 rules: Rules::for_domain("paas.test"),
             },
             routers: Vec::new(),
@@ -126,6 +124,7 @@ impl World {
             maintenance: false,
             buildpacks: Vec::new(),
             formation: BTreeMap::new(),
+            placement: Default::default(),
             latest: ReleaseVersion(0),
             target: ReleaseVersion(0),
             current: ReleaseVersion(0),
@@ -278,11 +277,44 @@ impl World {
         self.put_node(index, false, draining);
     }
 
+    /// As an administrator does; the node keeps no other tags.
+    pub(super) fn tag_node(&mut self, index: u32, tag: &str) {
+        let key = key::node(node_id(index));
+        let mut node = self.read(&key::NODES, &key).unwrap();
+        node.tags = model::placement::parse_tag(tag).into_iter().collect();
+        self.must(Txn::new().put(&key::NODES, key, &node));
+    }
+
+    /// As an app's owner does.
+    pub(super) fn place(&mut self, edit: impl FnOnce(&mut model::Placement)) {
+        let mut app = self.app();
+        edit(&mut app.placement);
+        self.must(Txn::new().put(&key::APPS, key::app(app.id), &app));
+    }
+
+    pub(super) fn ask_to_rebalance(&mut self) {
+        let request = model::RebalanceRequest {
+            requested_at: self.now,
+            requested_by: actor(),
+        };
+        self.must(Txn::new().put(&key::REBALANCE, key::rebalance(), &request));
+    }
+
+    pub(super) fn rebalance_progress(&self) -> Option<model::RebalanceProgress> {
+        self.read(&key::REBALANCE_PROGRESS, &key::rebalance_progress())
+    }
+
     /// How many dynos of the formation are there.
     pub(super) fn dynos_on(&self, index: u32) -> usize {
         let id = node_id(index);
         let dynos = self.dynos();
         dynos.iter().filter(|dyno| dyno.node == Some(id)).count()
+    }
+
+    /// How many dynos are known to have no place.
+    pub(super) fn told_short(&self) -> usize {
+        let apps = self.scheduler.planner.memory.apps.values();
+        apps.map(|app| app.told_short.len()).sum()
     }
 
     fn put_node(&mut self, index: u32, cordoned: bool, draining: bool) {
@@ -291,6 +323,7 @@ impl World {
             id,
             name: format!("node{index}"),
             address: "127.0.0.1".parse().unwrap(),
+            roles: [model::HostRole::Node].into(),
             zone: None,
             tags: BTreeMap::new(),
             memory_bytes: 16 << 30,
@@ -393,20 +426,16 @@ impl World {
                 revision: batch.revision,
                 events: batch.events.clone(),
             };
-            self.scheduler.snapshot.apply(update);
+            self.scheduler.planner.apply(update);
         }
         self.scheduler.seen = seen;
         let scheduler = &mut self.scheduler;
-        scheduler.memory.observe(&scheduler.snapshot, self.now);
-        let planned = plan(
-            &scheduler.snapshot,
-            &scheduler.memory,
+        let planned = scheduler.planner.look_at_all(
             &scheduler.rules,
             self.now,
             &mut SeededIds(&mut self.random),
         );
         for shortage in planned.shortages {
-            scheduler.memory.tell(&shortage);
             self.told.push(shortage.note);
         }
         for change in planned.changes {
@@ -630,7 +659,8 @@ impl World {
                     "{} was told to stop while a router still routes to it",
                     dyno.name
                 );
-                let unrouted = self.scheduler.memory.unrouted.get(&dyno.id);
+                let memory = &self.scheduler.planner.memory.apps[&dyno.app];
+                let unrouted = memory.unrouted.get(&dyno.id);
                 let patient = unrouted.is_some_and(|at| self.now.duration_since(*at) >= drain);
                 let busy = router.in_flight.contains_key(&dyno.id);
                 assert!(
@@ -678,7 +708,7 @@ impl World {
         self.now += jiff::SignedDuration::try_from(wait).unwrap();
     }
 
-    fn read<T: serde::Serialize + serde::de::DeserializeOwned>(
+    pub(super) fn read<T: serde::Serialize + serde::de::DeserializeOwned>(
         &self,
         table: &Table<T>,
         key: &Key,
@@ -692,7 +722,7 @@ impl World {
         self.log.len() as Revision
     }
 
-    fn must(&mut self, txn: Txn) {
+    pub(super) fn must(&mut self, txn: Txn) {
         let committed = self.commit(txn.into_commit().unwrap());
         assert!(matches!(committed, Committed::Done(_)));
     }
@@ -734,7 +764,7 @@ impl World {
     }
 }
 
-fn node_id(index: u32) -> NodeId {
+pub(super) fn node_id(index: u32) -> NodeId {
     NodeId::from_uuid(uuid::Uuid::from_u128(u128::from(index) + 1))
 }
 

@@ -14,6 +14,7 @@ use redb::{Builder, Database, DatabaseError, StorageBackend};
 use super::leases::Leases;
 use super::tables::{self, Applied, Work};
 use crate::history::History;
+use crate::status::{BackendStatus, StoreStatus};
 use crate::{Entry, Key, Listing, StoreError};
 
 const CACHE_BYTES: usize = 16 * 1024 * 1024;
@@ -80,6 +81,17 @@ impl Engine {
 
     pub(super) fn list(&self, prefix: &Key) -> Result<Listing, StoreError> {
         self.with_database("listing keys", |database| tables::list(database, prefix))
+    }
+
+    pub(super) fn status(&self) -> Result<StoreStatus, StoreError> {
+        let (revision, keys) = self.with_database("counting keys", tables::size)?;
+        // A store in memory has no file.
+        let file_bytes = fs_err::metadata(&self.path).map_or(0, |file| file.len());
+        Ok(StoreStatus {
+            revision,
+            keys,
+            backend: BackendStatus::Embedded { file_bytes },
+        })
     }
 
     /// Applies all of `works`, in order, in one transaction: when this returns, it is durable.

@@ -2,7 +2,10 @@
 
 use bytes::Bytes;
 use model::Revision;
-use redb::{Database, ReadableDatabase as _, ReadableTable, Table, TableDefinition};
+use redb::{
+    Database, ReadableDatabase as _, ReadableTable, ReadableTableMetadata as _, Table,
+    TableDefinition,
+};
 
 use super::leases::Leases;
 use crate::history::FIRST_REVISION;
@@ -67,6 +70,13 @@ pub(super) fn list(database: &Database, prefix: &Key) -> Result<Listing, redb::E
         });
     }
     Ok(Listing { revision, entries })
+}
+
+/// The revision, and how many keys there are.
+pub(super) fn size(database: &Database) -> Result<(Revision, u64), redb::Error> {
+    let snapshot = database.begin_read()?;
+    let revision = revision(&snapshot.open_table(META)?)?;
+    Ok((revision, snapshot.open_table(ENTRIES)?.len()?))
 }
 
 #[derive(Debug, thiserror::Error)]

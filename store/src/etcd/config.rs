@@ -21,6 +21,9 @@ pub struct EtcdConfig {
     pub user: Option<EtcdUser>,
     /// For `https://`; without it the host's certificate authorities are trusted.
     pub tls: Option<EtcdTls>,
+    /// Where the cluster's members are remembered, one address to a line. With it those are used too that the cluster tells
+    /// of, without it only `endpoints`.
+    pub members_file: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,7 +42,7 @@ pub struct EtcdTls {
 }
 
 impl EtcdConfig {
-    pub(super) async fn connect(&self) -> Result<Client, StoreError> {
+    pub(super) async fn connect(&self, endpoint: &str) -> Result<Client, StoreError> {
         let doing = "connecting to etcd";
         let mut options = ConnectOptions::new()
             .with_connect_timeout(CONNECT_DEADLINE)
@@ -53,14 +56,10 @@ impl EtcdConfig {
         }
         if let Some(tls) = &self.tls {
             options = options.with_tls(tls.options().await?);
-        } else if self
-            .endpoints
-            .iter()
-            .any(|endpoint| endpoint.starts_with("https://"))
-        {
+        } else if endpoint.starts_with("https://") {
             options = options.with_tls(TlsOptions::new().with_enabled_roots());
         }
-        tokio::time::timeout(DEADLINE, Client::connect(&self.endpoints, Some(options)))
+        tokio::time::timeout(DEADLINE, Client::connect([endpoint], Some(options)))
             .await
             .map_err(|elapsed| StoreError::unavailable(doing, elapsed))?
             .map_err(|error| StoreError::unavailable(doing, error))

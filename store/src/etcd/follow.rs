@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use super::connection::Connection;
 use super::convert::{batches, revision};
 use super::newest_revision;
 use super::retry::DEADLINE;
@@ -23,21 +24,47 @@ const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 const DOING: &str = "watching etcd";
 
-/// Feeds the history until told to stop; connects again whenever the watch breaks, and goes on where it was.
-pub(super) async fn run(client: Client, history: Arc<History>, stop: CancellationToken) {
+/// Feeds the history until told to stop; connects again whenever the watch breaks, and goes on where it was. `is_begun` is
+/// false for a history that was begun without knowing where etcd stands.
+pub(super) async fn run(
+    connection: Arc<Connection>,
+    history: Arc<History>,
+    is_begun: bool,
+    stop: CancellationToken,
+) {
+    let work = async {
+        if !is_begun {
+            begin(&connection, &history).await;
+        }
+        follow(&connection, &history).await;
+    };
     tokio::select! {
         () = stop.cancelled() => {}
-        () = follow(&client, &history) => {}
+        () = work => {}
     }
     history.close();
 }
 
-async fn follow(client: &Client, history: &History) {
+/// Nothing of before is told: whoever watches lists first, and no sooner than etcd answers.
+async fn begin(connection: &Connection, history: &History) {
+    loop {
+        match newest_revision(connection).await {
+            Ok(newest) => return history.restart_after(newest),
+            Err(_) => tokio::time::sleep(FIRST_PAUSE).await,
+        }
+    }
+}
+
+async fn follow(connection: &Connection, history: &History) {
     let mut pause = FIRST_PAUSE;
     loop {
-        let began = Instant::now();
-        match watch(client, history).await {
-            Ok(Gap::Compacted) => match newest_revision(client).await {
+        let (began, member) = (Instant::now(), connection.member());
+        let watched = tokio::select! {
+            watched = watch(connection, &member.client, history) => watched,
+            () = member.left.cancelled() => continue,
+        };
+        match watched {
+            Ok(Gap::Compacted) => match newest_revision(connection).await {
                 Ok(newest) => {
                     warn!(
                         revision = newest,
@@ -81,7 +108,11 @@ enum Gap {
     },
 }
 
-async fn watch(client: &Client, history: &History) -> Result<Gap, StoreError> {
+async fn watch(
+    connection: &Connection,
+    client: &Client,
+    history: &History,
+) -> Result<Gap, StoreError> {
     let mut stream = open(client, history.newest()).await?;
     let mut heard = Instant::now();
     let mut ask = tokio::time::interval(ASK_EVERY);
@@ -98,7 +129,7 @@ async fn watch(client: &Client, history: &History) -> Result<Gap, StoreError> {
                     Taken::Compacted => return Ok(Gap::Compacted),
                     Taken::Behind => {
                         // One member may lag behind the cluster; the cluster never goes back by itself.
-                        let newest = newest_revision(client).await?;
+                        let newest = newest_revision(connection).await?;
                         if newest < history.newest() {
                             return Ok(Gap::WentBack { to: newest });
                         }

@@ -13,7 +13,7 @@ use tempfile::TempDir;
 use super::etcd_server::EtcdServer;
 
 /// Longer than anything takes on a busy machine.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A store, and what lives as long as it does.
 pub(crate) struct Backend {

@@ -195,3 +195,23 @@ async fn errors_name_the_file_and_what_was_done_with_it() {
         "{error}"
     );
 }
+
+#[tokio::test]
+async fn an_old_blob_that_is_put_again_counts_as_new() {
+    let dir = tempfile::tempdir().unwrap();
+    let blobs = local(dir.path());
+    let checksum = blobs.put_bytes("blob".into()).await.unwrap();
+    let old = std::time::SystemTime::now() - Duration::from_secs(3600);
+    let file = std::fs::File::open(blobs.local_path(&checksum).unwrap()).unwrap();
+    file.set_modified(old).unwrap();
+    let age = async || {
+        let modified = blobs.modified(&checksum).await.unwrap().unwrap();
+        model::Timestamp::now().duration_since(modified).as_secs()
+    };
+    assert!(age().await >= 3600);
+    // Or the next sweep would delete it before its record is made.
+    blobs.put_bytes("blob".into()).await.unwrap();
+    assert!(age().await < 60);
+    let nothing = sha256(b"nothing");
+    assert_eq!(blobs.modified(&nothing).await.unwrap(), None);
+}

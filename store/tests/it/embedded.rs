@@ -163,7 +163,7 @@ async fn dropping_the_store_gives_the_file_back() {
             tokio::task::yield_now().await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(10), reopened)
+    tokio::time::timeout(Duration::from_secs(60), reopened)
         .await
         .unwrap();
 }

@@ -3,12 +3,17 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use etcd_client::MemberAddOptions;
 use futures::StreamExt as _;
 use model::Secret;
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, ExtendedKeyUsagePurpose, IsCa, KeyPair,
 };
-use store::{Etcd, EtcdConfig, EtcdTls, EtcdUser, Key, Store, StoreError, WatchItem};
+use store::status::BackendStatus;
+use store::{
+    Entry, Etcd, EtcdConfig, EtcdTls, EtcdUser, Event, Follower, Key, Store, StoreError, Update,
+    WatchItem,
+};
 use tokio::time::Instant;
 
 use super::backend::{Backend, PATIENCE, done, eventually, get, key, next, put, read_up_to};
@@ -121,10 +126,52 @@ async fn an_etcd_that_is_not_there_is_an_error_within_the_deadline() {
         endpoints: vec!["http://127.0.0.1:1".to_owned()],
         user: None,
         tls: None,
+        members_file: None,
     };
     let refused = Etcd::connect(&config).await;
     assert!(matches!(refused, Err(StoreError::Unavailable { .. })));
     assert!(began.elapsed() < Duration::from_secs(8));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_store_that_begins_without_etcd_is_whole_once_etcd_is_there() {
+    let mut etcd = EtcdServer::start().await;
+    let other = etcd.connect().await;
+    let before = done(&*other, vec![put("a", "1")]).await;
+    etcd.kill();
+    let config = EtcdConfig {
+        endpoints: vec![etcd.endpoint()],
+        user: None,
+        tls: None,
+        members_file: None,
+    };
+    let store = Etcd::start(&config).await.unwrap();
+    let mut watch = store.watch(&key(""), before).await.unwrap();
+    assert!(store.get(&key("a")).await.is_err());
+    etcd.start_again().await;
+    let mut follower = Follower::new(store.clone(), vec![key("")]);
+    let told = follower.next().await;
+    assert!(
+        matches!(&told, Update::Snapshot { entries, .. } if entries.len() == 1),
+        "{told:?}"
+    );
+    done(&*store, vec![put("b", "2")]).await;
+    // As a change, or in a second snapshot: it may not have known yet where etcd stands.
+    let is_b = |entry: &Entry| entry.key == key("b");
+    loop {
+        let told = match follower.next().await {
+            Update::Snapshot { entries, .. } => entries.iter().any(is_b),
+            Update::Changes { events, .. } => events
+                .iter()
+                .any(|event| matches!(event, Event::Put(entry) if is_b(entry))),
+        };
+        if told {
+            break;
+        }
+    }
+    // What it watched from before it knew where etcd stands, it may have missed.
+    let first = watch.next().await.unwrap().unwrap();
+    assert!(matches!(first, WatchItem::Resync), "{first:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -136,6 +183,7 @@ async fn one_member_that_is_down_does_not_fail_commits() {
         endpoints,
         user: None,
         tls: None,
+        members_file: None,
     })
     .await
     .unwrap();
@@ -143,6 +191,46 @@ async fn one_member_that_is_down_does_not_fail_commits() {
         done(&*store, vec![put("a", &value.to_string())]).await;
     }
     assert_eq!(get(&*store, "a").await.unwrap().0, "49");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_member_that_falls_silent_is_left_before_any_lease_lapses() {
+    let etcd = EtcdServer::start().await;
+    let near = etcd.connect().await;
+    let members = [
+        Proxy::start(etcd.port()).await,
+        Proxy::start(etcd.port()).await,
+    ];
+    let far = Etcd::connect(&EtcdConfig {
+        endpoints: members.iter().map(Proxy::endpoint).collect(),
+        user: None,
+        tls: None,
+        members_file: None,
+    })
+    .await
+    .unwrap();
+    let lease = far.lease(Duration::from_secs(4)).await.unwrap();
+    let mut after = done(&*near, vec![put("a", "0")]).await;
+    let mut watch = far.watch(&key(""), after).await.unwrap();
+    // Whichever it speaks with: each in turn is the one that dies.
+    for (silent, live) in [(0, 1), (1, 0)] {
+        members[live].set(Network::Up);
+        members[silent].set(Network::Silent);
+        let began = Instant::now();
+        lease.keep_alive().await.unwrap();
+        let revision = done(&*near, vec![put("a", &silent.to_string())]).await;
+        let seen = read_up_to(&mut watch, revision).await;
+        assert_eq!(seen, [(revision, format!("+a={silent}"))]);
+        assert!(get(&*far, "a").await.is_some());
+        assert!(
+            began.elapsed() < Duration::from_secs(4),
+            "{:?}",
+            began.elapsed()
+        );
+        done(&*far, vec![put("b", "written")]).await;
+        after = done(&*near, vec![put("c", "seen")]).await;
+        read_up_to(&mut watch, after).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -161,6 +249,7 @@ async fn a_user_and_password_open_an_etcd_that_asks_for_them() {
             password: Secret::from(password),
         }),
         tls: None,
+        members_file: None,
     };
     let anonymous = EtcdConfig {
         user: None,
@@ -266,6 +355,7 @@ async fn certificates_open_an_etcd_that_asks_for_them_and_strangers_stay_out() {
             ca: Some(ca.clone()),
             identity: identity.map(|tls| (tls.certificate.clone(), tls.key.clone())),
         }),
+        members_file: None,
     };
     let mut store = None;
     eventually("etcd answers", async || {
@@ -293,4 +383,96 @@ async fn certificates_open_an_etcd_that_asks_for_them_and_strangers_stay_out() {
         Etcd::connect(&missing).await,
         Err(StoreError::Files { .. })
     ));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_connection_made_anew_goes_on_where_the_old_one_was() {
+    let server = EtcdServer::start().await;
+    let etcd = server.connect().await;
+    let before = done(&*etcd, vec![put("a", "1")]).await;
+    let mut watch = etcd.watch(&key(""), before).await.unwrap();
+    let lease = etcd.lease(Duration::from_secs(10)).await.unwrap();
+    etcd.reconnect().await.unwrap();
+    lease.keep_alive().await.unwrap();
+    let newest = done(&*etcd, vec![put("a", "2")]).await;
+    assert_eq!(
+        read_up_to(&mut watch, newest).await,
+        [(newest, "+a=2".to_owned())]
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn etcd_and_the_embedded_store_tell_how_they_are() {
+    let backend = Backend::embedded_on_disk().await;
+    let revision = done(&*backend.store, vec![put("a", "1"), put("b", "2")]).await;
+    let status = backend.store.status().await.unwrap();
+    assert_eq!((status.revision, status.keys), (revision, 2));
+    assert!(matches!(status.backend, BackendStatus::Embedded { file_bytes } if file_bytes > 0));
+
+    let etcd = EtcdServer::start().await;
+    let store = etcd.connect().await;
+    done(&*store, vec![put("a", "1"), put("b", "2")]).await;
+    etcd.client()
+        .await
+        .cluster_client()
+        .member_add(
+            vec!["http://127.0.0.1:1".to_owned()],
+            Some(MemberAddOptions::new().with_is_learner()),
+        )
+        .await
+        .unwrap();
+    let status = store.status().await.unwrap();
+    assert_eq!(status.keys, 2);
+    let BackendStatus::Etcd { members } = status.backend else {
+        panic!("{status:?}");
+    };
+    let (ours, added) = if members[0].name == "test" {
+        (&members[0], &members[1])
+    } else {
+        (&members[1], &members[0])
+    };
+    let state = ours.state.as_ref().unwrap();
+    assert!(
+        state.is_leader && !ours.is_learner && state.lag == 0,
+        "{state:?}"
+    );
+    assert!(state.used_bytes > 0 && state.file_bytes >= state.used_bytes);
+    assert_eq!(ours.urls, [etcd.endpoint()]);
+    assert!(added.is_learner && added.name.is_empty(), "{added:?}");
+    assert!(added.state.as_ref().unwrap_err().contains("not started"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_store_goes_on_with_an_etcd_that_was_restored_from_a_snapshot() {
+    let (mut etcd, dir) = (EtcdServer::start().await, tempfile::tempdir().unwrap());
+    let store = etcd.connect().await;
+    let saved = done(&*store, vec![put("a", "saved"), put("b", "saved")]).await;
+    let snapshot = dir.path().join("snapshot");
+    etcd.save_snapshot(&snapshot).await;
+    for value in 0..10 {
+        done(&*store, vec![put("a", &value.to_string())]).await;
+    }
+    done(&*store, vec![put("c", "lost")]).await;
+    let newest = store.list(&key("")).await.unwrap().revision;
+    let mut watch = store.watch(&key(""), newest).await.unwrap();
+    assert_eq!(next(&mut watch).await, WatchItem::Progress(newest));
+
+    etcd.restore(&snapshot).await;
+    assert_eq!(
+        next(&mut watch).await,
+        WatchItem::Resync,
+        "revisions went back"
+    );
+    let listing = store.list(&key("")).await.unwrap();
+    assert!(listing.revision < newest, "{} {newest}", listing.revision);
+    assert_eq!(get(&*store, "a").await, Some(("saved".to_owned(), saved)));
+    assert_eq!(get(&*store, "c").await, None);
+    let mut watch = store.watch(&key(""), listing.revision).await.unwrap();
+    let after = done(&*store, vec![put("a", "after")]).await;
+    assert_eq!(
+        read_up_to(&mut watch, after).await,
+        [(after, "+a=after".to_owned())]
+    );
+    let lease = store.lease(Duration::from_secs(10)).await.unwrap();
+    lease.keep_alive().await.unwrap();
 }

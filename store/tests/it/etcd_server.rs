@@ -1,7 +1,7 @@
 //! A real etcd of one member, in a directory of its own, on ports of its own. It ends with the test, however that ends.
 
 use std::net::TcpListener;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -23,6 +23,8 @@ struct Settings {
     port: u16,
     peer_port: u16,
     tls: Option<ServerTls>,
+    /// Bytes its file may have.
+    quota: Option<u64>,
 }
 
 /// PEM files: the server's own, and the authority that clients must be of.
@@ -41,15 +43,19 @@ impl Settings {
 
 impl EtcdServer {
     pub(crate) async fn start() -> Self {
-        Self::start_with(None).await
+        Self::start_with(None, None).await
+    }
+
+    pub(crate) async fn start_with_quota(bytes: u64) -> Self {
+        Self::start_with(None, Some(bytes)).await
     }
 
     /// One that takes only clients with a certificate.
     pub(crate) async fn start_with_tls(tls: ServerTls) -> Self {
-        Self::start_with(Some(tls)).await
+        Self::start_with(Some(tls), None).await
     }
 
-    async fn start_with(tls: Option<ServerTls>) -> Self {
+    async fn start_with(tls: Option<ServerTls>, quota: Option<u64>) -> Self {
         // A free port may be taken by somebody else before etcd takes it.
         for _ in 0..5 {
             let dir = tempfile::tempdir().unwrap();
@@ -58,6 +64,7 @@ impl EtcdServer {
                 port,
                 peer_port,
                 tls: tls.clone(),
+                quota,
             };
             let mut etcd = Self {
                 child: spawn(&dir, &settings),
@@ -94,6 +101,36 @@ impl EtcdServer {
     pub(crate) fn kill(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
+    }
+
+    /// All that it holds, as `etcdctl snapshot save` writes it.
+    pub(crate) async fn save_snapshot(&self, file: &Path) {
+        let mut parts = self.client().await.snapshot().await.unwrap();
+        let mut whole = Vec::new();
+        while let Some(part) = parts.message().await.unwrap() {
+            whole.extend_from_slice(part.blob());
+        }
+        std::fs::write(file, whole).unwrap();
+    }
+
+    /// Loses all data, takes what is in the snapshot, and starts as a new cluster on the same ports.
+    pub(crate) async fn restore(&mut self, file: &Path) {
+        self.kill();
+        let data = self.dir.path().join("data");
+        std::fs::remove_dir_all(&data).unwrap();
+        let peer = format!("http://127.0.0.1:{}", self.settings.peer_port);
+        let restored = Command::new("etcdctl")
+            .env("ETCDCTL_API", "3")
+            .args(["snapshot", "restore", "--name", "test"])
+            .arg(file)
+            .arg("--data-dir")
+            .arg(&data)
+            .arg(format!("--initial-cluster=test={peer}"))
+            .arg(format!("--initial-advertise-peer-urls={peer}"))
+            .output()
+            .expect("etcdctl is installed: apt-get install etcd-client");
+        assert!(restored.status.success(), "{restored:?}");
+        self.start_again().await;
     }
 
     /// Starts again on the same data and ports.
@@ -140,6 +177,7 @@ pub(crate) async fn connect(endpoint: &str) -> Arc<Etcd> {
         endpoints: vec![endpoint.to_owned()],
         user: None,
         tls: None,
+        members_file: None,
     };
     let connecting = async {
         loop {
@@ -181,6 +219,9 @@ fn spawn(dir: &TempDir, settings: &Settings) -> Child {
             .arg(&tls.certificate)
             .arg("--key-file")
             .arg(&tls.key);
+    }
+    if let Some(bytes) = settings.quota {
+        command.arg(format!("--quota-backend-bytes={bytes}"));
     }
     command
         .stdin(Stdio::null())

@@ -89,7 +89,7 @@ async fn a_leader_that_is_cut_off_knows_it_before_another_leads_and_cannot_write
     ));
 
     // Kept alive for much longer than its lease, it leads on.
-    tokio::time::sleep(store::presence::TTL * 5).await;
+    tokio::time::sleep(store::leader::TTL * 5).await;
     assert!(!first.lost().is_cancelled());
 
     outage.begin();
@@ -102,6 +102,21 @@ async fn a_leader_that_is_cut_off_knows_it_before_another_leads_and_cannot_write
     ));
 }
 
+#[tokio::test]
+async fn another_term_voids_what_was_guarded_in_the_one_before() {
+    let store = Embedded::open_in_memory().unwrap();
+    let mut leader = lead(store.clone(), "first").await;
+    let late = leader.guard(Txn::new().put(&key::LEADERS, key::leader("scratch"), &"late".into()));
+    let renewed = leader.renew(&*store).await.unwrap();
+    assert!(renewed.is_some());
+    assert_eq!(late.commit(&*store).await.unwrap(), Committed::Conflict);
+    assert!(matches!(
+        guarded(&*store, &leader, "of the new term").await,
+        Committed::Done(_)
+    ));
+    leader.lost().cancel();
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_leader_that_is_dropped_without_a_word_is_followed_when_its_lease_lapses() {
     let store = Embedded::open_in_memory().unwrap();
@@ -110,7 +125,7 @@ async fn a_leader_that_is_dropped_without_a_word_is_followed_when_its_lease_laps
     drop(first);
     lead(store.clone(), "second").await;
     assert!(
-        began.elapsed() <= store::presence::TTL + Duration::from_secs(1),
+        began.elapsed() <= store::leader::TTL + Duration::from_secs(1),
         "{:?}",
         began.elapsed()
     );

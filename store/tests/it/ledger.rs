@@ -38,6 +38,7 @@ impl Ledger {
             maintenance: false,
             buildpacks: Vec::new(),
             formation: BTreeMap::new(),
+            placement: Default::default(),
             latest: ReleaseVersion(0),
             target: ReleaseVersion(0),
             current: ReleaseVersion(0),

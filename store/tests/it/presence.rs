@@ -1,6 +1,7 @@
 //! Presence: a record that is there exactly as long as whoever wrote it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use store::{Embedded, Key, Presence, Store, key};
 use tokio::time::Instant;
@@ -22,7 +23,8 @@ async fn record(store: &dyn Store) -> Option<String> {
 }
 
 fn start(store: Arc<dyn Store>, value: &str) -> Presence<String> {
-    Presence::start(store, &key::LEADERS, place(), value.to_owned())
+    let ttl = store::presence::TTL;
+    Presence::start(store, &key::LEADERS, place(), value.to_owned(), ttl)
 }
 
 #[tokio::test]
@@ -47,6 +49,27 @@ async fn the_record_is_there_is_updated_and_goes_when_stopped() {
     .await;
     presence.stop().await;
     assert_eq!(record(&*store).await, None, "gone at once");
+}
+
+#[tokio::test]
+async fn the_record_of_one_who_means_to_be_back_stays_for_a_while() {
+    let store = Embedded::open_in_memory().unwrap();
+    let presence = start(store.clone(), "one");
+    eventually("it is there", async || record(&*store).await.is_some()).await;
+    presence.linger(Duration::from_secs(2)).await;
+    assert_eq!(record(&*store).await.as_deref(), Some("one"));
+    eventually("it is gone", async || record(&*store).await.is_none()).await;
+
+    start(store.clone(), "two")
+        .linger(Duration::from_secs(60))
+        .await;
+    let back = start(store.clone(), "three");
+    eventually("it is taken over", async || {
+        record(&*store).await.as_deref() == Some("three")
+    })
+    .await;
+    back.stop().await;
+    assert_eq!(record(&*store).await, None);
 }
 
 #[tokio::test]

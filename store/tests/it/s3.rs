@@ -12,6 +12,7 @@ use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use model::Secret;
+use store::blob::copy_all;
 use store::{BlobConfig, BlobError, BlobStore, S3Credentials};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
@@ -181,11 +182,15 @@ fn listing(prefix: &str, objects: &Objects) -> String {
 }
 
 fn respond(status: StatusCode, body: Bytes) -> Response<Full<Bytes>> {
+    let now = model::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC);
     Response::builder()
         .status(status)
         .header("etag", "\"x\"")
         .header("content-length", body.len())
-        .header("last-modified", "Sat, 01 Aug 2026 00:00:00 GMT")
+        .header(
+            "last-modified",
+            jiff::fmt::rfc2822::to_string(&now).unwrap(),
+        )
         .body(Full::new(body))
         .unwrap()
 }
@@ -242,4 +247,51 @@ async fn what_s3_has_damaged_is_noticed() {
         blobs.read(&checksum, u64::MAX).await,
         Err(BlobError::Damaged { .. })
     ));
+}
+
+#[tokio::test]
+async fn blobs_are_copied_to_s3_and_read_back_and_a_second_run_ends_what_the_first_began() {
+    let (s3, dir) = (FakeS3::start().await, tempfile::tempdir().unwrap());
+    let scratch = dir.path().join("scratch");
+    let source = BlobStore::open(&BlobConfig::Local {
+        dir: dir.path().join("blobs"),
+    })
+    .unwrap();
+    let target = s3.open(Some("new"));
+    let big = source.put_bytes(large().into()).await.unwrap();
+    for text in ["one", "two", "three"] {
+        source.put_bytes(text.into()).await.unwrap();
+    }
+    let copied = copy_all(&source, &target, &scratch, |_, _| {})
+        .await
+        .unwrap();
+    assert_eq!((copied.blobs, copied.written), (4, 4));
+
+    // As if it had been cut short.
+    s3.objects.lock().unwrap().whole.retain(|key, bytes| {
+        if key.contains(big.as_str()) {
+            bytes.truncate(9);
+            true
+        } else {
+            bytes.as_ref() != b"two"
+        }
+    });
+    let mut told = Vec::new();
+    let again = copy_all(&source, &target, &scratch, |done, all| {
+        told.push((done, all))
+    })
+    .await
+    .unwrap();
+    assert_eq!((again.blobs, again.written), (4, 2));
+    assert_eq!(told, [(1, 4), (2, 4), (3, 4), (4, 4)]);
+    assert!(target.read(&big, u64::MAX).await.unwrap() == large());
+    assert_eq!(std::fs::read_dir(&scratch).unwrap().count(), 0);
+
+    std::fs::write(source.local_path(&big).unwrap(), "decayed").unwrap();
+    target.delete(&big).await.unwrap();
+    let damaged = copy_all(&source, &target, &scratch, |_, _| {}).await;
+    assert!(
+        matches!(damaged, Err(BlobError::Damaged { .. })),
+        "{damaged:?}"
+    );
 }

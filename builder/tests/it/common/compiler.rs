@@ -1,7 +1,7 @@
 //! Compiling without a container: the pushed file `Buildfile` says what the build does, line by line.
 //!
 //! `print TEXT` · `lines N` (prints N lines of 100 bytes) · `noise BYTES` (a file nothing can compress) · `fail TEXT` ·
-//! `hang` (until it is stopped)
+//! `hang` (until it is stopped) · `gate` (until the test opens it) · `cache TEXT` (a file in the build cache)
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -17,11 +17,17 @@ use tokio_util::sync::CancellationToken;
 pub(crate) struct FakeCompiler {
     running: AtomicUsize,
     most_at_once: AtomicUsize,
+    gate: CancellationToken,
 }
 
 impl FakeCompiler {
     pub(crate) fn running(&self) -> usize {
         self.running.load(Ordering::SeqCst)
+    }
+
+    /// Builds that wait at their gate go on, and those to come do not wait.
+    pub(crate) fn open_gate(&self) {
+        self.gate.cancel();
     }
 
     pub(crate) fn most_at_once(&self) -> usize {
@@ -49,13 +55,17 @@ impl Compile for FakeCompiler {
         let _counted = Counted(&self.running);
         self.most_at_once.fetch_max(now, Ordering::SeqCst);
         tokio::select! {
-            result = compile(&job, &output) => result,
+            result = compile(&job, &output, &self.gate) => result,
             () = stop.cancelled() => Err(CompileError::Stopped),
         }
     }
 }
 
-async fn compile(job: &CompileJob, output: &mpsc::Sender<Bytes>) -> Result<Compiled, CompileError> {
+async fn compile(
+    job: &CompileJob,
+    output: &mpsc::Sender<Bytes>,
+    gate: &CancellationToken,
+) -> Result<Compiled, CompileError> {
     let print = async |text: String| output.send(text.into()).await.unwrap();
     let (tree, source) = (job.job.built_tree().unwrap(), job.job.source_tar());
     let untar = tokio::process::Command::new("tar")
@@ -86,6 +96,13 @@ async fn compile(job: &CompileJob, output: &mpsc::Sender<Bytes>) -> Result<Compi
             "fail" => {
                 print(format!(" !     {rest}\n\n !     Push failed\n")).await;
                 return Err(CompileError::Told(rest.to_owned()));
+            }
+            "gate" => gate.cancelled().await,
+            "cache" => {
+                let file = job.job.cache_dir().join("file");
+                let before = std::fs::read_to_string(&file).unwrap_or_default();
+                print(format!("the cache had {before:?}\n")).await;
+                std::fs::write(&file, rest).unwrap();
             }
             "hang" => std::future::pending().await,
             _ => panic!("{line}"),

@@ -2,17 +2,20 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::Arc;
 
 use model::Account;
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
 use super::Platform;
+use super::host::Host;
 
+#[derive(Clone)]
 pub(crate) struct User {
     pub(crate) account: Account,
     pub(crate) token: String,
-    home: TempDir,
+    home: Arc<TempDir>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,7 +79,7 @@ impl User {
         Self {
             account,
             token,
-            home,
+            home: home.into(),
         }
     }
 
@@ -100,6 +103,13 @@ impl User {
         match over {
             Over::Http => format!("http://me:{}@{}/{app}.git", self.token, platform.http),
             Over::Ssh => format!("ssh://git@{}/{app}.git", platform.ssh),
+        }
+    }
+
+    pub(crate) fn url_at(&self, host: &Host, over: Over, app: &str) -> String {
+        match over {
+            Over::Http => format!("http://me:{}@{}/{app}.git", self.token, host.http),
+            Over::Ssh => format!("ssh://git@{}/{app}.git", host.ssh),
         }
     }
 
@@ -153,7 +163,7 @@ impl User {
         over: Over,
         app: &str,
         files: &[(&str, &str)],
-    ) -> WorkTree<'_> {
+    ) -> WorkTree {
         let dir = tempfile::tempdir().unwrap();
         self.git(dir.path(), &["init", "-q", "-b", "main"])
             .await
@@ -164,18 +174,21 @@ impl User {
         )
         .await
         .ok();
-        let tree = WorkTree { user: self, dir };
+        let tree = WorkTree {
+            user: self.clone(),
+            dir,
+        };
         tree.commit(files).await;
         tree
     }
 }
 
-pub(crate) struct WorkTree<'a> {
-    user: &'a User,
+pub(crate) struct WorkTree {
+    user: User,
     dir: TempDir,
 }
 
-impl WorkTree<'_> {
+impl WorkTree {
     pub(crate) fn file(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
@@ -208,11 +221,13 @@ impl WorkTree<'_> {
 
     /// A push in the background, in a process group of its own, as a terminal has it.
     pub(crate) fn start_push(&self, arguments: &[&str]) -> Push {
+        self.start(&[&["push", "paas"], arguments].concat())
+    }
+
+    pub(crate) fn start(&self, arguments: &[&str]) -> Push {
         let child = self
             .user
             .command(self.dir.path())
-            .arg("push")
-            .arg("paas")
             .args(arguments)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

@@ -7,7 +7,8 @@ use crate::LogStream;
 use crate::wire::{
     App, AppCreate, AppUpdate, BuildpackInstallation, BuildpackInstallationsUpdate,
     BuildpackUpdate, Collaborator, CollaboratorCreate, ConfigVars, ConfigVarsUpdate, Domain,
-    DomainCreate, DynoSize, LogSession, LogSessionCreate, Node, NodeUpdate, Region, Stack,
+    DomainCreate, DynoSize, LogSession, LogSessionCreate, Node, NodeToken, NodeTokenCreate,
+    NodeUpdate, Placement, PlacementUpdate, PlatformStatus, Rebalance, Region, Stack,
 };
 
 impl Client {
@@ -120,6 +121,19 @@ impl Client {
         .await
     }
 
+    pub async fn placement(&self, app: &str) -> Result<Placement, ClientError> {
+        self.get(&["apps", app, "placement"]).await
+    }
+
+    pub async fn update_placement(
+        &self,
+        app: &str,
+        update: &PlacementUpdate,
+    ) -> Result<Placement, ClientError> {
+        self.send(Method::PATCH, &["apps", app, "placement"], update)
+            .await
+    }
+
     pub async fn create_log_session(
         &self,
         app: &str,
@@ -156,6 +170,28 @@ impl Client {
         self.get_all(&["nodes"]).await
     }
 
+    /// For administrators.
+    pub async fn platform_status(&self) -> Result<PlatformStatus, ClientError> {
+        self.get(&["platform", "status"]).await
+    }
+
+    /// The newest request to even out the nodes' loads; for administrators.
+    pub async fn rebalance(&self) -> Result<Rebalance, ClientError> {
+        self.get(&["platform", "rebalance"]).await
+    }
+
+    /// Asks for it, unless somebody has already; for administrators.
+    pub async fn request_rebalance(&self) -> Result<Rebalance, ClientError> {
+        let nothing = serde_json::json!({});
+        self.send(Method::POST, &["platform", "rebalance"], &nothing)
+            .await
+    }
+
+    /// Calls it off; for administrators.
+    pub async fn stop_rebalance(&self) -> Result<Rebalance, ClientError> {
+        self.delete(&["platform", "rebalance"]).await
+    }
+
     /// By name or id; for administrators.
     pub async fn node(&self, node: &str) -> Result<Node, ClientError> {
         self.get(&["nodes", node]).await
@@ -164,5 +200,18 @@ impl Client {
     /// By name or id; for administrators.
     pub async fn update_node(&self, node: &str, update: &NodeUpdate) -> Result<Node, ClientError> {
         self.send(Method::PATCH, &["nodes", node], update).await
+    }
+
+    /// Forgets a host that is down; for administrators.
+    pub async fn remove_node(&self, node: &str) -> Result<Node, ClientError> {
+        self.delete(&["nodes", node]).await
+    }
+
+    /// A token that hosts join with; for administrators.
+    pub async fn create_node_token(
+        &self,
+        create: &NodeTokenCreate,
+    ) -> Result<NodeToken, ClientError> {
+        self.send(Method::POST, &["node-tokens"], create).await
     }
 }

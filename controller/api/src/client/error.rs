@@ -55,6 +55,11 @@ pub enum ClientError {
     BadToken,
     #[error(transparent)]
     Tls(#[from] TlsError),
+    #[cfg(feature = "hosts")]
+    #[error(transparent)]
+    HostTls(#[from] crate::host_tls::HostTlsError),
+    #[error("no controller is alive")]
+    NoController,
     #[error("the HTTP client could not be set up")]
     Setup {
         #[source]

@@ -6,11 +6,13 @@ use std::path::Path;
 use bollard::models::{
     ContainerCreateBody, HostConfig, HostConfigLogConfig, Mount as DockerMount, MountTmpfsOptions,
     MountType, MountVolumeOptions, MountVolumeOptionsDriverConfig, NetworkCreateRequest,
-    ResourcesUlimits,
+    PortBinding, ResourcesUlimits,
 };
 use bollard::models::{Ipam, IpamConfig};
 
-use crate::{ContainerSpec, Limits, LogKeeping, Mount, NetworkSpec, RuntimeError, Terminal};
+use crate::{
+    ContainerSpec, Limits, LogKeeping, Mount, NetworkSpec, Publish, RuntimeError, Terminal,
+};
 
 pub(super) fn create(spec: &ContainerSpec) -> Result<ContainerCreateBody, RuntimeError> {
     let (entrypoint, arguments) =
@@ -34,6 +36,7 @@ pub(super) fn create(spec: &ContainerSpec) -> Result<ContainerCreateBody, Runtim
                 .collect(),
         ),
         labels: Some(spec.labels.clone().into_iter().collect()),
+        exposed_ports: spec.publish.map(|publish| vec![port_key(publish.port)]),
         tty: Some(matches!(spec.terminal, Terminal::Tty(_))),
         open_stdin: Some(opens_input),
         stdin_once: Some(opens_input),
@@ -77,6 +80,7 @@ fn host(spec: &ContainerSpec) -> Result<HostConfig, RuntimeError> {
         cap_drop: Some(vec!["ALL".to_owned()]),
         security_opt: Some(vec!["no-new-privileges:true".to_owned()]),
         network_mode: Some(spec.network.clone().unwrap_or_else(|| "none".to_owned())),
+        port_bindings: spec.publish.map(bindings),
         log_config: Some(log_config(spec.logs)),
         mounts: Some(spec.mounts.iter().map(mount).collect::<Result<_, _>>()?),
         console_size: match spec.terminal {
@@ -85,6 +89,20 @@ fn host(spec: &ContainerSpec) -> Result<HostConfig, RuntimeError> {
         },
         ..Default::default()
     })
+}
+
+/// Docker's name for a TCP port of a container.
+pub(super) fn port_key(port: u16) -> String {
+    format!("{port}/tcp")
+}
+
+fn bindings(publish: Publish) -> HashMap<String, Option<Vec<PortBinding>>> {
+    let binding = PortBinding {
+        host_ip: Some(publish.host.to_string()),
+        // Any free one.
+        host_port: Some("0".to_owned()),
+    };
+    HashMap::from([(port_key(publish.port), Some(vec![binding]))])
 }
 
 fn log_config(logs: LogKeeping) -> HostConfigLogConfig {
@@ -242,6 +260,24 @@ mod tests {
             (host.init, host.pids_limit, host.privileged),
             (Some(true), Some(256), None)
         );
+    }
+
+    #[test]
+    fn only_what_is_asked_for_is_published_and_only_at_the_address_given() {
+        let published = |spec: &ContainerSpec| create(spec).unwrap().host_config.unwrap();
+        assert_eq!(published(&spec()).port_bindings, None);
+        let host = published(&ContainerSpec {
+            publish: Some(Publish {
+                host: "10.0.0.7".parse().unwrap(),
+                port: 5000,
+            }),
+            ..spec()
+        });
+        let bindings = host.port_bindings.unwrap();
+        let binding = &bindings["5000/tcp"].as_ref().unwrap()[0];
+        assert_eq!(bindings.len(), 1);
+        assert_eq!(binding.host_ip.as_deref(), Some("10.0.0.7"));
+        assert_eq!(binding.host_port.as_deref(), Some("0"));
     }
 
     #[test]

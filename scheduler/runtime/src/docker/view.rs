@@ -1,11 +1,11 @@
 //! Docker's words for what it found in ours.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use bollard::models::{
     ContainerInspectResponse, ContainerStateStatusEnum, ContainerStatsResponse,
-    ContainerSummaryStateEnum, EndpointSettings, NetworkInspect,
+    ContainerSummaryStateEnum, EndpointSettings, NetworkInspect, PortBinding,
 };
 use model::Timestamp;
 
@@ -41,10 +41,9 @@ pub(super) fn container(found: ContainerInspectResponse) -> Result<ContainerInfo
             started_at: time(state.started_at.as_ref())?,
         },
     };
-    let networks = found
-        .network_settings
-        .and_then(|settings| settings.networks)
-        .unwrap_or_default();
+    let settings = found.network_settings.unwrap_or_default();
+    let networks = settings.networks.unwrap_or_default();
+    let ports = settings.ports.unwrap_or_default();
     Ok(ContainerInfo {
         id: ContainerId::new(found.id.unwrap_or_default()),
         name: found
@@ -63,6 +62,11 @@ pub(super) fn container(found: ContainerInspectResponse) -> Result<ContainerInfo
         } else {
             None
         },
+        published: if state.is_running() {
+            published(&ports)
+        } else {
+            None
+        },
         state,
     })
 }
@@ -71,6 +75,15 @@ fn address(networks: &HashMap<String, EndpointSettings>) -> Option<IpAddr> {
     networks
         .values()
         .find_map(|network| network.ip_address.as_ref()?.parse().ok())
+}
+
+/// We publish one port at most, at one address.
+fn published(ports: &HashMap<String, Option<Vec<PortBinding>>>) -> Option<SocketAddr> {
+    ports.values().flatten().flatten().find_map(|binding| {
+        let ip = binding.host_ip.as_ref()?.parse().ok()?;
+        let port = binding.host_port.as_ref()?.parse().ok()?;
+        Some(SocketAddr::new(ip, port))
+    })
 }
 
 pub(super) fn summary(found: bollard::models::ContainerSummary) -> Option<ContainerSummary> {

@@ -33,6 +33,13 @@ pub(super) struct Container {
 }
 
 impl Container {
+    /// Nobody listens there: what is published is only told.
+    pub(super) fn published(&self) -> Option<SocketAddr> {
+        let publish = self.spec.publish.filter(|_| self.state.is_running())?;
+        let offset = u16::try_from(self.serial % 10_000).unwrap_or(0);
+        Some(SocketAddr::new(publish.host, 32_768 + offset))
+    }
+
     pub(super) fn view(&self) -> FakeContainer {
         FakeContainer {
             serial: self.serial,

@@ -157,6 +157,7 @@ impl Runtime for Fake {
             labels: container.spec.labels.clone(),
             state: container.state.clone(),
             ip: container.state.is_running().then_some(container.ip),
+            published: container.published(),
         }))
     }
 

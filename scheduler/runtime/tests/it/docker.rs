@@ -78,7 +78,7 @@ async fn a_shell_that_starts_one_command_after_the_other_hears_in_the_end() {
     let id = engine.start(&engine.spec(script)).await;
     assert_eq!(Spoken::of(&engine, &id).await.next().await, "ready");
     engine.runtime.signal_all(&id, Signal::Term).await.unwrap();
-    let exit = tokio::time::timeout(Duration::from_secs(10), engine.runtime.wait(&id));
+    let exit = tokio::time::timeout(Duration::from_secs(60), engine.runtime.wait(&id));
     assert_eq!(exit.await.unwrap().unwrap().status, 143);
     engine.clear().await;
 }

@@ -51,7 +51,7 @@ async fn ready(engine: &Engine, id: &ContainerId) {
         .logs(id, LogQuery::follow_since(None))
         .await
         .unwrap();
-    let first = tokio::time::timeout(Duration::from_secs(30), lines.next())
+    let first = tokio::time::timeout(Duration::from_secs(60), lines.next())
         .await
         .expect("it speaks");
     assert_eq!(first.unwrap().unwrap().bytes, "ready");

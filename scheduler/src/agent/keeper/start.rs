@@ -10,7 +10,7 @@ use runtime::{ContainerId, ContainerSpec, RuntimeError};
 use tokio_util::task::AbortOnDropHandle;
 use tracing::{error, info, warn};
 
-use super::super::attach::{self, Met, Session};
+use super::super::attach::{self, Met, Proof, Session};
 use super::super::decide::later;
 use super::super::launch::{self, Dirs, Inputs, InputsError, terminal_size};
 use super::super::network::{Readiness, chain};
@@ -138,7 +138,11 @@ impl Keeper {
     ) -> Result<(), LaunchError> {
         let shared = Arc::clone(&self.shared);
         let meeting = async {
-            let meeting = attach::meet(&shared.store, shared.keyring.internal_token(), attach);
+            let proof = Proof {
+                token: shared.keyring.internal_token().clone(),
+                tls: shared.config.controller_tls.clone(),
+            };
+            let meeting = attach::meet(&shared.store, &proof, attach);
             let met = tokio::time::timeout(shared.config.attach_within, meeting).await;
             met.map_err(|_| LaunchError::NobodyAttached)
         };

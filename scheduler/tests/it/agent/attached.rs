@@ -66,7 +66,7 @@ pub(super) async fn accept(node: &Node, listener: &TcpListener) -> WebSocketStre
 
 async fn frame(user: &mut WebSocketStream<TcpStream>) -> Message {
     loop {
-        let message = tokio::time::timeout(Duration::from_secs(20), user.next())
+        let message = tokio::time::timeout(Duration::from_secs(60), user.next())
             .await
             .expect("it answers");
         match message.expect("it goes on").unwrap() {

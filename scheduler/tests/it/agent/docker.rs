@@ -1,5 +1,7 @@
 //! The agent over real containers: what a fake cannot show.
 
+mod published;
+
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -34,6 +36,13 @@ struct Cleanup {
 
 impl Host {
     async fn start() -> Self {
+        let mut host = Self::prepared().await;
+        host.node.start_agent();
+        host
+    }
+
+    /// Its agent does not run yet.
+    async fn prepared() -> Self {
         let socket = Path::new("/var/run/docker.sock");
         let docker = Docker::connect(socket, Deadlines::default())
             .await
@@ -53,7 +62,6 @@ impl Host {
             network: node.config.network.name.clone(),
             bridge: node.config.network.bridge.clone(),
         };
-        node.start_agent();
         Self {
             node,
             _cleanup: cleanup,
@@ -94,11 +102,16 @@ impl Drop for Cleanup {
             run("docker", &["rm", "-fv", id]);
         }
         run("docker", &["network", "rm", &self.network]);
-        for (hook, chain) in [("INPUT", "IN"), ("DOCKER-USER", "FWD")] {
+        let hooks = [
+            ("INPUT", "-i", "IN"),
+            ("DOCKER-USER", "-i", "FWD"),
+            ("DOCKER-USER", "-o", "TO"),
+        ];
+        for (hook, side, chain) in hooks {
             let chain = format!("PAAS-{chain}-{}", self.bridge);
             run(
                 "iptables",
-                &["-w", "10", "-D", hook, "-i", &self.bridge, "-j", &chain],
+                &["-w", "10", "-D", hook, side, &self.bridge, "-j", &chain],
             );
             run("iptables", &["-w", "10", "-F", &chain]);
             run("iptables", &["-w", "10", "-X", &chain]);
@@ -367,7 +380,12 @@ async fn a_terminal_session_has_size_keys_and_exit_status() {
     // What is typed when its turn has come: when the screen has shown this so many times.
     let mut script = [
         ("$ ", 1, "stty size\n"),
-        ("43 132\r\n", 1, "echo on''going; sleep 100\n"),
+        // Said by what is to be interrupted: before it has the terminal, keys go to the shell.
+        (
+            "43 132\r\n",
+            1,
+            "sh -c 'echo on\"\"going; exec sleep 100'\n",
+        ),
         ("ongoing\r\n", 1, "\x03"),
         ("$ ", 3, "tty && exit 37\n"),
     ]
@@ -382,7 +400,7 @@ async fn a_terminal_session_has_size_keys_and_exit_status() {
                 .unwrap();
             continue;
         }
-        match tokio::time::timeout(Duration::from_secs(20), user.next())
+        match tokio::time::timeout(Duration::from_secs(60), user.next())
             .await
             .expect(&screen)
             .unwrap()

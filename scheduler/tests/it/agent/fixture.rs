@@ -26,7 +26,7 @@ use tokio_util::sync::CancellationToken;
 use super::flaky::Flaky;
 
 /// How long anything may take to come about.
-pub(super) const PATIENCE: Duration = Duration::from_secs(45);
+pub(super) const PATIENCE: Duration = Duration::from_secs(100);
 
 /// Asks again and again until it is so.
 macro_rules! eventually {
@@ -93,6 +93,7 @@ impl Node {
             node_id: NodeId::new(),
             name: "node-a".to_owned(),
             address: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            roles: [model::HostRole::Node].into(),
             zone: None,
             tags: BTreeMap::new(),
             memory_bytes: 8 << 30,
@@ -112,6 +113,7 @@ impl Node {
             boot_timeout: Duration::from_secs(60),
             stop_grace: Duration::from_secs(30),
             attach_within: Duration::from_secs(60),
+            controller_tls: None,
             ca_bundle: None,
             slug_cache_bytes: 1 << 30,
             max_slug_bytes: 1 << 30,

@@ -39,6 +39,36 @@ async fn a_web_dyno_is_up_when_its_port_answers() {
 }
 
 #[tokio::test]
+async fn a_node_with_an_address_of_its_own_publishes_web_dynos_there() {
+    let mut node = Node::prepared().await;
+    node.config.address = "10.9.8.7".parse().unwrap();
+    node.start_agent();
+    let release = node.release(&[]).await;
+    let (web, worker) = (
+        node.dyno("web.1", release).await,
+        node.dyno("worker.1", release).await,
+    );
+    eventually!(node.is_up(&web).await && node.is_up(&worker).await);
+    let published = node.running(&web).spec.publish.unwrap();
+    assert_eq!(
+        (published.host, published.port),
+        (node.config.address, 5000)
+    );
+    assert_eq!(node.running(&worker).spec.publish, None);
+    let before = node.state(&web).await;
+    assert!(
+        matches!(before, Some(DynoState::Up { addr: Some(addr), .. }) if addr.ip() == node.config.address),
+        "{before:?}"
+    );
+
+    node.kill_agent().await;
+    node.start_agent();
+    let another = node.dyno("web.2", release).await;
+    eventually!(node.is_up(&another).await);
+    assert_eq!(node.state(&web).await, before);
+}
+
+#[tokio::test]
 async fn its_container_has_the_apps_files_config_and_limits() {
     let node = Node::start().await;
     let odd = "two\nlines '; $(rm -rf /) \"";
@@ -396,8 +426,8 @@ async fn the_node_registers_itself_and_keeps_what_operators_changed() {
             .get(&*node.store, &alive)
             .await
             .unwrap()
-            .is_none(),
-        "it says goodbye"
+            .is_some(),
+        "it means to be back in a moment"
     );
     node.config.memory_bytes = 1 << 30;
     node.start_agent();

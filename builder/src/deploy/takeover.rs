@@ -1,0 +1,168 @@
+//! Work that a builder left behind: builds it had begun and not released, releases whose branch it had not moved.
+//!
+//! Level-based: every source of a build that nobody has the lock for is such work, whether it was left by another builder
+//! or by an earlier life of this one. Several builders may look at once; the first to commit has it.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use model::{Build, BuildId, BuildSource, BuildStatus};
+use store::{Follower, StoreError, Txn, Versioned, key};
+use tokio::time::Instant;
+use tracing::{info, warn};
+
+use super::settle::{Fate, discard, settle_released};
+use super::{Job, queue};
+use crate::Builder;
+use crate::deploy::refs::Deploy;
+use crate::deploy::transcript::Transcript;
+use crate::push::Registered;
+
+/// While there is work that nobody does, or a release on trial.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// A builder that was out of touch with the store for a while takes its lock again within this time.
+const GRACE: Duration = Duration::from_secs(5);
+/// A build that ends its builders is not given a fourth.
+const MAX_ATTEMPTS: u32 = 3;
+
+/// Until dropped.
+pub(crate) async fn run(builder: Arc<Builder>) {
+    let mut locks = Follower::new(builder.store.clone(), vec![key::ALIVE_BUILDS.prefix()]);
+    let mut left: HashMap<BuildId, Instant> = HashMap::new();
+    loop {
+        if let Err(error) = look(&builder, &mut left).await {
+            warn!(
+                error = &error as &dyn std::error::Error,
+                "Could not look for builds that were left behind; will retry"
+            );
+        }
+        tokio::select! {
+            _ = locks.next() => {}
+            () = tokio::time::sleep(LOOK_EVERY), if !left.is_empty() => {}
+        }
+    }
+}
+
+/// Remembers in `left` since when each build has had nobody, as far as this builder saw.
+async fn look(
+    builder: &Arc<Builder>,
+    left: &mut HashMap<BuildId, Instant>,
+) -> Result<(), StoreError> {
+    // Sources first: one that is listed has had its lock from before it was there.
+    let sources = key::BUILD_SOURCES.all(&*builder.store).await?;
+    let locks = key::ALIVE_BUILDS.all(&*builder.store).await?;
+    let is_held = |build: BuildId| locks.iter().any(|lock| lock.value == build);
+    let now = Instant::now();
+    let mut still_left = HashMap::new();
+    for source in sources.iter().filter(|source| !is_held(source.value.build)) {
+        let since = *left.get(&source.value.build).unwrap_or(&now);
+        still_left.insert(source.value.build, since);
+        if now.duration_since(since) >= GRACE && !builder.stopping.is_cancelled() {
+            go_on(builder, source).await?;
+        }
+    }
+    *left = still_left;
+    Ok(())
+}
+
+/// Takes the next step of it that can be taken.
+async fn go_on(builder: &Arc<Builder>, source: &Versioned<BuildSource>) -> Result<(), StoreError> {
+    let store = &*builder.store;
+    let (app, id) = (source.value.app, source.value.build);
+    let Some(build) = key::BUILDS.get(store, &key::build(app, id)).await? else {
+        return discard(store, app, id).await;
+    };
+    match build.value.status {
+        BuildStatus::Failed { .. } => discard(store, app, id).await,
+        BuildStatus::Succeeded { slug, release } => {
+            if settle_released(store, app, id, release, slug).await? == Fate::Up {
+                info!(app.id = %app, build.id = %id, "Moved a branch for a push that was cut short after its release");
+            }
+            Ok(())
+        }
+        BuildStatus::Pending if source.value.attempt >= MAX_ATTEMPTS => {
+            give_up(builder, &build, source).await
+        }
+        BuildStatus::Pending => take_over(builder, &build, source).await,
+    }
+}
+
+async fn give_up(
+    builder: &Builder,
+    build: &Versioned<Build>,
+    source: &Versioned<BuildSource>,
+) -> Result<(), StoreError> {
+    let reason = format!("Its builder was stopped during each of {MAX_ATTEMPTS} attempts");
+    let app = build.value.app;
+    let failed = Build {
+        status: BuildStatus::Failed {
+            reason: reason.clone(),
+        },
+        updated_at: Timestamp::now(),
+        ..build.value.clone()
+    };
+    let txn = Txn::new()
+        .absent(key::alive_build(app))
+        .replace(&key::BUILDS, build, &failed)
+        .unchanged(source)
+        .delete(source.key.clone());
+    if let store::Committed::Done(_) = txn.commit(&*builder.store).await? {
+        warn!(app.id = %app, build.id = %build.value.id, "Gave a build up: {reason}");
+        builder.log.api(app, format!("Build failed -- {reason}"));
+    }
+    Ok(())
+}
+
+async fn take_over(
+    builder: &Arc<Builder>,
+    build: &Versioned<Build>,
+    source: &Versioned<BuildSource>,
+) -> Result<(), StoreError> {
+    let app = key::APPS
+        .get(&*builder.store, &key::app(build.value.app))
+        .await?;
+    let Some(app) = app else {
+        // Swept up with the rest of the app.
+        return Ok(());
+    };
+    let Some((turn, source)) = queue::take_over(builder, build, source).await? else {
+        return Ok(());
+    };
+    let build = build.value.clone();
+    info!(app.name = %app.value.name, build.id = %build.id, build.attempt = source.attempt, "Goes on with a build whose builder is gone");
+    let registered = builder
+        .pushes
+        .begin(build.app, app.value.name, build.actor.clone());
+    let serving = builder.clone();
+    builder.tasks.spawn(async move {
+        deploy(&serving, &registered, turn, &build, &source).await;
+    });
+    Ok(())
+}
+
+/// As for a push, but that nobody is there to read what is said.
+async fn deploy(
+    builder: &Arc<Builder>,
+    registered: &Registered,
+    turn: queue::Turn,
+    build: &Build,
+    source: &BuildSource,
+) {
+    let (output, _) = tokio::sync::mpsc::unbounded_channel();
+    let mut transcript = Transcript::new(output, &builder.config.limits);
+    transcript.topic(&format!(
+        "The builder of this build is gone; another one goes on with it (attempt {} of {MAX_ATTEMPTS})",
+        source.attempt
+    ));
+    let deploy = Deploy::of(source);
+    let repo = builder.repos.at(build.app);
+    let job = Job {
+        builder,
+        push: registered.push(),
+        deploy: &deploy,
+        repo: &repo,
+    };
+    job.go_on(turn, build, source, &mut transcript).await;
+}
