@@ -19,6 +19,8 @@ use tokio::task::JoinSet;
 use tokio_tungstenite::tungstenite::protocol::Message;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 
+use crate::eventually::eventually;
+
 /// Requests and WebSockets against one app, until [`Load::finish`].
 #[derive(Debug)]
 pub struct Load {
@@ -74,6 +76,16 @@ impl Load {
             ));
         }
         Self { stop, tasks, tally }
+    }
+
+    /// Until there has been so much of it that its report says something: what it accompanies may be over in a moment.
+    pub async fn has_made(&self, requests: u64, echoes: u64) {
+        eventually("the load goes on", ANSWER_WITHIN, || async {
+            let made = |count: &AtomicU64| count.load(Ordering::Relaxed);
+            (made(&self.tally.requests) > requests && made(&self.tally.echoes) > echoes)
+                .then_some(())
+        })
+        .await;
     }
 
     /// Ends the load, waits for what is in flight, and tells.

@@ -28,13 +28,12 @@ async fn an_upgrade_in_place_fails_no_request_cuts_no_websocket_and_restarts_no_
     let mut after = platform.containers("dyno").await;
     after.sort();
     assert_eq!(after, before, "a dyno was restarted without need");
+    load.has_made(500, 100).await;
     let report = load.finish().await;
     if !report.failures.is_empty() {
         let log = project.paas(&["logs", "-n", "1500"]).await;
         panic!("{report:#?}\n{}", log.stdout);
     }
-    assert!(report.requests > 500, "{report:#?}");
-    assert!(report.echoes > 100, "{report:#?}");
     assert_eq!(report.reconnects, 0, "{report:#?}");
 
     eventually("both processes have left", DRAINED_WITHIN, || async {
