@@ -1,10 +1,12 @@
 //! What a router is told before it starts. Complete: nothing below reads the environment.
 
+use std::net::IpAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ipnet::IpNet;
 use model::{Hostname, RouterId, Secret, ServiceRole};
 use rustls::ClientConfig;
 
@@ -26,7 +28,26 @@ pub struct Config {
     pub public_ports: PublicPorts,
     /// Whether plain listeners also speak HTTP/2 to clients that begin with its preface.
     pub http2_cleartext: bool,
+    pub proxies: Proxies,
     pub timeouts: Timeouts,
+}
+
+/// Load balancers and proxies between clients and us.
+#[derive(Debug, Clone, Default)]
+pub struct Proxies {
+    /// Where they are. What comes from there is believed about the client: its address, whether it used TLS, and its port.
+    pub trusted: Vec<IpNet>,
+    /// Whether they begin each connection with the PROXY protocol. Nobody else may.
+    pub speak_proxy_protocol: bool,
+}
+
+impl Proxies {
+    pub(crate) fn are_trusted_at(&self, address: IpAddr) -> bool {
+        let address = address.to_canonical();
+        self.trusted
+            .iter()
+            .any(|network| network.contains(&address))
+    }
 }
 
 /// The platform's certificate, for the domain and one label below it.

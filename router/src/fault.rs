@@ -21,7 +21,11 @@ pub(crate) enum Fault {
     BootTimeout,
     Refused,
     ForcedClose,
+    /// A line of the answer's head, or all of it.
     OversizedResponse,
+    OversizedCookie,
+    OversizedStatusLine,
+    BadResponseLength,
     BadHeader,
     BadChunk,
     BadExpect,
@@ -63,6 +67,9 @@ impl Fault {
             Self::Refused => ("H21", "Backend connection refused"),
             Self::ForcedClose => ("H24", "Forced close"),
             Self::OversizedResponse => ("H25", "HTTP restriction: oversized header"),
+            Self::OversizedCookie => ("H25", "HTTP restriction: oversized cookie"),
+            Self::OversizedStatusLine => ("H25", "HTTP restriction: oversized status line"),
+            Self::BadResponseLength => ("H25", "HTTP restriction: invalid content length"),
             Self::BadHeader | Self::BadChunk | Self::BadExpect => ("H26", "Request Error"),
             Self::ClientInterrupted => ("H27", "Client Request Interrupted"),
             Self::ClientIdle => ("H28", "Client Connection Idle"),
@@ -101,7 +108,10 @@ impl Fault {
             Self::BadHost | Self::BadHeader | Self::BadChunk => StatusCode::BAD_REQUEST,
             Self::BadMethod => StatusCode::METHOD_NOT_ALLOWED,
             Self::BadExpect => StatusCode::EXPECTATION_FAILED,
-            Self::OversizedResponse => StatusCode::BAD_GATEWAY,
+            Self::OversizedResponse
+            | Self::OversizedCookie
+            | Self::OversizedStatusLine
+            | Self::BadResponseLength => StatusCode::BAD_GATEWAY,
             Self::ClientInterrupted | Self::ClientIdle => {
                 StatusCode::from_u16(499).unwrap_or(StatusCode::REQUEST_TIMEOUT)
             }

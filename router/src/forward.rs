@@ -1,26 +1,27 @@
 //! A request to a dyno and the head of its response back: tries, retries and their limits.
 //!
 //! A second try never risks that an app acts on a request twice: it is made only if no byte of the request can have been
-//! acted on, or if the request may be repeated by HTTP's own rule (idempotent, and nothing of its body gone) and either the
+//! acted on, or if the request may be repeated by HTTP's own rule (idempotent, and without a body) and either the
 //! connection was an old one that ended without a byte of answer, or the dyno's host has fallen silent.
 
+use std::future::poll_fn;
+use std::io;
 use std::pin::pin;
-use std::rc::Rc;
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use http::Response;
-use hyper::body::Incoming;
-use hyper::client::conn::TrySendError;
-use tokio::time::{sleep, timeout_at};
+use tokio::time::sleep;
 use tracing::{debug, error, warn};
 
+use crate::alarm::Alarm;
 use crate::backend::{Backend, BackendId};
-use crate::body::Upload;
-use crate::exchange::{Exchange, Sent};
+use crate::exchange::Exchange;
 use crate::fault::Fault;
-use crate::pool::{ConnectError, Connection, is_silence};
-use crate::rewrite::Head;
+use crate::http1::response::{self, LIMITS, MAX_HEAD, is_interim, may_be_head};
+use crate::http1::scan::{Refused, Scan};
+use crate::pool::{ConnectError, Link, is_silence};
 use crate::route::{self, Step, Tries};
+use crate::upload::{Sending, Sent, Upload};
 
 /// What there is instead of a dyno's answer.
 #[derive(Debug, Clone, Copy)]
@@ -36,22 +37,36 @@ impl From<Fault> for Instead {
     }
 }
 
+/// A dyno has answered.
+#[derive(Debug)]
+pub(crate) struct Answered {
+    pub(crate) link: Link,
+    /// So many bytes of the link's buffer are the answer's head.
+    pub(crate) head: usize,
+    /// Whether some of its lines end in a line feed alone.
+    pub(crate) has_bare_line_feed: bool,
+    /// The request, which may not be over yet.
+    pub(crate) sending: Sending,
+}
+
 /// While all backends are in quarantine or none is up, the table is asked again this often at first, then less.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+/// Heads of no account before the one that counts.
+const MAX_INTERIM: usize = 32;
 
 pub(crate) async fn forward(
-    exchange: &Rc<Exchange>,
-    mut head: Head,
-) -> Result<(Response<Incoming>, Connection), Instead> {
-    let worker = &exchange.worker;
-    let began = Instant::now();
+    exchange: &mut Exchange,
+    upload: &mut impl Upload,
+    alarm: &Alarm,
+) -> Result<Answered, Instead> {
+    let worker = exchange.worker.clone();
+    let began = exchange.began;
     let (mut tries, mut pause, mut only_fresh) = (Tries::default(), FIRST_PAUSE, false);
+    let mut now = began;
     loop {
-        let mut table_changed = pin!(worker.table_changed());
-        table_changed.as_mut().enable();
-        let target = match route::next(exchange, &tries) {
-            Step::To(target) => target,
+        let first_byte = match route::next(exchange, &tries, now) {
+            Step::To { first_byte } => first_byte,
             Step::Landing => return Err(Instead::Landing),
             Step::Answer(fault) => return Err(fault.into()),
             Step::Wait { at_most, then } => {
@@ -59,28 +74,28 @@ pub(crate) async fn forward(
                 if left.is_zero() {
                     return Err(then.into());
                 }
+                let mut table_changed = pin!(worker.table_changed());
+                table_changed.as_mut().enable();
                 tokio::select! {
+                    () = poll_fn(|cx| upload.poll_gone(cx)), if !exchange.asked.has_body => {
+                        return Err(Fault::ClientInterrupted.into());
+                    }
                     () = table_changed => pause = FIRST_PAUSE,
                     () = sleep(pause.min(left)) => pause = (pause * 2).min(LONGEST_PAUSE),
                 }
+                now = Instant::now();
                 continue;
             }
         };
-        let connection = match connect(exchange, only_fresh, &mut tries).await? {
-            Some(connection) => connection,
-            None => continue,
+        let Some(link) = connect(exchange, only_fresh, &mut tries, now).await? else {
+            now = Instant::now();
+            continue;
         };
-        let first_byte = target.first_byte(exchange);
-        match send(exchange, connection, head, first_byte, &mut tries).await? {
-            Outcome::Answered {
-                response,
-                connection,
-            } => {
-                return Ok((response, connection));
-            }
-            Outcome::Again(unsent) => {
-                head = unsent;
+        match send(exchange, link, upload, alarm, first_byte, &mut tries).await? {
+            Outcome::Answered(answered) => return Ok(answered),
+            Outcome::Again => {
                 only_fresh = true;
+                now = Instant::now();
                 exchange.release();
             }
         }
@@ -89,20 +104,27 @@ pub(crate) async fn forward(
 
 /// A connection to the claimed backend; `None` if there is none to be had and another backend must be tried.
 async fn connect(
-    exchange: &Rc<Exchange>,
+    exchange: &mut Exchange,
     only_fresh: bool,
     tries: &mut Tries,
-) -> Result<Option<Connection>, Fault> {
-    let worker = &exchange.worker;
-    let Some(backend) = exchange.backend() else {
+    now: Instant,
+) -> Result<Option<Link>, Fault> {
+    let worker = exchange.worker.clone();
+    let Some(backend) = exchange.backend().cloned() else {
         return Err(Fault::Platform);
     };
-    if !only_fresh && let Some(connection) = worker.pool.take(&backend, !exchange.is_repeatable()) {
-        exchange.dispatch(Duration::ZERO);
-        return Ok(Some(connection));
+    if !only_fresh
+        && let Some(link) = worker.pool.take(
+            &backend,
+            !exchange.asked.is_repeatable(),
+            worker.alarms.now(),
+        )
+    {
+        exchange.dispatch(Duration::ZERO, now);
+        return Ok(Some(link));
     }
     let timeouts = &worker.shared.config.timeouts;
-    let began = Instant::now();
+    let began = now;
     let tls = match (backend.id, &worker.shared.config.services) {
         (BackendId::Service(role, _), Some(services)) => Some(services.of(role)),
         _ => None,
@@ -110,11 +132,12 @@ async fn connect(
     let patience = route::patience(exchange, &backend, tries);
     backend.begins_to_connect(patience);
     let connecting = worker.pool.connect(backend.addr, tls, patience);
-    let fault = match connecting.await {
-        Ok(connection) => {
+    let fault = match Box::pin(connecting).await {
+        Ok(link) => {
             backend.has_connected();
-            exchange.dispatch(began.elapsed());
-            return Ok(Some(connection));
+            let now = Instant::now();
+            exchange.dispatch(now.duration_since(began), now);
+            return Ok(Some(link));
         }
         Err(ConnectError::Ours(error)) => {
             error!(
@@ -146,135 +169,176 @@ fn note_silence(backend: &Backend, began: Instant, quarantine: Duration) {
 }
 
 enum Outcome {
-    Answered {
-        response: Response<Incoming>,
-        connection: Connection,
-    },
-    /// Nothing happened; the head, to be sent once more.
-    Again(Head),
+    Answered(Answered),
+    /// Nothing happened; it may be sent once more.
+    Again,
 }
 
 async fn send(
-    exchange: &Rc<Exchange>,
-    mut connection: Connection,
-    head: Head,
+    exchange: &mut Exchange,
+    mut link: Link,
+    upload: &mut impl Upload,
+    alarm: &Alarm,
     first_byte: Duration,
     tries: &mut Tries,
 ) -> Result<Outcome, Fault> {
     let began = Instant::now();
-    let may_repeat = || exchange.is_repeatable() || exchange.sent.get() == Sent::Untouched;
-    let spare = may_repeat().then(|| head.clone());
-    connection.expect_answer(exchange.has_body());
-    let sending = connection
-        .sender
-        .try_send_request(head.with(Upload(exchange.clone())));
-    let failure = match patiently(exchange, first_byte, sending).await? {
-        Ok(response) => {
+    link.expect_answer(exchange.asked.has_body);
+    link.outbox.begin(&exchange.asked.head);
+    let mut talk = Talk {
+        sending: Sending::begin(upload),
+        refused: None,
+        scan: Scan::default(),
+        interim: 0,
+        idle: exchange.idle,
+        first_byte,
+    };
+    alarm.set(exchange.idle);
+    let failure = match poll_fn(|cx| talk.poll(cx, &mut link, upload, alarm)).await {
+        Ok(head) => {
             if let Some(backend) = exchange.backend() {
                 backend.host().heard();
             }
-            return Ok(Outcome::Answered {
-                response,
-                connection,
-            });
+            return Ok(Outcome::Answered(Answered {
+                link,
+                head,
+                has_bare_line_feed: talk.scan.has_bare_line_feed(),
+                sending: talk.sending,
+            }));
         }
         Err(failure) => failure,
     };
-    if let Sent::Broken(fault) = exchange.sent.get() {
-        return Err(fault);
-    }
-    Err(match classify(failure, &connection) {
-        Failure::Unsent(request) if connection.is_reused => return Ok(Outcome::Again(*request)),
-        Failure::HostSilent => {
+    debug!(
+        ?failure,
+        link.is_reused, "A request to a dyno was not answered"
+    );
+    let is_repeatable = exchange.asked.is_repeatable();
+    Err(match failure {
+        Failure::Silent(Some(error)) if is_silence(&error) => {
             if let Some(backend) = exchange.backend() {
                 let quarantine = exchange.worker.shared.config.timeouts.quarantine;
-                note_silence(&backend, began, quarantine);
+                note_silence(backend, began, quarantine);
                 backend.quarantine(quarantine);
-                tries.failed(&backend, Fault::NoResponse);
+                tries.failed(backend, Fault::NoResponse);
             }
-            match spare {
-                Some(head) if exchange.is_repeatable() => return Ok(Outcome::Again(head)),
-                _ => Fault::NoResponse,
+            if is_repeatable {
+                return Ok(Outcome::Again);
             }
+            Fault::NoResponse
         }
-        Failure::Silent if connection.is_reused => match spare {
-            Some(head) if may_repeat() => return Ok(Outcome::Again(head)),
-            _ => Fault::NoResponse,
-        },
-        Failure::Unsent(_) | Failure::Silent => Fault::NoResponse,
+        Failure::Unsent if link.is_reused => return Ok(Outcome::Again),
+        Failure::Silent(_) if link.is_reused && is_repeatable => return Ok(Outcome::Again),
+        Failure::Unsent | Failure::Silent(_) => Fault::NoResponse,
+        Failure::Ours(fault) => fault,
         Failure::Interrupted => Fault::BackendInterrupted,
         Failure::Malformed => Fault::PoorResponse,
-        Failure::Oversized => Fault::OversizedResponse,
+        Failure::Head(why) => response::refused(why),
     })
 }
 
+/// Why no head of an answer came.
+#[derive(Debug)]
 enum Failure {
-    /// The connection was closed before a byte of it was written.
-    Unsent(Box<Head>),
-    /// The dyno closed without a byte of answer.
-    Silent,
-    /// Not even its host's kernel answered.
-    HostSilent,
-    /// It closed in the middle of the answer's head.
+    /// The connection was closed before a byte of the request was written.
+    Unsent,
+    /// Not a byte of an answer came.
+    Silent(Option<io::Error>),
+    /// It broke off in the middle of the answer's head.
     Interrupted,
     Malformed,
-    Oversized,
+    Head(Refused),
+    /// Ours or the client's.
+    Ours(Fault),
 }
 
-fn classify(mut failure: TrySendError<http::Request<Upload>>, connection: &Connection) -> Failure {
-    if let Some(unsent) = failure.take_message() {
-        return Failure::Unsent(Box::new(Head::of(unsent)));
-    }
-    let error = failure.into_error();
-    debug!(
-        error = &error as &dyn std::error::Error,
-        "A dyno's answer failed"
-    );
-    if error.is_parse_too_large() {
-        Failure::Oversized
-    } else if error.is_parse() {
-        Failure::Malformed
-    } else if connection.has_answered() {
-        Failure::Interrupted
-    } else if caused_by_silence(&error) {
-        Failure::HostSilent
-    } else {
-        Failure::Silent
-    }
-}
-
-fn caused_by_silence(error: &hyper::Error) -> bool {
-    let mut cause = std::error::Error::source(error);
-    while let Some(error) = cause {
-        if error.downcast_ref().is_some_and(is_silence) {
-            return true;
-        }
-        cause = error.source();
-    }
-    false
-}
-
-/// Waits for the response's head: while the client still sends, as long as anything moves; then for `first_byte`.
-async fn patiently<T>(
-    exchange: &Exchange,
+/// A request under way over one connection, until the head of its answer has come.
+struct Talk {
+    sending: Sending,
+    /// The dyno takes no more of the request. It may have answered all the same.
+    refused: Option<io::Error>,
+    scan: Scan,
+    interim: usize,
+    idle: Duration,
     first_byte: Duration,
-    response: impl Future<Output = T>,
-) -> Result<T, Fault> {
-    let mut response = pin!(response);
-    let dispatched = Instant::now();
-    loop {
-        let now = Instant::now();
-        let (deadline, fault) = match exchange.sent.get() {
-            Sent::All(at) => (at.max(dispatched) + first_byte, Fault::Timeout),
-            _ => (exchange.activity.get() + exchange.idle(), Fault::ClientIdle),
-        };
-        if now >= deadline {
-            return Err(fault);
+}
+
+impl Talk {
+    fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        link: &mut Link,
+        upload: &mut impl Upload,
+        alarm: &Alarm,
+    ) -> Poll<Result<usize, Failure>> {
+        if !self.is_sent(link) {
+            match self.sending.go_on(cx, link, upload) {
+                Sent::All => alarm.set(self.first_byte),
+                Sent::More { moved: true } => alarm.set(self.idle),
+                Sent::More { moved: false } => {}
+                Sent::Broken(fault) => return Poll::Ready(Err(Failure::Ours(fault))),
+                Sent::Refused(error) => self.refused = Some(error),
+            }
         }
-        // The request may end meanwhile, and its deadline with it: look again no later than that could be.
-        let look_again = deadline.min(now + first_byte);
-        if let Ok(done) = timeout_at(look_again.into(), &mut response).await {
-            return Ok(done);
+        loop {
+            if let Some(head) = self.head_in(link)? {
+                return Poll::Ready(Ok(head));
+            }
+            match link.poll_fill(cx, MAX_HEAD) {
+                Poll::Ready(Ok(1..)) => {}
+                Poll::Ready(Ok(0)) => return Poll::Ready(Err(self.broke(link, None))),
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(self.broke(link, Some(error)))),
+                Poll::Pending => break,
+            }
+        }
+        if let Some(error) = self.refused.take() {
+            return Poll::Ready(Err(self.broke(link, Some(error))));
+        }
+        let is_sent = self.is_sent(link);
+        if is_sent && upload.poll_gone(cx).is_ready() {
+            return Poll::Ready(Err(Failure::Ours(Fault::ClientInterrupted)));
+        }
+        if alarm.has_rung() {
+            let late = if is_sent {
+                Fault::Timeout
+            } else {
+                Fault::ClientIdle
+            };
+            return Poll::Ready(Err(Failure::Ours(late)));
+        }
+        alarm.watch(cx.waker());
+        Poll::Pending
+    }
+
+    fn is_sent(&self, link: &Link) -> bool {
+        self.refused.is_some() || self.sending.is_over(link)
+    }
+
+    /// How long the head is that counts, once all of it is there. What only announces it is thrown away.
+    fn head_in(&mut self, link: &mut Link) -> Result<Option<usize>, Failure> {
+        loop {
+            let bytes = link.buf.data();
+            if !may_be_head(bytes) || self.interim > MAX_INTERIM {
+                return Err(Failure::Malformed);
+            }
+            let end = self.scan.end(bytes, &LIMITS).map_err(Failure::Head)?;
+            match end {
+                Some(end) if is_interim(&bytes[..end]) => {
+                    link.buf.advance(end);
+                    self.scan = Scan::default();
+                    self.interim += 1;
+                }
+                end => return Ok(end),
+            }
+        }
+    }
+
+    fn broke(&self, link: &Link, error: Option<io::Error>) -> Failure {
+        if !link.buf.is_empty() || self.interim > 0 {
+            Failure::Interrupted
+        } else if link.outbox.has_written() {
+            Failure::Silent(error)
+        } else {
+            Failure::Unsent
         }
     }
 }

@@ -5,12 +5,14 @@
 //! else. No request is lost when dynos come and go: see [`follow`] for what an acknowledgement means and [`backend`]
 //! for what counts as in flight.
 //!
-//! Read in this order: `start` here, [`worker`], [`accept`], [`request`], [`route`], [`forward`].
+//! Read in this order: `start` here, [`worker`], [`accept`], [`phase`], [`serve`], [`route`], [`forward`].
 
 mod accept;
 mod access_log;
+mod alarm;
 mod backend;
-mod body;
+mod buffer;
+mod client;
 mod config;
 mod disk;
 mod error_page;
@@ -18,18 +20,22 @@ mod exchange;
 mod fault;
 mod follow;
 mod forward;
-mod head;
+mod http1;
 mod listen;
+mod outbox;
+mod phase;
 mod pick;
 mod pool;
+mod proxied;
 mod records;
-mod request;
-mod rewrite;
 mod route;
+mod serve;
 mod silence;
+mod stream;
 mod table;
 mod tls;
-mod upgrade;
+mod tunnel;
+mod upload;
 mod worker;
 
 use std::convert::Infallible;
@@ -46,7 +52,7 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tracing::error;
 
-pub use config::{Config, PublicPorts, ServicesTls, Timeouts, TlsConfig, default_workers};
+pub use config::{Config, Proxies, PublicPorts, ServicesTls, Timeouts, TlsConfig, default_workers};
 pub use listen::{Listeners, bind};
 pub use tls::TlsError;
 

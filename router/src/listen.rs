@@ -3,8 +3,9 @@
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::num::NonZeroUsize;
+use std::time::Duration;
 
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 
 /// Already bound. Worker *n* takes listener *n*; when there are fewer listeners than workers, workers share them.
 #[derive(Debug, Default)]
@@ -15,6 +16,9 @@ pub struct Listeners {
 
 /// Enough that a burst waits in the kernel rather than being refused.
 const BACKLOG: i32 = 4096;
+
+/// Finds clients that have gone without a word.
+const KEEP_ALIVE: TcpKeepalive = TcpKeepalive::new().with_time(Duration::from_secs(60));
 
 /// Binds `count` listeners to one address with `SO_REUSEPORT`. With port 0 all get the same free port.
 pub fn bind(addr: SocketAddr, count: NonZeroUsize) -> io::Result<Vec<TcpListener>> {
@@ -44,6 +48,10 @@ pub(crate) fn deal(
     let count = listeners.len();
     for (index, listener) in listeners.into_iter().enumerate() {
         listener.set_nonblocking(true)?;
+        // Connections have it from their listener, and are served all the same if it refuses.
+        let socket = SockRef::from(&listener);
+        let _ = socket.set_tcp_nodelay(true);
+        let _ = socket.set_tcp_keepalive(&KEEP_ALIVE);
         let mut sharer = index + count;
         while sharer < workers {
             hands[sharer].push(listener.try_clone()?);

@@ -2,26 +2,24 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::io::{self, IoSlice};
-use std::net::{Shutdown, SocketAddr};
-use std::pin::Pin;
+use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use hyper::client::conn::http1::{self, SendRequest};
-use hyper_util::rt::TokioIo;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use socket2::{SockRef, TcpKeepalive};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::timeout_at;
 use tokio_rustls::TlsConnector;
 
 use crate::backend::Backend;
-use crate::body::Upload;
+use crate::buffer::{Buf, Buffers};
+use crate::outbox::Outbox;
+use crate::stream::Stream;
 
 /// Idle connections kept per backend and worker; more than that only wait to be closed.
 const MAX_IDLE: usize = 128;
@@ -35,12 +33,18 @@ const KEEPALIVE: TcpKeepalive = TcpKeepalive::new()
 /// How long what was sent may go without acknowledgement.
 const UNACKNOWLEDGED: Duration = Duration::from_secs(4);
 
+/// A connection to a dyno.
 #[derive(Debug)]
-pub(crate) struct Connection {
-    pub(crate) sender: SendRequest<Upload>,
-    socket: Arc<Socket>,
+pub(crate) struct Link {
+    pub(crate) stream: Stream,
+    /// What the dyno has said.
+    pub(crate) buf: Buf,
+    /// What it is told.
+    pub(crate) outbox: Outbox,
     /// Whether it has carried a request before: then its silent end may just be the dyno's keep-alive running out.
     pub(crate) is_reused: bool,
+    /// Whether what goes without acknowledgement ends it.
+    is_watched: bool,
     idle_since: Instant,
 }
 
@@ -49,14 +53,14 @@ pub(crate) struct Pool {
     /// By the backend's serial.
     idle: RefCell<HashMap<u64, Idle>>,
     keep_alive: Duration,
-    client: http1::Builder,
+    buffers: Rc<Buffers>,
 }
 
 #[derive(Debug)]
 struct Idle {
     backend: Arc<Backend>,
     /// The one used last is last.
-    connections: Vec<Connection>,
+    links: Vec<Link>,
 }
 
 #[derive(Debug)]
@@ -69,50 +73,43 @@ pub(crate) enum ConnectError {
 }
 
 impl Pool {
-    pub(crate) fn new(keep_alive: Duration) -> Self {
-        let mut client = http1::Builder::new();
-        client.writev(true);
+    pub(crate) fn new(keep_alive: Duration, buffers: Rc<Buffers>) -> Self {
         Self {
             idle: RefCell::default(),
             keep_alive,
-            client,
+            buffers,
         }
     }
 
-    /// The idle connection used last. `must_live`: the request could not be sent a second time, so the socket itself is
-    /// asked whether the other end is still there.
-    pub(crate) fn take(&self, backend: &Backend, must_live: bool) -> Option<Connection> {
+    /// The idle connection used last. `must_live`: the request could not be sent a second time, so the kernel is asked
+    /// whether the other end is still there.
+    pub(crate) fn take(&self, backend: &Backend, must_live: bool, now: Instant) -> Option<Link> {
         let mut idle = self.idle.borrow_mut();
-        let connections = &mut idle.get_mut(&backend.serial)?.connections;
-        let mut index = connections.len();
-        while index > 0 {
-            index -= 1;
-            let connection = &connections[index];
-            if connection.is_spent(self.keep_alive) || (must_live && !connection.socket.is_quiet())
-            {
-                connections.remove(index);
-            } else if connection.sender.is_ready() {
-                return Some(connections.remove(index));
+        let links = &mut idle.get_mut(&backend.serial)?.links;
+        while let Some(mut link) = links.pop() {
+            if !link.is_spent(self.keep_alive, now) && (!must_live || is_open(link.stream.tcp())) {
+                return Some(link);
             }
         }
         None
     }
 
     /// Back from a request whose bodies are both complete.
-    pub(crate) fn put(&self, backend: &Arc<Backend>, mut connection: Connection) {
-        if backend.is_removed() || connection.sender.is_closed() {
+    pub(crate) fn put(&self, backend: &Arc<Backend>, mut link: Link, now: Instant) {
+        if backend.is_removed() || !link.buf.is_empty() || !link.outbox.is_empty() {
             return;
         }
-        connection.idle_since = Instant::now();
-        connection.is_reused = true;
+        link.buf.rest();
+        link.idle_since = now;
+        link.is_reused = true;
         let mut idle = self.idle.borrow_mut();
         let new = || Idle {
             backend: backend.clone(),
-            connections: Vec::new(),
+            links: Vec::new(),
         };
         let idle = idle.entry(backend.serial).or_insert_with(new);
-        if idle.connections.len() < MAX_IDLE {
-            idle.connections.push(connection);
+        if idle.links.len() < MAX_IDLE {
+            idle.links.push(link);
         }
     }
 
@@ -123,14 +120,12 @@ impl Pool {
             .retain(|_, idle| !idle.backend.is_removed());
     }
 
-    /// Closes what has idled for too long.
-    pub(crate) fn sweep(&self) {
-        self.idle
-            .borrow_mut()
-            .retain(|_, Idle { connections, .. }| {
-                connections.retain(|connection| !connection.is_spent(self.keep_alive));
-                !connections.is_empty()
-            });
+    /// Closes what has idled for too long, or was closed at the other end.
+    pub(crate) fn sweep(&self, now: Instant) {
+        self.idle.borrow_mut().retain(|_, Idle { links, .. }| {
+            links.retain_mut(|link| !link.is_spent(self.keep_alive, now));
+            !links.is_empty()
+        });
     }
 
     /// With `tls`, the other end must prove what it is before a byte of a request is sent.
@@ -139,7 +134,7 @@ impl Pool {
         addr: SocketAddr,
         tls: Option<&Arc<ClientConfig>>,
         patience: Duration,
-    ) -> Result<Connection, ConnectError> {
+    ) -> Result<Link, ConnectError> {
         let deadline = tokio::time::Instant::now() + patience;
         let stream = match timeout_at(deadline, TcpStream::connect(addr)).await {
             Ok(Ok(stream)) => stream,
@@ -152,47 +147,26 @@ impl Pool {
         let _ = stream.set_nodelay(true);
         // Without it the death of a host is noticed later.
         let _ = SockRef::from(&stream).set_tcp_keepalive(&KEEPALIVE);
-        let socket = Arc::new(Socket {
-            stream,
-            has_answered: AtomicBool::new(false),
-            is_watched: AtomicBool::new(false),
-        });
-        let io = SocketIo(socket.clone());
-        let sender = match tls {
-            None => self.speak(io).await?,
+        let stream = match tls {
+            None => Stream::Plain(stream),
             Some(tls) => {
                 let connector = TlsConnector::from(tls.clone());
-                let handshake = connector.connect(ServerName::from(addr.ip()), io);
+                let handshake = connector.connect(ServerName::from(addr.ip()), stream);
                 match timeout_at(deadline, handshake).await {
-                    Ok(Ok(io)) => self.speak(io).await?,
+                    Ok(Ok(stream)) => Stream::Service(Box::new(stream)),
                     Ok(Err(error)) => return Err(ConnectError::Refused(error)),
                     Err(_) => return Err(ConnectError::Silence),
                 }
             }
         };
-        Ok(Connection {
-            sender,
-            socket,
+        Ok(Link {
+            stream,
+            buf: Buf::new(self.buffers.clone()),
+            outbox: Outbox::default(),
             is_reused: false,
+            is_watched: false,
             idle_since: Instant::now(),
         })
-    }
-
-    async fn speak<T>(&self, io: T) -> Result<SendRequest<Upload>, ConnectError>
-    where
-        T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    {
-        let (sender, connection) = self
-            .client
-            .handshake(TokioIo::new(io))
-            .await
-            .map_err(|error| ConnectError::Ours(io::Error::other(error)))?;
-        // Owned by the worker's runtime; it ends when the sender is dropped or the dyno closes.
-        tokio::task::spawn_local(async move {
-            // Whoever sent a request over it is told of the error; an idle one's end is no news.
-            let _ = connection.with_upgrades().await;
-        });
-        Ok(sender)
     }
 }
 
@@ -210,123 +184,44 @@ pub(crate) fn is_silence(error: &io::Error) -> bool {
     )
 }
 
-impl Connection {
-    fn is_spent(&self, keep_alive: Duration) -> bool {
-        self.sender.is_closed() || self.idle_since.elapsed() > keep_alive
+/// Neither closed by the other end nor with anything to read.
+fn is_open(stream: &TcpStream) -> bool {
+    let peeked = SockRef::from(stream).peek(&mut [std::mem::MaybeUninit::uninit(); 1]);
+    peeked.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
+}
+
+impl Link {
+    fn is_spent(&mut self, keep_alive: Duration, now: Instant) -> bool {
+        now.saturating_duration_since(self.idle_since) > keep_alive || !self.stream.is_quiet()
     }
 
     /// Call before a request is sent.
-    pub(crate) fn expect_answer(&self, has_body: bool) {
-        self.socket.has_answered.store(false, Ordering::Relaxed);
+    pub(crate) fn expect_answer(&mut self, has_body: bool) {
         // A head finds room in any kernel, and is acknowledged at once by one that lives. A body may have to wait for
         // its reader, and the kernel counts that as silence too.
-        self.socket.watch(!has_body);
+        self.watch(!has_body);
     }
 
     /// From here on both ends write what and when they like.
-    pub(crate) fn becomes_tunnel(&self) {
-        self.socket.watch(false);
+    pub(crate) fn becomes_tunnel(&mut self) {
+        self.watch(false);
     }
 
-    /// Whether so much as one byte came since [`Connection::expect_answer`].
-    pub(crate) fn has_answered(&self) -> bool {
-        self.socket.has_answered.load(Ordering::Relaxed)
-    }
-}
-
-/// The socket, shared between whoever reads and writes it and the pool, which looks at it.
-#[derive(Debug)]
-struct Socket {
-    stream: TcpStream,
-    has_answered: AtomicBool,
-    /// Whether what goes without acknowledgement ends it.
-    is_watched: AtomicBool,
-}
-
-impl Socket {
-    fn watch(&self, on: bool) {
-        if self.is_watched.swap(on, Ordering::Relaxed) != on {
+    fn watch(&mut self, on: bool) {
+        if self.is_watched != on {
+            self.is_watched = on;
+            let socket = SockRef::from(self.stream.tcp());
             // Without it the death of the host is noticed later.
-            let _ = SockRef::from(&self.stream).set_tcp_user_timeout(on.then_some(UNACKNOWLEDGED));
+            let _ = socket.set_tcp_user_timeout(on.then_some(UNACKNOWLEDGED));
         }
     }
 
-    /// Neither closed by the other end nor with anything to read.
-    fn is_quiet(&self) -> bool {
-        let peeked = SockRef::from(&self.stream).peek(&mut [std::mem::MaybeUninit::uninit(); 1]);
-        peeked.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
-    }
-}
-
-struct SocketIo(Arc<Socket>);
-
-impl AsyncRead for SocketIo {
-    fn poll_read(
-        self: Pin<&mut Self>,
+    /// Reads what the dyno has said, and gives how much it was.
+    pub(crate) fn poll_fill(
+        &mut self,
         cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        loop {
-            ready!(self.0.stream.poll_read_ready(cx))?;
-            match self.0.stream.try_read_buf(buf) {
-                Ok(count) => {
-                    if count > 0 {
-                        self.0.has_answered.store(true, Ordering::Relaxed);
-                    }
-                    return Poll::Ready(Ok(()));
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) => return Poll::Ready(Err(error)),
-            }
-        }
-    }
-}
-
-impl SocketIo {
-    fn poll_with(
-        &self,
-        cx: &mut Context<'_>,
-        write: impl Fn(&TcpStream) -> io::Result<usize>,
+        max: usize,
     ) -> Poll<io::Result<usize>> {
-        loop {
-            ready!(self.0.stream.poll_write_ready(cx))?;
-            match write(&self.0.stream) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                done => return Poll::Ready(done),
-            }
-        }
-    }
-}
-
-impl AsyncWrite for SocketIo {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        self.poll_with(cx, |stream| stream.try_write(buf))
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        self.poll_with(cx, |stream| stream.try_write_vectored(bufs))
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        true
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match SockRef::from(&self.0.stream).shutdown(Shutdown::Write) {
-            Err(error) if error.kind() != io::ErrorKind::NotConnected => Poll::Ready(Err(error)),
-            _ => Poll::Ready(Ok(())),
-        }
+        self.buf.poll_fill(cx, &mut self.stream, max)
     }
 }

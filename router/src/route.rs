@@ -3,6 +3,7 @@
 //! This is the one place where a backend is picked. It does not wait: table, pick and claim are one step of the worker's
 //! thread, which is what makes an acknowledged table final (see [`crate::follow`]).
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use model::{NoBackend, ServiceRole};
@@ -15,8 +16,11 @@ use crate::table::{App, Platform, Target};
 
 #[derive(Debug)]
 pub(crate) enum Step {
-    /// There: what was picked is claimed already.
-    To(Target),
+    /// What was picked is claimed already.
+    To {
+        /// From the end of the request to the first byte of the answer.
+        first_byte: Duration,
+    },
     Answer(Fault),
     Landing,
     /// Ask again when the table has changed or a moment has passed; after `at_most`, answer with the fault.
@@ -44,23 +48,24 @@ impl Tries {
     }
 }
 
-pub(crate) fn next(exchange: &Exchange, tries: &Tries) -> Step {
-    let table = exchange.worker.table();
+pub(crate) fn next(exchange: &mut Exchange, tries: &Tries, now: Instant) -> Step {
+    let worker = exchange.worker.clone();
+    let table = worker.table();
     match table.lookup(&exchange.asked.host) {
         Some(Target::App(app)) => {
             exchange.set_app(app);
-            to_app(exchange, app, tries)
+            to_app(exchange, app, tries, now)
         }
-        Some(Target::Platform(platform)) => to_platform(exchange, platform, tries),
+        Some(Target::Platform(platform)) => to_platform(exchange, platform, tries, now),
         Some(Target::Landing) => Step::Landing,
         None if table.is_known() => Step::Answer(Fault::NoSuchApp),
         None => Step::Answer(Fault::Platform),
     }
 }
 
-fn to_app(exchange: &Exchange, app: &std::sync::Arc<App>, tries: &Tries) -> Step {
-    let timeouts = &exchange.worker.shared.config.timeouts;
-    exchange.set_idle(timeouts.idle);
+fn to_app(exchange: &mut Exchange, app: &Arc<App>, tries: &Tries, now: Instant) -> Step {
+    let timeouts = exchange.worker.shared.config.timeouts;
+    exchange.idle = timeouts.idle;
     if app.maintenance {
         return Step::Answer(Fault::Maintenance);
     }
@@ -76,28 +81,27 @@ fn to_app(exchange: &Exchange, app: &std::sync::Arc<App>, tries: &Tries) -> Step
             None => Step::Answer(Fault::Platform),
         };
     }
-    claim(exchange, &app.backends, tries, timeouts.boot, || {
-        Target::App(app.clone())
-    })
+    let patience = Patience {
+        at_most: timeouts.boot,
+        first_byte: timeouts.first_byte,
+    };
+    claim(exchange, &app.backends, tries, patience, now)
 }
 
-fn to_platform(exchange: &Exchange, platform: &std::sync::Arc<Platform>, tries: &Tries) -> Step {
-    let timeouts = &exchange.worker.shared.config.timeouts;
-    exchange.set_idle(timeouts.platform);
+fn to_platform(exchange: &mut Exchange, platform: &Platform, tries: &Tries, now: Instant) -> Step {
+    let timeouts = exchange.worker.shared.config.timeouts;
+    exchange.idle = timeouts.platform;
     if platform.backends.is_empty() {
         return Step::Wait {
             at_most: timeouts.platform_wait,
             then: Fault::PlatformAway,
         };
     }
-    let step = claim(
-        exchange,
-        &platform.backends,
-        tries,
-        timeouts.platform_wait,
-        || Target::Platform(platform.clone()),
-    );
-    match step {
+    let patience = Patience {
+        at_most: timeouts.platform_wait,
+        first_byte: timeouts.platform,
+    };
+    match claim(exchange, &platform.backends, tries, patience, now) {
         // All that are known may be of a process that was killed; the next one makes itself known in a moment.
         Step::Answer(then) if tries.tried.len() < MAX_TRIES => Step::Wait {
             at_most: timeouts.platform_wait,
@@ -107,25 +111,33 @@ fn to_platform(exchange: &Exchange, platform: &std::sync::Arc<Platform>, tries: 
     }
 }
 
-fn claim(
-    exchange: &Exchange,
-    backends: &[std::sync::Arc<Backend>],
-    tries: &Tries,
+struct Patience {
+    /// While all are in quarantine.
     at_most: Duration,
-    target: impl FnOnce() -> Target,
+    first_byte: Duration,
+}
+
+fn claim(
+    exchange: &mut Exchange,
+    backends: &[Arc<Backend>],
+    tries: &Tries,
+    patience: Patience,
+    now: Instant,
 ) -> Step {
     let given_up = Step::Answer(tries.last.unwrap_or(Fault::Platform));
     if tries.tried.len() >= MAX_TRIES {
         return given_up;
     }
-    match pick(backends, &tries.tried, Instant::now(), &mut rand::rng()) {
+    match pick(backends, &tries.tried, now, &mut rand::rng()) {
         Pick::Backend(backend) => {
             exchange.claim(InFlight::begin(backend.clone()));
-            Step::To(target())
+            Step::To {
+                first_byte: patience.first_byte,
+            }
         }
         Pick::Tried => given_up,
         Pick::Quarantined => Step::Wait {
-            at_most,
+            at_most: patience.at_most,
             then: Fault::Platform,
         },
     }
@@ -144,17 +156,6 @@ pub(crate) fn patience(exchange: &Exchange, picked: &Backend, tries: &Tries) -> 
         timeouts.connect_if_others.min(timeouts.connect)
     } else {
         alone
-    }
-}
-
-impl Target {
-    /// From the end of the request to the first byte of the answer.
-    pub(crate) fn first_byte(&self, exchange: &Exchange) -> Duration {
-        let timeouts = &exchange.worker.shared.config.timeouts;
-        match self {
-            Self::Platform(_) => timeouts.platform,
-            Self::App(_) | Self::Landing => timeouts.first_byte,
-        }
     }
 }
 

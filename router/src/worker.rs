@@ -5,15 +5,14 @@ use std::convert::Infallible;
 use std::fmt;
 use std::io;
 use std::net::TcpListener as StdListener;
-use std::rc::{Rc, Weak};
+use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use controller_api::LogSink;
 use futures::future::join_all;
-use hyper::server::conn::{http1, http2};
+use hyper::server::conn::http2;
 use hyper_util::rt::TokioTimer;
-use slab::Slab;
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{Notify, futures::Notified, mpsc, watch};
@@ -23,12 +22,13 @@ use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
 use crate::accept::{self, LocalExecutor};
-use crate::exchange::Exchange;
+use crate::alarm::Alarms;
+use crate::buffer::Buffers;
 use crate::follow::{Acks, Published};
 use crate::pool::Pool;
 use crate::table::Table;
 use crate::tls::Tls;
-use crate::{Config, Leaving};
+use crate::{Config, Leaving, Timeouts};
 
 /// What all workers have in common.
 pub(crate) struct Shared {
@@ -44,12 +44,16 @@ pub(crate) struct Worker {
     table: RefCell<Arc<Table>>,
     table_changed: Notify,
     pub(crate) pool: Pool,
-    pub(crate) http1: http1::Builder,
     pub(crate) http2: http2::Builder<LocalExecutor>,
-    /// Exchanges whose bodies are under way, for the idle rule.
-    exchanges: RefCell<Slab<Weak<Exchange>>>,
+    pub(crate) buffers: Rc<Buffers>,
+    pub(crate) alarms: Rc<Alarms>,
+    /// The second, since 1970, and how a `Date` field has it.
+    date: RefCell<(u64, String)>,
     pub(crate) connections: TaskTracker,
     pub(crate) tunnels: TaskTracker,
+    /// This worker's own, so that asking it is nobody else's business.
+    leave: CancellationToken,
+    closes_idle: Cell<bool>,
     is_closing: Cell<bool>,
 }
 
@@ -78,13 +82,19 @@ const HTTP2_STREAM_WINDOW: u32 = 256 * 1024;
 const HTTP2_CONNECTION_WINDOW: u32 = 1024 * 1024;
 const HTTP2_MAX_HEADERS: u32 = 64 * 1024;
 
+const SWEEP_EVERY: Duration = Duration::from_secs(1);
+
+/// Often enough that being late is a small part of any deadline.
+fn look_every(timeouts: &Timeouts) -> Duration {
+    (timeouts.idle.min(timeouts.first_byte) / 4)
+        .clamp(Duration::from_millis(20), Duration::from_millis(250))
+}
+
 impl Worker {
     fn new(shared: Arc<Shared>) -> Rc<Self> {
         let timeouts = shared.config.timeouts;
-        let mut http1 = http1::Builder::new();
-        http1
-            .timer(TokioTimer::new())
-            .header_read_timeout(timeouts.client_head);
+        let buffers = Buffers::new();
+        let leave = shared.leaving.leave.child_token();
         let mut http2 = http2::Builder::new(LocalExecutor);
         http2
             .timer(TokioTimer::new())
@@ -95,15 +105,18 @@ impl Worker {
             .keep_alive_interval(timeouts.client_head)
             .keep_alive_timeout(Duration::from_secs(20));
         Rc::new(Self {
-            pool: Pool::new(timeouts.backend_keep_alive),
+            pool: Pool::new(timeouts.backend_keep_alive, buffers.clone()),
+            buffers,
+            alarms: Alarms::new(look_every(&timeouts)),
+            date: RefCell::default(),
             shared,
             table: RefCell::default(),
             table_changed: Notify::new(),
-            http1,
             http2,
-            exchanges: RefCell::default(),
             connections: TaskTracker::new(),
             tunnels: TaskTracker::new(),
+            leave,
+            closes_idle: Cell::new(false),
             is_closing: Cell::new(false),
         })
     }
@@ -121,13 +134,25 @@ impl Worker {
         self.is_closing.get()
     }
 
-    /// Has the exchange looked at by the idle rule. Returns where it is kept.
-    pub(crate) fn watch(&self, exchange: &Rc<Exchange>) -> usize {
-        self.exchanges.borrow_mut().insert(Rc::downgrade(exchange))
+    /// Whether no connection is to be kept for a further request.
+    pub(crate) fn is_leaving(&self) -> bool {
+        self.leave.is_cancelled()
     }
 
-    pub(crate) fn unwatch(&self, slot: usize) {
-        self.exchanges.borrow_mut().try_remove(slot);
+    /// Whether connections between two requests are closed.
+    pub(crate) fn closes_idle(&self) -> bool {
+        self.closes_idle.get()
+    }
+
+    /// `now` as a `Date` field has it.
+    pub(crate) fn with_date<R>(&self, now: SystemTime, with: impl FnOnce(&str) -> R) -> R {
+        let since = now.duration_since(SystemTime::UNIX_EPOCH);
+        let second = since.map_or(0, |since| since.as_secs());
+        let mut date = self.date.borrow_mut();
+        if date.0 != second || date.1.is_empty() {
+            *date = (second, httpdate::fmt_http_date(now));
+        }
+        with(&date.1)
     }
 
     /// Takes every new table into use, and says so.
@@ -154,24 +179,25 @@ impl Worker {
 
     /// Ends what is idle: bodies that do not move, connections that nobody needs.
     async fn tidy(self: Rc<Self>) {
-        let every = (self.shared.config.timeouts.idle / 4)
-            .clamp(Duration::from_millis(20), Duration::from_secs(1));
-        let mut every = tokio::time::interval(every);
+        let mut every = tokio::time::interval(self.alarms.every());
         every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut swept = Instant::now();
         loop {
             every.tick().await;
             let now = Instant::now();
-            let watched: Vec<_> = self
-                .exchanges
-                .borrow()
-                .iter()
-                .filter_map(|(_, weak)| weak.upgrade())
-                .collect();
-            for exchange in watched {
-                exchange.check_idle(now);
+            self.alarms.look(now);
+            if now.duration_since(swept) >= SWEEP_EVERY {
+                swept = now;
+                self.pool.sweep(now);
             }
-            self.pool.sweep();
         }
+    }
+
+    /// Tells connections that are between two requests to end.
+    async fn part(self: Rc<Self>) {
+        self.shared.leaving.close_idle.cancelled().await;
+        self.closes_idle.set(true);
+        self.alarms.wake_all();
     }
 
     async fn run(self: Rc<Self>, seat: Seat) -> io::Result<()> {
@@ -195,6 +221,7 @@ impl Worker {
         let tasks = TaskTracker::new();
         tasks.spawn_local(self.clone().adopt(index, published, acks.clone()));
         tasks.spawn_local(self.clone().tidy());
+        tasks.spawn_local(self.clone().part());
         let mut accepting = Vec::new();
         for (listeners, is_https) in [(http, false), (https, true)] {
             for listener in listeners {

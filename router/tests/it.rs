@@ -12,10 +12,12 @@ mod it {
     mod headers;
     mod platform;
     mod protocols;
+    mod proxied;
     mod restart;
     mod restored;
     mod routing;
     mod silent_hosts;
+    mod smuggling;
     mod streaming;
     mod support;
     mod switch;

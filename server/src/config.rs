@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use controller::authority::CERTIFICATE_LIFETIME;
+use ipnet::IpNet;
 use model::{HostRole, Hostname, Secret};
 use serde::{Deserialize, Serialize};
 
@@ -118,6 +119,10 @@ pub(crate) struct Router {
     /// The platform's certificate; made by a local CA in `<data_dir>/tls` when none is given.
     pub(crate) tls_cert: Option<PathBuf>,
     pub(crate) tls_key: Option<PathBuf>,
+    /// Load balancers and proxies in front: what they say of a request's client, in `X-Forwarded-…`, is believed.
+    pub(crate) trusted_proxies: Vec<IpNet>,
+    /// Whether those begin each connection with the PROXY protocol, version 1 or 2.
+    pub(crate) proxy_protocol: bool,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -211,6 +216,8 @@ impl Default for Router {
             http2_cleartext: false,
             tls_cert: None,
             tls_key: None,
+            trusted_proxies: Vec::new(),
+            proxy_protocol: false,
         }
     }
 }
@@ -380,6 +387,12 @@ impl Config {
         if self.router.tls_cert.is_some() != self.router.tls_key.is_some() {
             bail!("router.tls_cert and router.tls_key go together: give both or neither");
         }
+        if self.router.proxy_protocol && self.router.trusted_proxies.is_empty() {
+            bail!(
+                "router.proxy_protocol needs router.trusted_proxies: name the networks of those who speak it, for anybody \
+                 else could say whatever address it likes"
+            );
+        }
         let others_reach_us = !self.node.address.is_loopback();
         for (setting, listen) in [
             ("controller.listen", self.controller_listen()),
@@ -422,6 +435,21 @@ mod tests {
     fn a_misspelt_setting_is_refused() {
         let error = toml::from_str::<Config>("domian = \"a.b\"").unwrap_err();
         assert!(error.to_string().contains("domian"), "{error}");
+    }
+
+    #[test]
+    fn who_may_speak_the_proxy_protocol_must_be_said() {
+        let config = |text: &str| toml::from_str::<Config>(text).unwrap();
+        let error = config("[router]\nproxy_protocol = true")
+            .check()
+            .unwrap_err();
+        assert!(
+            error.to_string().contains("router.trusted_proxies"),
+            "{error}"
+        );
+        let named =
+            "[router]\nproxy_protocol = true\ntrusted_proxies = [\"10.0.0.0/8\", \"fd00::/8\"]";
+        config(named).check().unwrap();
     }
 
     #[test]

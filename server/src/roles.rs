@@ -239,6 +239,10 @@ fn start_router(common: &Common) -> anyhow::Result<RouterHandle> {
             https: config.https_port(),
         },
         http2_cleartext: config.router.http2_cleartext,
+        proxies: router::Proxies {
+            trusted: config.router.trusted_proxies.clone(),
+            speak_proxy_protocol: config.router.proxy_protocol,
+        },
         timeouts: router::Timeouts::HEROKU,
     };
     let listeners = router::Listeners {

@@ -151,7 +151,7 @@ async fn a_head_request_keeps_the_length_and_has_no_body() {
         .raw("HEAD / HTTP/1.1\r\nhost: app.paas.test\r\nconnection: close\r\n\r\n")
         .await;
     assert!(
-        answer.contains("content-length: 5\r\n") && answer.ends_with("\r\n\r\n"),
+        answer.contains("Content-Length: 5\r\n") && answer.ends_with("\r\n\r\n"),
         "{answer}"
     );
     let head = Request::head("https://app.paas.test/")

@@ -16,7 +16,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use model::log::LogLine;
 use model::{AppId, Backend, DynoId, NoBackend, Revision, Route, RouterId, RouterReport, Secret};
-use router::{Config, Listeners, PublicPorts, RouterHandle, Timeouts, TlsConfig};
+use router::{Config, Listeners, Proxies, PublicPorts, RouterHandle, Timeouts, TlsConfig};
 use rustls::pki_types::{CertificateDer, ServerName, pem::PemObject as _};
 use store::embedded::Embedded;
 use store::{Committed, Store, Txn, key};
@@ -91,6 +91,7 @@ impl Platform {
                 https: 443,
             },
             http2_cleartext: true,
+            proxies: Proxies::default(),
             timeouts: Timeouts::HEROKU,
         };
         change(&mut config);

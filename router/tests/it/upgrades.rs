@@ -94,7 +94,7 @@ async fn any_protocol_may_be_switched_to_and_a_half_closed_side_may_still_hear()
     let platform = Platform::start().await;
     let dyno = Dyno::raw(|mut stream| async move {
         let head = read_head(&mut stream).await;
-        assert!(head.contains("upgrade: raw\r\n") && head.contains("connection: upgrade\r\n"), "{head}");
+        assert!(head.contains("Upgrade: raw\r\n") && head.contains("Connection: Upgrade\r\n"), "{head}");
         stream.write_all(b"HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: raw\r\n\r\nfirst ").await.unwrap();
         let mut all = String::new();
         stream.read_to_string(&mut all).await.unwrap();
@@ -109,7 +109,7 @@ async fn any_protocol_may_be_switched_to_and_a_half_closed_side_may_still_hear()
         .unwrap();
     let head = read_head(&mut stream).await;
     assert!(
-        head.starts_with("HTTP/1.1 101 ") && head.contains("upgrade: raw\r\n"),
+        head.starts_with("HTTP/1.1 101 ") && head.contains("Upgrade: raw\r\n"),
         "{head}"
     );
     stream.write_all(b"and late").await.unwrap();

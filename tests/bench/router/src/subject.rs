@@ -7,7 +7,7 @@ use std::path::Path;
 use anyhow::ensure;
 use controller_api::LogSink;
 use model::{AppId, Backend, DynoId, NoBackend, Route, RouterId, Secret};
-use router::{Config, Listeners, PublicPorts, Timeouts, TlsConfig};
+use router::{Config, Listeners, Proxies, PublicPorts, Timeouts, TlsConfig};
 use store::embedded::Embedded;
 use store::{Committed, Txn, key};
 use tokio_util::sync::CancellationToken;
@@ -59,6 +59,7 @@ async fn serve(dir: &Path, hosts: usize) -> anyhow::Result<()> {
             https: 443,
         },
         http2_cleartext: false,
+        proxies: Proxies::default(),
         timeouts: Timeouts::HEROKU,
     };
     let local = |port| SocketAddr::from(([127, 0, 0, 1], port));

@@ -1,0 +1,186 @@
+//! Deadlines without a timer each: a worker looks at all of them a few times a second, and wakes those that are late.
+//!
+//! A deadline is set for every piece of every body, and hardly ever reached. So setting one writes a number, and being
+//! late by a fraction of a second is the price.
+
+use std::cell::{Cell, RefCell};
+use std::fmt;
+use std::rc::{Rc, Weak};
+use std::task::Waker;
+use std::time::{Duration, Instant};
+
+use slab::Slab;
+
+/// One worker's clock and whoever goes by it.
+#[derive(Debug)]
+pub(crate) struct Alarms {
+    alarms: RefCell<Slab<Weak<Alarm>>>,
+    now: Cell<Instant>,
+    every: Duration,
+}
+
+/// Rings once for each time it was set, unless it is set anew before.
+pub(crate) struct Alarm {
+    alarms: Rc<Alarms>,
+    slot: Cell<usize>,
+    at: Cell<Option<Instant>>,
+    has_rung: Cell<bool>,
+    waker: RefCell<Option<Waker>>,
+    /// Called when it rings.
+    call: RefCell<Option<Box<dyn Fn()>>>,
+}
+
+impl fmt::Debug for Alarm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Alarm")
+            .field("at", &self.at)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Alarms {
+    /// To be looked at each `every`.
+    pub(crate) fn new(every: Duration) -> Rc<Self> {
+        Rc::new(Self {
+            alarms: RefCell::default(),
+            now: Cell::new(Instant::now()),
+            every,
+        })
+    }
+
+    pub(crate) const fn every(&self) -> Duration {
+        self.every
+    }
+
+    /// What time it was a moment ago.
+    pub(crate) const fn now(&self) -> Instant {
+        self.now.get()
+    }
+
+    /// Wakes whoever is late.
+    pub(crate) fn look(&self, now: Instant) {
+        self.now.set(now);
+        for alarm in self.all() {
+            if alarm.at.get().is_some_and(|at| at <= now) {
+                alarm.at.set(None);
+                alarm.has_rung.set(true);
+                if let Some(call) = &*alarm.call.borrow() {
+                    call();
+                }
+                alarm.wake();
+            }
+        }
+    }
+
+    /// Has everybody look whether something else has changed.
+    pub(crate) fn wake_all(&self) {
+        for alarm in self.all() {
+            alarm.wake();
+        }
+    }
+
+    /// A list of its own: who is woken may come and go.
+    fn all(&self) -> Vec<Rc<Alarm>> {
+        let alarms = self.alarms.borrow();
+        alarms
+            .iter()
+            .filter_map(|(_, alarm)| alarm.upgrade())
+            .collect()
+    }
+}
+
+impl Alarm {
+    pub(crate) fn new(alarms: &Rc<Alarms>) -> Rc<Self> {
+        let alarm = Rc::new(Self {
+            alarms: alarms.clone(),
+            slot: Cell::new(0),
+            at: Cell::new(None),
+            has_rung: Cell::new(false),
+            waker: RefCell::new(None),
+            call: RefCell::new(None),
+        });
+        let slot = alarms.alarms.borrow_mut().insert(Rc::downgrade(&alarm));
+        alarm.slot.set(slot);
+        alarm
+    }
+
+    /// Rings after `patience`, and no more than two looks later.
+    pub(crate) fn set(&self, patience: Duration) {
+        self.has_rung.set(false);
+        let after = patience.saturating_add(self.alarms.every);
+        self.at.set(self.alarms.now.get().checked_add(after));
+    }
+
+    pub(crate) fn has_rung(&self) -> bool {
+        self.has_rung.get()
+    }
+
+    /// What to do when it rings, besides waking whoever watches it.
+    pub(crate) fn call(&self, call: impl Fn() + 'static) {
+        *self.call.borrow_mut() = Some(Box::new(call));
+    }
+
+    /// Whom to wake.
+    pub(crate) fn watch(&self, waker: &Waker) {
+        let mut known = self.waker.borrow_mut();
+        if !known.as_ref().is_some_and(|known| known.will_wake(waker)) {
+            *known = Some(waker.clone());
+        }
+    }
+
+    fn wake(&self) {
+        let waker = self.waker.borrow().clone();
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+}
+
+impl Drop for Alarm {
+    fn drop(&mut self) {
+        self.alarms.alarms.borrow_mut().try_remove(self.slot.get());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const EVERY: Duration = Duration::from_millis(100);
+
+    #[test]
+    fn it_rings_no_sooner_than_was_asked_and_not_if_set_anew() {
+        let alarms = Alarms::new(EVERY);
+        let (begun, alarm) = (alarms.now.get(), Alarm::new(&alarms));
+        alarm.set(Duration::from_secs(1));
+        alarms.look(begun + Duration::from_secs(1));
+        assert!(!alarm.has_rung());
+        alarms.look(begun + Duration::from_secs(1) + EVERY);
+        assert!(alarm.has_rung());
+        alarm.set(Duration::from_secs(1));
+        assert!(!alarm.has_rung());
+        alarms.look(begun + Duration::from_secs(2));
+        alarm.set(Duration::from_secs(1));
+        alarms.look(begun + Duration::from_millis(2500));
+        assert!(!alarm.has_rung());
+    }
+
+    #[test]
+    fn a_dropped_alarm_is_forgotten() {
+        let alarms = Alarms::new(EVERY);
+        let (one, two) = (Alarm::new(&alarms), Alarm::new(&alarms));
+        drop(one);
+        assert_eq!(alarms.alarms.borrow().len(), 1);
+        drop(two);
+        assert!(alarms.alarms.borrow().is_empty());
+    }
+
+    #[test]
+    fn forever_is_never() {
+        let alarms = Alarms::new(EVERY);
+        let alarm = Alarm::new(&alarms);
+        alarm.set(Duration::MAX);
+        alarms.look(alarms.now.get() + Duration::from_secs(1 << 20));
+        assert!(!alarm.has_rung());
+    }
+}

@@ -1,0 +1,216 @@
+//! Buffers that are shared by turns: a connection has one only while there is something in it.
+
+use std::cell::RefCell;
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+
+use tokio::io::{AsyncRead, ReadBuf};
+
+/// Room for a large part of most bodies in one read.
+pub(crate) const SIZE: usize = 64 * 1024;
+/// Kept for the next one who needs one; more than that are given back to the allocator.
+const MAX_FREE: usize = 64;
+/// What waits for more and is no longer than this is put where it takes no more room than it needs.
+const SMALL: usize = 4 * 1024;
+
+/// One worker's.
+#[derive(Debug)]
+pub(crate) struct Buffers {
+    free: RefCell<Vec<Box<[u8]>>>,
+}
+
+impl Buffers {
+    pub(crate) fn new() -> Rc<Self> {
+        Rc::new(Self {
+            free: RefCell::default(),
+        })
+    }
+
+    fn take(&self) -> Box<[u8]> {
+        let free = self.free.borrow_mut().pop();
+        free.unwrap_or_else(|| vec![0; SIZE].into_boxed_slice())
+    }
+
+    fn put(&self, buffer: Box<[u8]>) {
+        let mut free = self.free.borrow_mut();
+        if buffer.len() == SIZE && free.len() < MAX_FREE {
+            free.push(buffer);
+        }
+    }
+}
+
+/// What has come over a connection and was not yet passed on.
+#[derive(Debug)]
+pub(crate) struct Buf {
+    buffers: Rc<Buffers>,
+    bytes: Box<[u8]>,
+    start: usize,
+    end: usize,
+}
+
+impl Buf {
+    pub(crate) fn new(buffers: Rc<Buffers>) -> Self {
+        Self {
+            buffers,
+            bytes: Box::default(),
+            start: 0,
+            end: 0,
+        }
+    }
+
+    pub(crate) fn data(&self) -> &[u8] {
+        &self.bytes[self.start..self.end]
+    }
+
+    pub(crate) fn data_mut(&mut self) -> &mut [u8] {
+        &mut self.bytes[self.start..self.end]
+    }
+
+    pub(crate) const fn len(&self) -> usize {
+        self.end - self.start
+    }
+
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.start == self.end
+    }
+
+    /// The first `count` bytes are done with.
+    pub(crate) fn advance(&mut self, count: usize) {
+        self.start += count;
+        debug_assert!(self.start <= self.end);
+        if self.start == self.end {
+            self.start = 0;
+            self.end = 0;
+        }
+    }
+
+    /// Reads what is there, and gives how much it was: nothing is the end. While nothing comes, an empty buffer takes no
+    /// memory, and one with little in it little. `max` is the most that may be in it.
+    pub(crate) fn poll_fill(
+        &mut self,
+        cx: &mut Context<'_>,
+        from: &mut (impl AsyncRead + Unpin),
+        max: usize,
+    ) -> Poll<io::Result<usize>> {
+        self.make_room(max)?;
+        let mut room = ReadBuf::new(&mut self.bytes[self.end..]);
+        let read = Pin::new(from).poll_read(cx, &mut room);
+        let count = room.filled().len();
+        if read.is_pending() {
+            self.rest();
+        }
+        ready!(read)?;
+        self.end += count;
+        Poll::Ready(Ok(count))
+    }
+
+    /// Puts as much of `bytes` in as there is room for, and gives how much that was.
+    pub(crate) fn append(&mut self, bytes: &[u8]) -> usize {
+        if bytes.is_empty() || self.make_room(SIZE).is_err() {
+            return 0;
+        }
+        let some = bytes.len().min(self.bytes.len() - self.end);
+        self.bytes[self.end..self.end + some].copy_from_slice(&bytes[..some]);
+        self.end += some;
+        some
+    }
+
+    fn make_room(&mut self, max: usize) -> io::Result<()> {
+        if self.end < self.bytes.len() && self.bytes.len() >= SIZE {
+            return Ok(());
+        }
+        if self.bytes.len() < SIZE {
+            let larger = self.buffers.take();
+            self.move_to(larger);
+        } else if self.start > 0 {
+            self.bytes.copy_within(self.start..self.end, 0);
+            self.end -= self.start;
+            self.start = 0;
+        } else if self.bytes.len() < max {
+            let size = (self.bytes.len() * 2).min(max);
+            self.move_to(vec![0; size].into_boxed_slice());
+        } else {
+            return Err(io::ErrorKind::OutOfMemory.into());
+        }
+        Ok(())
+    }
+
+    fn move_to(&mut self, mut bytes: Box<[u8]>) {
+        let length = self.len();
+        bytes[..length].copy_from_slice(self.data());
+        self.buffers.put(std::mem::replace(&mut self.bytes, bytes));
+        self.start = 0;
+        self.end = length;
+    }
+
+    /// Nothing will happen with it for a while.
+    pub(crate) fn rest(&mut self) {
+        if self.bytes.len() < SIZE {
+            return;
+        }
+        if self.is_empty() {
+            self.buffers.put(std::mem::take(&mut self.bytes));
+        } else if self.len() <= SMALL {
+            let small = self.data().into();
+            self.end = self.len();
+            self.start = 0;
+            self.buffers.put(std::mem::replace(&mut self.bytes, small));
+        }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn put(&mut self, bytes: &[u8]) {
+        assert_eq!(self.append(bytes), bytes.len());
+    }
+}
+
+impl Drop for Buf {
+    fn drop(&mut self) {
+        self.buffers.put(std::mem::take(&mut self.bytes));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_idle_buffer_takes_no_memory_and_a_little_data_little() {
+        let buffers = Buffers::new();
+        let mut buf = Buf::new(buffers.clone());
+        buf.put(b"hello");
+        assert_eq!(buf.bytes.len(), SIZE);
+        buf.rest();
+        assert_eq!((buf.data(), buf.bytes.len()), (&b"hello"[..], 5));
+        assert_eq!(buffers.free.borrow().len(), 1);
+        buf.put(b" world");
+        assert_eq!(buf.data(), b"hello world");
+        assert!(buffers.free.borrow().is_empty());
+        buf.advance(11);
+        buf.rest();
+        assert_eq!((buf.bytes.len(), buffers.free.borrow().len()), (0, 1));
+    }
+
+    #[test]
+    fn it_grows_no_further_than_it_may() {
+        let mut buf = Buf::new(Buffers::new());
+        let mut cx = Context::from_waker(std::task::Waker::noop());
+        let endless = vec![b'x'; 4 * SIZE];
+        let mut from = endless.as_slice();
+        while buf.len() < 2 * SIZE {
+            assert!(matches!(
+                buf.poll_fill(&mut cx, &mut from, 2 * SIZE),
+                Poll::Ready(Ok(1..))
+            ));
+        }
+        assert!(matches!(
+            buf.poll_fill(&mut cx, &mut from, 2 * SIZE),
+            Poll::Ready(Err(_))
+        ));
+        buf.advance(1);
+        assert!(buf.poll_fill(&mut cx, &mut from, 2 * SIZE).is_ready());
+        assert_eq!(buf.len(), 2 * SIZE);
+    }
+}

@@ -1,0 +1,137 @@
+//! The client's end of a connection: what it sends, and what it is sent.
+
+use std::io;
+use std::task::{Context, Poll, ready};
+
+use crate::buffer::{self, Buf};
+use crate::fault::Fault;
+use crate::http1::framing::{Arriving, Framing};
+use crate::outbox::Outbox;
+use crate::stream::Stream;
+use crate::upload::Upload;
+
+const GO_AHEAD: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
+/// What a client may have said ahead of its turn before nobody listens to it any more.
+const MAX_AHEAD: usize = 16 * 1024;
+
+#[derive(Debug)]
+pub(crate) struct Wire {
+    pub(crate) stream: Stream,
+    pub(crate) buf: Buf,
+    pub(crate) outbox: Outbox,
+    /// The body of the request that is under way.
+    arriving: Arriving,
+    framing: Framing,
+    owes_go_ahead: bool,
+    is_answering: bool,
+}
+
+impl Wire {
+    pub(crate) fn new(stream: Stream, buf: Buf) -> Self {
+        Self {
+            stream,
+            buf,
+            outbox: Outbox::default(),
+            arriving: Arriving::new(Framing::Empty),
+            framing: Framing::Empty,
+            owes_go_ahead: false,
+            is_answering: false,
+        }
+    }
+
+    pub(crate) const fn is_plain(&self) -> bool {
+        matches!(self.stream, Stream::Plain(_))
+    }
+
+    pub(crate) fn poll_fill(
+        &mut self,
+        cx: &mut Context<'_>,
+        max: usize,
+    ) -> Poll<io::Result<usize>> {
+        self.buf.poll_fill(cx, &mut self.stream, max)
+    }
+
+    /// A request whose head was taken from the buffer.
+    pub(crate) fn begin(&mut self, framing: Framing, expects_go_ahead: bool) {
+        self.framing = framing;
+        self.arriving = Arriving::new(framing);
+        self.is_answering = false;
+        // Who has begun to send does not wait for it.
+        self.owes_go_ahead = expects_go_ahead && framing != Framing::Empty && self.buf.is_empty();
+    }
+
+    /// Its answer is to be put into the outbox.
+    pub(crate) const fn begin_answer(&mut self) -> &mut Outbox {
+        self.is_answering = true;
+        self.owes_go_ahead = false;
+        &mut self.outbox
+    }
+
+    /// What was put there since is not to be sent.
+    pub(crate) fn forget_answer(&mut self) {
+        self.outbox = Outbox::default();
+    }
+
+    /// Whether all of the request has come.
+    pub(crate) fn has_all(&self) -> bool {
+        self.arriving.is_over()
+    }
+
+    /// Writes what is in the outbox, which has no piece in it.
+    pub(crate) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while !self.outbox.is_empty() {
+            ready!(self.outbox.poll_write(cx, &mut self.stream, &[]))?;
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl Upload for Wire {
+    fn framing(&self) -> Framing {
+        self.framing
+    }
+
+    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Fault>> {
+        loop {
+            if self.arriving.look(&mut self.buf).is_err() {
+                return Poll::Ready(Err(Fault::BadChunk));
+            }
+            if !self.piece().is_empty() || self.arriving.is_last() {
+                return Poll::Ready(Ok(()));
+            }
+            if std::mem::take(&mut self.owes_go_ahead) {
+                self.outbox.front().extend_from_slice(GO_AHEAD);
+            }
+            if !self.is_answering && ready!(self.poll_flush(cx)).is_err() {
+                return Poll::Ready(Err(Fault::ClientInterrupted));
+            }
+            match ready!(self.poll_fill(cx, buffer::SIZE)) {
+                Ok(1..) => {}
+                Ok(0) | Err(_) => return Poll::Ready(Err(Fault::ClientInterrupted)),
+            }
+        }
+    }
+
+    fn piece(&self) -> &[u8] {
+        self.arriving.piece(&self.buf)
+    }
+
+    fn consume(&mut self, count: usize) {
+        self.arriving.consume(&mut self.buf, count);
+    }
+
+    fn is_last(&self) -> bool {
+        self.arriving.is_last()
+    }
+
+    fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        // Bytes are the next request; it waits for its turn.
+        while self.buf.len() < MAX_AHEAD {
+            match ready!(self.poll_fill(cx, buffer::SIZE)) {
+                Ok(1..) => {}
+                Ok(0) | Err(_) => return Poll::Ready(()),
+            }
+        }
+        Poll::Pending
+    }
+}

@@ -1,0 +1,182 @@
+//! A client's connection over HTTP/2: hyper's, with each stream passed on over HTTP/1.1 and answered as it says.
+
+mod body;
+mod gather;
+
+use std::convert::Infallible;
+use std::future::{Future as _, poll_fn};
+use std::io;
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::{Poll, ready};
+use std::time::{Instant, SystemTime};
+
+use http::header::{DATE, VIA};
+use http::{HeaderValue, Request, Response, StatusCode, Version};
+use hyper::body::{Body as _, Incoming};
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use tracing::debug;
+
+use crate::alarm::Alarm;
+use crate::buffer::Buf;
+use crate::client::Client;
+use crate::error_page;
+use crate::exchange::Exchange;
+use crate::fault::Fault;
+use crate::forward::{Answered, Instead, forward};
+use crate::http1::framing::Framing;
+use crate::http1::request::{Line, Terms, via};
+use crate::http1::response::{self, Hop};
+use crate::phase::{self, Opened};
+use crate::stream::Stream;
+use body::{Body, Download, StreamUpload};
+use gather::gather;
+
+/// Until the connection ends. `said` is what the client has said already.
+pub(crate) async fn serve(client: Rc<Client>, stream: Stream, said: Option<Buf>) {
+    let worker = client.worker.clone();
+    let service = {
+        let client = client.clone();
+        service_fn(move |request| answer(client.clone(), request))
+    };
+    let (gathering, gathered) = gather(stream, said, Buf::new(worker.buffers.clone()));
+    let io = TokioIo::new(gathering);
+    let mut connection = pin!(worker.http2.serve_connection(io, service));
+    let mut leave = pin!(worker.shared.leaving.leave.cancelled());
+    let (mut is_leaving, mut over) = (false, None);
+    let ended = poll_fn(|cx| {
+        // In two steps, as the protocol has it: what was asked meanwhile is answered.
+        if !is_leaving && leave.as_mut().poll(cx).is_ready() {
+            is_leaving = true;
+            connection.as_mut().graceful_shutdown();
+        }
+        if over.is_none()
+            && let Poll::Ready(ended) = connection.as_mut().poll(cx)
+        {
+            over = Some(ended.map_err(io::Error::other));
+        }
+        // Also what was said last is still to be taken.
+        ready!(gathered.poll_flush(cx))?;
+        over.take().map_or(Poll::Pending, Poll::Ready)
+    });
+    if let Err(error) = ended.await {
+        debug!(error = &error as &dyn std::error::Error, peer = %client.peer, "A client's connection broke");
+    }
+}
+
+async fn answer(
+    client: Rc<Client>,
+    request: Request<Incoming>,
+) -> Result<Response<Body>, Infallible> {
+    client.has_asked.set(true);
+    let (began, now) = (Instant::now(), SystemTime::now());
+    let (parts, body) = request.into_parts();
+    let framing = framing(&body);
+    let line = Line {
+        method: parts.method.as_str().as_bytes(),
+        authority: parts.uri.authority().map(|name| name.as_str().as_bytes()),
+        path: parts
+            .uri
+            .path_and_query()
+            .map_or(&b"/"[..], |path| path.as_str().as_bytes()),
+        version: Version::HTTP_2,
+    };
+    let terms = Terms::of(&line, &parts.headers);
+    let fault = if parts.method == http::Method::CONNECT {
+        Some(Fault::BadMethod)
+    } else {
+        terms.fault
+    };
+    let opened = phase::request(&line, &parts.headers, &terms, framing, &client.origin(now));
+    let Ok(Opened { asked, .. }) = opened else {
+        let refused = error_page::page(Fault::BadHost, error_page::Taste::Html, None);
+        return Ok(whole(refused, false, &client, now));
+    };
+    drop(parts);
+    let alarm = Alarm::new(&client.worker.alarms);
+    let mut exchange = Exchange::new(client.clone(), asked, began);
+    let mut upload = StreamUpload::new(body, framing);
+    let forwarded = match fault {
+        Some(fault) => Err(Instead::Fault(fault)),
+        None => forward(&mut exchange, &mut upload, &alarm).await,
+    };
+    let instead = match forwarded {
+        Ok(answered) => match head(&mut exchange, &answered, now) {
+            Ok((head, from, link_stays)) => {
+                let Answered {
+                    mut link,
+                    head: length,
+                    sending,
+                    ..
+                } = answered;
+                link.buf.advance(length);
+                let download =
+                    Download::begin(exchange, link, link_stays, from, (upload, sending), alarm);
+                return Ok(head.map(|()| download));
+            }
+            Err(fault) => fault.into(),
+        },
+        Err(instead) => instead,
+    };
+    let page = phase::error(&mut exchange, instead);
+    let page = whole(page, exchange.asked.is_head(), &client, now);
+    // A page of ours is no request that was cut short.
+    exchange.log(None, page.status().as_u16());
+    Ok(page)
+}
+
+fn framing(body: &Incoming) -> Framing {
+    match body.size_hint().exact() {
+        _ if body.is_end_stream() => Framing::Empty,
+        Some(length @ 1..) => Framing::Length(length),
+        _ => Framing::Chunked,
+    }
+}
+
+/// The answer's head; how its body comes; and whether the dyno's connection may be used again.
+fn head(
+    exchange: &mut Exchange,
+    answered: &Answered,
+    now: SystemTime,
+) -> Result<(Response<()>, Framing, bool), Fault> {
+    let bytes = &answered.link.buf.data()[..answered.head];
+    let worker = exchange.worker.clone();
+    response::parse(bytes, exchange.asked.is_head(), |answer| {
+        if answer.status == 101 {
+            // Nobody asked for it.
+            return Err(Fault::PoorResponse);
+        }
+        let mut head = Response::new(());
+        *head.status_mut() =
+            StatusCode::from_u16(answer.status).map_err(|_| Fault::PoorResponse)?;
+        *head.version_mut() = Version::HTTP_2;
+        *head.headers_mut() = worker.with_date(now, |date| {
+            answer.to_map(&Hop {
+                version: Version::HTTP_2,
+                framing: answer.framing,
+                is_rewritten: false,
+                connection: None,
+                date: date.as_bytes(),
+            })
+        })?;
+        exchange.set_status(answer.status);
+        Ok((head, answer.framing, answer.stays))
+    })?
+}
+
+/// A page of ours.
+fn whole(
+    mut page: Response<bytes::Bytes>,
+    is_head: bool,
+    client: &Client,
+    now: SystemTime,
+) -> Response<Body> {
+    let headers = page.headers_mut();
+    headers.insert(VIA, HeaderValue::from_static(via(Version::HTTP_2)));
+    let date = client.worker.with_date(now, HeaderValue::from_str);
+    if let Ok(date) = date {
+        headers.insert(DATE, date);
+    }
+    page.map(|bytes| Body::Whole(if is_head { bytes::Bytes::new() } else { bytes }))
+}

@@ -1,0 +1,93 @@
+//! A connection's bytes, whatever protects them.
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio_rustls::{client, server};
+
+#[derive(Debug)]
+pub(crate) enum Stream {
+    Plain(TcpStream),
+    /// A client's, over TLS.
+    Client(Box<server::TlsStream<TcpStream>>),
+    /// To one of the platform's own services.
+    Service(Box<client::TlsStream<TcpStream>>),
+}
+
+impl Stream {
+    pub(crate) fn tcp(&self) -> &TcpStream {
+        match self {
+            Self::Plain(stream) => stream,
+            Self::Client(stream) => stream.get_ref().0,
+            Self::Service(stream) => stream.get_ref().0,
+        }
+    }
+
+    /// Whether what was written may still be here.
+    pub(crate) const fn keeps_back(&self) -> bool {
+        !matches!(self, Self::Plain(_))
+    }
+
+    /// Whether neither bytes nor an end have come, as far as is known without asking the kernel. Whoever waits for the
+    /// stream is forgotten.
+    pub(crate) fn is_quiet(&mut self) -> bool {
+        let mut byte = [0; 1];
+        let mut unwatched = Context::from_waker(Waker::noop());
+        Pin::new(self)
+            .poll_read(&mut unwatched, &mut ReadBuf::new(&mut byte))
+            .is_pending()
+    }
+}
+
+macro_rules! each {
+    ($this:expr, $stream:ident => $do:expr) => {
+        match $this.get_mut() {
+            Stream::Plain($stream) => $do,
+            Stream::Client($stream) => $do,
+            Stream::Service($stream) => $do,
+        }
+    };
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        each!(self, stream => Pin::new(stream).poll_read(cx, buf))
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        each!(self, stream => Pin::new(stream).poll_write(cx, buf))
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        each!(self, stream => Pin::new(stream).poll_write_vectored(cx, bufs))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        each!(self, stream => Pin::new(stream).poll_flush(cx))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        each!(self, stream => Pin::new(stream).poll_shutdown(cx))
+    }
+}

@@ -1,0 +1,101 @@
+//! After a switch of protocols: bytes both ways, whatever they mean, until one side ends it or both are silent for too long.
+
+use std::future::poll_fn;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite};
+use tracing::debug;
+
+use crate::alarm::Alarm;
+use crate::buffer::{self, Buf};
+
+/// One way of a tunnel.
+#[derive(Debug)]
+struct Pump {
+    buf: Buf,
+    /// Nothing more comes.
+    has_ended: bool,
+    is_shut: bool,
+    is_kept_back: bool,
+}
+
+impl Pump {
+    const fn new(buf: Buf) -> Self {
+        Self {
+            buf,
+            has_ended: false,
+            is_shut: false,
+            is_kept_back: false,
+        }
+    }
+
+    /// Moves what it can, and counts it. Ready when all has come and gone.
+    fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        from: &mut (impl AsyncRead + Unpin),
+        to: &mut (impl AsyncWrite + Unpin),
+        moved: &mut u64,
+    ) -> Poll<io::Result<()>> {
+        loop {
+            if !self.buf.is_empty() {
+                let gone = ready!(Pin::new(&mut *to).poll_write(cx, self.buf.data()))?;
+                if gone == 0 {
+                    return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+                }
+                self.buf.advance(gone);
+                self.is_kept_back = true;
+                *moved += gone as u64;
+            } else if self.is_kept_back {
+                ready!(Pin::new(&mut *to).poll_flush(cx))?;
+                self.is_kept_back = false;
+            } else if self.is_shut {
+                return Poll::Ready(Ok(()));
+            } else if self.has_ended {
+                ready!(Pin::new(&mut *to).poll_shutdown(cx))?;
+                self.is_shut = true;
+            } else {
+                let count = ready!(self.buf.poll_fill(cx, from, buffer::SIZE))?;
+                self.has_ended = count == 0;
+            }
+        }
+    }
+}
+
+/// Each side comes with what it has said already. `to_client` counts what the dyno said.
+pub(crate) async fn splice<A, B>(
+    client: (A, Buf),
+    dyno: (B, Buf),
+    idle: Duration,
+    alarm: &Alarm,
+    to_client: &mut u64,
+) where
+    A: AsyncRead + AsyncWrite + Unpin,
+    B: AsyncRead + AsyncWrite + Unpin,
+{
+    let ((mut client, said), (mut dyno, answered)) = (client, dyno);
+    let (mut up, mut down) = (Pump::new(said), Pump::new(answered));
+    alarm.set(idle);
+    let ended = poll_fn(|cx| {
+        let (mut to_dyno, before) = (0, *to_client);
+        let up = up.poll(cx, &mut client, &mut dyno, &mut to_dyno)?;
+        let down = down.poll(cx, &mut dyno, &mut client, to_client)?;
+        if up.is_ready() && down.is_ready() {
+            return Poll::Ready(Ok(()));
+        }
+        if to_dyno > 0 || *to_client > before {
+            alarm.set(idle);
+        } else if alarm.has_rung() {
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
+        alarm.watch(cx.waker());
+        Poll::Pending
+    });
+    let ended: io::Result<()> = ended.await;
+    if let Err(error) = ended {
+        debug!(error = &error as &dyn std::error::Error, "A tunnel broke");
+    }
+}
