@@ -12,6 +12,8 @@ use tokio::io::{AsyncRead, ReadBuf};
 pub(crate) const SIZE: usize = 64 * 1024;
 /// Kept for the next one who needs one; more than that are given back to the allocator.
 const MAX_FREE: usize = 64;
+/// A text of this capacity and less is kept for the next one.
+const MAX_TEXT: usize = 32 * 1024;
 /// What waits for more and is no longer than this is put where it takes no more room than it needs.
 const SMALL: usize = 4 * 1024;
 
@@ -19,12 +21,15 @@ const SMALL: usize = 4 * 1024;
 #[derive(Debug)]
 pub(crate) struct Buffers {
     free: RefCell<Vec<Box<[u8]>>>,
+    /// For what is written piece by piece.
+    texts: RefCell<Vec<Vec<u8>>>,
 }
 
 impl Buffers {
     pub(crate) fn new() -> Rc<Self> {
         Rc::new(Self {
             free: RefCell::default(),
+            texts: RefCell::default(),
         })
     }
 
@@ -37,6 +42,22 @@ impl Buffers {
         let mut free = self.free.borrow_mut();
         if buffer.len() == SIZE && free.len() < MAX_FREE {
             free.push(buffer);
+        }
+    }
+}
+
+impl Buffers {
+    /// Empty, with room.
+    pub(crate) fn take_text(&self) -> Vec<u8> {
+        let free = self.texts.borrow_mut().pop();
+        free.unwrap_or_else(|| Vec::with_capacity(2048))
+    }
+
+    pub(crate) fn put_text(&self, mut text: Vec<u8>) {
+        let mut texts = self.texts.borrow_mut();
+        if text.capacity() > 0 && text.capacity() <= MAX_TEXT && texts.len() < MAX_FREE {
+            text.clear();
+            texts.push(text);
         }
     }
 }

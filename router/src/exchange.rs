@@ -232,5 +232,7 @@ impl Drop for Exchange {
             };
             self.log(Some(fault), fault.status().as_u16());
         }
+        let head = std::mem::take(&mut self.asked.head);
+        self.worker.buffers.put_text(head);
     }
 }

@@ -2,16 +2,19 @@
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use tokio::io::AsyncWrite as _;
 
+use crate::buffer::Buffers;
 use crate::http1::chunks::push_size;
 use crate::http1::framing::Framing;
 use crate::stream::Stream;
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Outbox {
+    buffers: Rc<Buffers>,
     /// A head, the size of a chunk, the end of a body.
     front: Vec<u8>,
     front_at: usize,
@@ -24,10 +27,22 @@ pub(crate) struct Outbox {
     has_written: bool,
 }
 
-/// A front that was once longer than this is not kept for the next one.
-const KEPT_CAPACITY: usize = 4 * 1024;
+/// Pieces that are copied to the front: for one slice less the kernel charges less than the copy costs.
+const SMALL: usize = 8 * 1024;
 
 impl Outbox {
+    pub(crate) const fn new(buffers: Rc<Buffers>) -> Self {
+        Self {
+            buffers,
+            front: Vec::new(),
+            front_at: 0,
+            piece: 0,
+            tail: b"",
+            kept_back: false,
+            has_written: false,
+        }
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.front_at == self.front.len()
             && self.piece == 0
@@ -37,7 +52,7 @@ impl Outbox {
 
     /// A new message, which begins with `head`.
     pub(crate) fn begin(&mut self, head: &[u8]) {
-        self.front.extend_from_slice(head);
+        self.front().extend_from_slice(head);
         self.has_written = false;
     }
 
@@ -52,8 +67,16 @@ impl Outbox {
     }
 
     /// What goes before the next piece.
-    pub(crate) const fn front(&mut self) -> &mut Vec<u8> {
+    pub(crate) fn front(&mut self) -> &mut Vec<u8> {
+        if self.front.capacity() == 0 {
+            self.front = self.buffers.take_text();
+        }
         &mut self.front
+    }
+
+    /// What was put in is not to be sent.
+    pub(crate) fn clear(&mut self) {
+        *self = Self::new(self.buffers.clone());
     }
 
     /// The next piece, of `length` bytes, which are not none. `is_last`: nothing will follow it, no trailers either.
@@ -61,16 +84,33 @@ impl Outbox {
         debug_assert!(self.piece == 0 && self.tail.is_empty());
         self.piece = length;
         if framing == Framing::Chunked {
-            push_size(&mut self.front, length);
-            self.tail = if is_last { b"\r\n0\r\n\r\n" } else { b"\r\n" };
+            push_size(self.front(), length);
+            self.tail = end_of_piece(is_last);
         }
+    }
+
+    /// Puts the next piece itself in, if it is small enough for that.
+    pub(crate) fn copy_piece(&mut self, piece: &[u8], framing: Framing, is_last: bool) -> bool {
+        if piece.len() > SMALL {
+            return false;
+        }
+        let front = self.front();
+        if framing == Framing::Chunked {
+            push_size(front, piece.len());
+        }
+        front.extend_from_slice(piece);
+        if framing == Framing::Chunked {
+            front.extend_from_slice(end_of_piece(is_last));
+        }
+        true
     }
 
     /// The end of a body in chunks. `trailers` are lines with their ends.
     pub(crate) fn last_chunk(&mut self, trailers: &[u8]) {
-        self.front.extend_from_slice(b"0\r\n");
-        self.front.extend_from_slice(trailers);
-        self.front.extend_from_slice(b"\r\n");
+        let front = self.front();
+        front.extend_from_slice(b"0\r\n");
+        front.extend_from_slice(trailers);
+        front.extend_from_slice(b"\r\n");
     }
 
     /// Writes what it can in one go, and gives how much of `piece`, which is what is left of it, that was.
@@ -115,10 +155,10 @@ impl Outbox {
 
     fn forget(&mut self) {
         self.front_at = 0;
-        if self.front.capacity() > KEPT_CAPACITY {
-            self.front = Vec::new();
-        } else {
-            self.front.clear();
-        }
+        self.buffers.put_text(std::mem::take(&mut self.front));
     }
+}
+
+const fn end_of_piece(is_last: bool) -> &'static [u8] {
+    if is_last { b"\r\n0\r\n\r\n" } else { b"\r\n" }
 }

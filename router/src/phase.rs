@@ -10,6 +10,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use http::Response;
 
+use crate::buffer::Buffers;
 use crate::client::Client;
 use crate::error_page;
 use crate::exchange::{Asked, Exchange};
@@ -28,6 +29,7 @@ pub(crate) struct Opened {
 
 /// The request phase: what is asked, in the shape a dyno gets it. An error is a request that is nobody's.
 pub(crate) fn request<'a>(
+    buffers: &Buffers,
     line: &Line<'a>,
     fields: impl Fields<'a>,
     terms: &Terms<'a>,
@@ -39,7 +41,7 @@ pub(crate) fn request<'a>(
         .filter(|_| terms.fault != Some(Fault::BadHost))
         .and_then(|host| parse_host(std::str::from_utf8(host).ok()?))
         .ok_or(Fault::BadHost)?;
-    let (head, places) = request::write(line, fields, terms, framing, origin);
+    let (head, places) = request::write(buffers.take_text(), line, fields, terms, framing, origin);
     let asked = Asked {
         head,
         places,
@@ -61,7 +63,15 @@ pub(crate) fn unreadable(
 ) -> Option<Exchange> {
     let (line, _) = request::guess(head)?;
     let terms = Terms::of(&line, Lines::NONE);
-    let opened = request(&line, Lines::NONE, &terms, Framing::Empty, origin).ok()?;
+    let opened = request(
+        &client.worker.buffers,
+        &line,
+        Lines::NONE,
+        &terms,
+        Framing::Empty,
+        origin,
+    )
+    .ok()?;
     Some(Exchange::new(client.clone(), opened.asked, Instant::now()))
 }
 

@@ -21,8 +21,8 @@ use crate::buffer::{Buf, Buffers};
 use crate::outbox::Outbox;
 use crate::stream::Stream;
 
-/// Idle connections kept per backend and worker; more than that only wait to be closed.
-const MAX_IDLE: usize = 128;
+/// Idle connections kept per backend and worker. Fewer than are in use at a time would be closed and made again all the time.
+const MAX_IDLE: usize = 1024;
 
 /// A host that has died says nothing, ever: the kernel's own patience with it is a quarter of an hour. What idles or waits
 /// for an answer is asked whether it is there; a slow dyno does not matter, for it is its host's kernel that answers.
@@ -162,7 +162,7 @@ impl Pool {
         Ok(Link {
             stream,
             buf: Buf::new(self.buffers.clone()),
-            outbox: Outbox::default(),
+            outbox: Outbox::new(self.buffers.clone()),
             is_reused: false,
             is_watched: false,
             idle_since: Instant::now(),

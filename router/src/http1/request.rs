@@ -391,15 +391,15 @@ impl Place {
     }
 }
 
-/// Writes the head as a dyno gets it: without what was for this hop, with what the platform adds.
+/// Writes the head as a dyno gets it into `head`: without what was for this hop, with what the platform adds.
 pub(crate) fn write<'a>(
+    mut head: Vec<u8>,
     line: &Line<'a>,
     fields: impl Fields<'a>,
     terms: &Terms<'a>,
     framing: Framing,
     origin: &Origin<'_>,
 ) -> (Vec<u8>, Places) {
-    let mut head = Vec::with_capacity(1024);
     let mut places = Places {
         method: Place::push(&mut head, line.method),
         ..Places::default()
@@ -585,7 +585,7 @@ mod tests {
 
     fn sent(head: &str) -> String {
         read(head, |line, headers, terms| {
-            let (head, places) = write(&line, headers, &terms, terms.framing, &ORIGIN);
+            let (head, places) = write(Vec::new(), &line, headers, &terms, terms.framing, &ORIGIN);
             assert_eq!(places.method.of(&head), line.method);
             assert_eq!(places.path.of(&head), line.path);
             String::from_utf8(head).unwrap()

@@ -43,7 +43,7 @@ pub(crate) async fn serve(client: Rc<Client>, stream: Stream) -> Option<(Stream,
     let worker = &client.worker;
     let mut connection = Connection {
         alarm: Alarm::new(&worker.alarms),
-        wire: Wire::new(stream, Buf::new(worker.buffers.clone())),
+        wire: Wire::new(stream, worker.buffers.clone()),
         is_last_chance: false,
         client,
     };
@@ -181,10 +181,10 @@ impl Connection {
         self.client.has_asked.set(true);
         let (began, now) = (Instant::now(), SystemTime::now());
         let origin = self.client.origin(now);
-        let bytes = &self.wire.buf.data()[..head];
+        let (bytes, buffers) = (&self.wire.buf.data()[..head], &self.client.worker.buffers);
         let read = request::parse(bytes, |line, fields| {
             let terms = Terms::of(&line, fields);
-            let opened = phase::request(&line, fields, &terms, terms.framing, &origin)?;
+            let opened = phase::request(buffers, &line, fields, &terms, terms.framing, &origin)?;
             Ok((
                 opened,
                 terms.framing,

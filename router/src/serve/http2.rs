@@ -88,7 +88,14 @@ async fn answer(
     } else {
         terms.fault
     };
-    let opened = phase::request(&line, &parts.headers, &terms, framing, &client.origin(now));
+    let opened = phase::request(
+        &client.worker.buffers,
+        &line,
+        &parts.headers,
+        &terms,
+        framing,
+        &client.origin(now),
+    );
     let Ok(Opened { asked, .. }) = opened else {
         let refused = error_page::page(Fault::BadHost, error_page::Taste::Html, None);
         return Ok(whole(refused, false, &client, now));

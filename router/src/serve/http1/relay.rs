@@ -164,12 +164,18 @@ impl<'e> Relay<'e> {
         self.body
             .look(&mut self.link.buf)
             .map_err(|_| Fault::BackendInterrupted)?;
-        let length = self.body.piece(&self.link.buf).len();
+        let piece = self.body.piece(&self.link.buf);
+        let length = piece.len();
         let is_last = self.body.is_last();
         let trailers = self.body.trailers();
         if length > 0 {
             self.has_ended = is_last && trailers.is_empty();
-            wire.outbox.piece(length, self.to, self.has_ended);
+            if wire.outbox.copy_piece(piece, self.to, self.has_ended) {
+                self.body.consume(&mut self.link.buf, length);
+                self.exchange.bytes += length as u64;
+            } else {
+                wire.outbox.piece(length, self.to, self.has_ended);
+            }
         } else if is_last {
             self.has_ended = true;
             if self.to == Framing::Chunked {

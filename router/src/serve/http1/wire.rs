@@ -1,9 +1,10 @@
 //! The client's end of a connection: what it sends, and what it is sent.
 
 use std::io;
+use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
-use crate::buffer::{self, Buf};
+use crate::buffer::{self, Buf, Buffers};
 use crate::fault::Fault;
 use crate::http1::framing::{Arriving, Framing};
 use crate::outbox::Outbox;
@@ -27,11 +28,11 @@ pub(crate) struct Wire {
 }
 
 impl Wire {
-    pub(crate) fn new(stream: Stream, buf: Buf) -> Self {
+    pub(crate) fn new(stream: Stream, buffers: Rc<Buffers>) -> Self {
         Self {
             stream,
-            buf,
-            outbox: Outbox::default(),
+            buf: Buf::new(buffers.clone()),
+            outbox: Outbox::new(buffers),
             arriving: Arriving::new(Framing::Empty),
             framing: Framing::Empty,
             owes_go_ahead: false,
@@ -69,7 +70,7 @@ impl Wire {
 
     /// What was put there since is not to be sent.
     pub(crate) fn forget_answer(&mut self) {
-        self.outbox = Outbox::default();
+        self.outbox.clear();
     }
 
     /// Whether all of the request has come.
