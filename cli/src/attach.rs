@@ -44,7 +44,7 @@ pub(crate) enum End {
 /// before there is a dyno at the other end of it.
 pub(crate) async fn first_word(
     socket: &mut Socket,
-    up: impl Future<Output = ()>,
+    up: impl Future<Output = Result<()>>,
 ) -> Result<Option<Message>> {
     let word = async {
         loop {
@@ -58,7 +58,7 @@ pub(crate) async fn first_word(
     };
     let first = tokio::select! {
         word = word => word?,
-        () = up => return Ok(None),
+        up = up => return up.map(|()| None),
     };
     // A dyno that was never up is told as an error at once.
     match Word::of(&first) {

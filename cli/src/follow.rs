@@ -16,6 +16,7 @@ use tokio::time::Instant;
 use crate::failure::Failure;
 use crate::output::{Action, Output};
 use unplaceable::Waiting;
+pub(crate) use unplaceable::never_placed;
 
 const LOOK_EVERY: Duration = Duration::from_millis(300);
 

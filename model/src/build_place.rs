@@ -56,6 +56,9 @@ pub enum BuildPlacing {
     /// There is no place yet; another answer follows.
     Waits {
         reason: String,
+        /// Whether no host would take it even if nothing else were being built.
+        #[serde(default)]
+        nobody: bool,
     },
 }
 

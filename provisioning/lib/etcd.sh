@@ -319,11 +319,23 @@ save_snapshot() { # file
   say "Saved $1: $(du -h "$1" | cut -f1)"
 }
 
+# Those that ran on would be a cluster of their own, with a history of its own.
+refuse_while_others_run() {
+  local at
+  for at in $(endpoints | tr , ' '); do
+    # Unlike health, its status a member tells without the others.
+    if [[ $at != "$client_url" ]] && etcdctl_at "$at" endpoint status >/dev/null 2>&1; then
+      fail "the member at $at runs" "stop etcd wherever it still runs, with provisioning/etcd stop on its host, and restore then"
+    fi
+  done
+}
+
 restore_snapshot() { # file
   local tool=etcdctl
   if [[ ! -r $1 ]]; then fail "there is no snapshot $1" "check the path"; fi
   if command -v etcdutl >/dev/null; then tool=etcdutl; fi
   need_identity first
+  refuse_while_others_run
   stop_member
   rm -rf "$etcd_dir/member.new"
   run_step "Reading $1" "take another snapshot; this one is damaged" \

@@ -93,6 +93,12 @@ pub fn ensure(dir: &Path, domain: &Hostname, now: Timestamp) -> Result<LocalCa, 
     Ok(local)
 }
 
+/// Whether a chain brings its own root along, as ours do: then it is by that root that the platform is known, for nobody
+/// else may vouch for it.
+pub fn brings_its_root(chain: &str) -> bool {
+    inspect::ends_in_a_root(chain)
+}
+
 fn make_authority(local: &LocalCa, domain: &Hostname, now: Timestamp) -> Result<(), LocalCaError> {
     let make = |source| LocalCaError::Make {
         what: "local certificate authority",

@@ -53,8 +53,8 @@ pub async fn run(
         tokio::select! {
             () = shutdown.cancelled() => {}
             () = lost.cancelled() => warn!(candidate = %config.candidate, "Leads no more"),
-            () = scheduler.lead(&mut leadership) => {
-                warn!(candidate = %config.candidate, "Cannot know what its last steps came to; steps down");
+            why = scheduler.lead(&mut leadership) => {
+                warn!(candidate = %config.candidate, "{why}; steps down");
             }
         }
         leadership.resign().await;
@@ -71,8 +71,8 @@ struct Scheduler<'a> {
 }
 
 impl Scheduler<'_> {
-    /// Until it cannot know any more what its own commits came to; the caller ends it when the lease is lost.
-    async fn lead(&self, leadership: &mut Leadership) {
+    /// Until it has to begin anew, and why; the caller ends it when the lease is lost.
+    async fn lead(&self, leadership: &mut Leadership) -> &'static str {
         let mut follower = Follower::new(self.store.clone(), followed());
         let mut planner = Planner::default();
         let clock = Clock::start();
@@ -84,7 +84,11 @@ impl Scheduler<'_> {
         loop {
             while let Ok(update) = timeout_at(look_at, follower.next()).await {
                 let idle = planner.revision() >= at_least && update.is_empty();
+                let before = planner.revision();
                 planner.apply(update);
+                if planner.revision() < before {
+                    return "The store was restored: what was known is of another past";
+                }
                 if !idle && planner.revision() >= at_least {
                     look_at = Instant::now();
                 }
@@ -124,7 +128,7 @@ impl Scheduler<'_> {
             if unknown {
                 // It may have arrived, or may yet arrive: nothing can be planned until that is out of the way.
                 let Some(revision) = self.begin_another_term(leadership).await else {
-                    return;
+                    return "Cannot know what its last steps came to";
                 };
                 at_least = at_least.max(revision);
             }
@@ -135,6 +139,10 @@ impl Scheduler<'_> {
                 None => LOOK_EVERY,
             };
             if conflicts {
+                // In a store that was restored the record of the election may be another one, under a lease that lives on.
+                if let Ok(false) = leadership.is_on_record(&**self.store).await {
+                    return "Another election is on record";
+                }
                 // The news that explains a refusal is under way; look at everything a moment later if it is not.
                 look_at_all_at = Instant::now() + AFTER_CONFLICT;
             }

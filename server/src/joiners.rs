@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use anyhow::Context as _;
 use controller::ForJoiners;
 use controller_api::tls::fingerprint_of_authority;
-use model::{HostRole, Secret};
+use model::{Checksum, HostRole, Secret};
 use toml::{Table, Value};
 
 use crate::config::{Blobs, Config, StoreChoice};
@@ -15,22 +15,18 @@ pub(crate) fn for_joiners(config: &Config) -> anyhow::Result<Result<ForJoiners, 
     if let Some(why) = obstacle(config) {
         return Ok(Err(why));
     }
-    let (public_certificate, pin) = match init::certificate(config)? {
-        Some(made) => {
-            let chain = fs_err::read_to_string(&made.cert)?;
-            let pin = fingerprint_of_authority(&chain)
-                .context("the platform's certificate cannot be read")?;
-            ((made.cert, made.key), Some(pin))
-        }
+    let public_certificate = match init::certificate(config)? {
+        Some(made) => (made.cert, made.key),
         None => {
             let given = config
                 .router
                 .tls_cert
                 .clone()
                 .zip(config.router.tls_key.clone());
-            (given.context("there is no certificate for routers")?, None)
+            given.context("there is no certificate for routers")?
         }
     };
+    let pin = pin_of(&fs_err::read_to_string(&public_certificate.0)?)?;
     let addresses = if config.has(HostRole::Router) {
         vec![SocketAddr::new(config.node.address, config.https_port())]
     } else {
@@ -43,6 +39,17 @@ pub(crate) fn for_joiners(config: &Config) -> anyhow::Result<Result<ForJoiners, 
         addresses,
         pin,
     }))
+}
+
+/// By what a host that joins knows the platform, if its authority is one of our own making: nobody else vouches for that. A
+/// host that joined has such a certificate too, from whoever let it in.
+fn pin_of(chain: &str) -> anyhow::Result<Option<Checksum>> {
+    if !provisioning::local_ca::brings_its_root(chain) {
+        return Ok(None);
+    }
+    let pin =
+        fingerprint_of_authority(chain).context("the platform's certificate cannot be read")?;
+    Ok(Some(pin))
 }
 
 /// What keeps the installation to one host, and what to do about it.
@@ -154,4 +161,46 @@ fn router(config: &Config) -> anyhow::Result<Table> {
     router.remove("tls_cert");
     router.remove("tls_key");
     Ok(router)
+}
+
+#[cfg(test)]
+mod tests {
+    use model::Timestamp;
+
+    use super::*;
+
+    #[test]
+    fn a_host_that_joined_vouches_for_the_platform_as_the_first_one_does() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut config = Config {
+            data_dir: dir.path().to_owned(),
+            store: StoreChoice::Etcd {
+                endpoints: vec!["https://10.0.0.1:2379".to_owned()],
+            },
+            blobs: Blobs::Shared,
+            ..Config::default()
+        };
+        config.node.address = [10, 0, 0, 1].into();
+        let first = for_joiners(&config).unwrap().unwrap();
+        assert!(first.pin.is_some());
+
+        // What joining writes into the configuration.
+        let made = dir.path().join("tls");
+        let made = provisioning::local_ca::ensure(&made, &config.domain, Timestamp::now()).unwrap();
+        config.router.tls_cert = Some(made.cert);
+        config.router.tls_key = Some(made.key);
+        assert_eq!(for_joiners(&config).unwrap().unwrap().pin, first.pin);
+    }
+
+    #[test]
+    fn a_certificate_whose_root_is_elsewhere_is_not_pinned() {
+        let dir = tempfile::tempdir().unwrap();
+        let domain = "apps.example.com".parse().unwrap();
+        let made = provisioning::local_ca::ensure(dir.path(), &domain, Timestamp::now()).unwrap();
+        let chain = fs_err::read_to_string(made.cert).unwrap();
+        assert!(pin_of(&chain).unwrap().is_some());
+        let end = "-----END CERTIFICATE-----\n";
+        let leaf = &chain[..chain.find(end).unwrap() + end.len()];
+        assert!(pin_of(leaf).unwrap().is_none());
+    }
 }

@@ -58,6 +58,12 @@ impl Leadership {
         })
     }
 
+    /// Whether the store still has the record of this very election, which [`Leadership::guard`] asks for.
+    pub async fn is_on_record(&self, store: &dyn Store) -> Result<bool, StoreError> {
+        let record = store.get(&self.key).await?;
+        Ok(record.is_some_and(|record| record.revision == self.revision))
+    }
+
     pub const fn lost(&self) -> &CancellationToken {
         &self.lost
     }

@@ -25,6 +25,9 @@ const ATTEMPTS: u32 = 3;
 /// A scheduler that leads answers at once, if it is one that knows of builds at all.
 const ANSWERED_WITHIN: Duration = Duration::from_secs(5);
 
+/// How long a build waits while no host takes any. One that is restarted is back by then.
+const SOMEBODY_WITHIN: Duration = Duration::from_secs(45);
+
 enum Place {
     /// With the right to run one of this builder's builds.
     Here(OwnedSemaphorePermit),
@@ -127,6 +130,7 @@ async fn ask(
     let place = key::build_place(request.app);
     let mut news = Follower::new(store.clone(), vec![place.clone()]);
     let mut told: Option<String> = None;
+    let mut nobody_since: Option<Instant> = None;
     loop {
         let answer = key::BUILD_PLACES.get(&**store, &place).await?;
         let answer = answer.filter(|answer| answer.value.answers(request));
@@ -135,11 +139,19 @@ async fn ask(
             Some(BuildPlacing::On { builder, .. }) => {
                 return place_on(job, builder, deadline, transcript).await;
             }
-            Some(BuildPlacing::Waits { reason }) if told.as_ref() != Some(&reason) => {
-                queue::announce(transcript, &reason, limit);
-                told = Some(reason);
+            Some(BuildPlacing::Waits { reason, nobody }) => {
+                nobody_since = nobody.then(|| nobody_since.unwrap_or_else(Instant::now));
+                if nobody_since.is_some_and(|since| since.elapsed() >= SOMEBODY_WITHIN) {
+                    return Err(Failure::refused([format!(
+                        "{reason}. Nothing of this push was deployed; push again once a host takes builds (paas nodes)."
+                    )]));
+                }
+                let wait = if nobody { SOMEBODY_WITHIN } else { limit };
+                if told.as_ref() != Some(&reason) {
+                    queue::announce(transcript, &reason, wait);
+                    told = Some(reason);
+                }
             }
-            Some(BuildPlacing::Waits { .. }) => {}
             None if began.elapsed() >= ANSWERED_WITHIN => {
                 warn!(build.id = %request.build, "No scheduler says where a build is to run; it runs here");
                 return Ok(Place::Here(
@@ -148,9 +160,10 @@ async fn ask(
             }
             None => {}
         }
-        let until = match is_answered {
-            true => deadline,
-            false => began + ANSWERED_WITHIN,
+        let until = match (is_answered, nobody_since) {
+            (false, _) => began + ANSWERED_WITHIN,
+            (true, Some(since)) => deadline.min(since + SOMEBODY_WITHIN),
+            (true, None) => deadline,
         };
         if timeout_at(until, changed(&mut news)).await.is_err() && Instant::now() >= deadline {
             return Err(queue::overdue(limit));

@@ -101,7 +101,10 @@ async fn place(store: Arc<dyn Store>, decide: Arc<Mutex<Option<Decide>>>) {
                         host: builder.host,
                     }
                 }
-                Err(reason) => BuildPlacing::Waits { reason },
+                Err(reason) => BuildPlacing::Waits {
+                    reason,
+                    nobody: false,
+                },
             };
             let told = BuildPlace {
                 build: request.build,

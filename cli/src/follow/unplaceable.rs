@@ -15,6 +15,8 @@ const PATIENCE: Duration = Duration::from_secs(3);
 const AGAIN: Duration = Duration::from_secs(1);
 /// How many are looked into at a time: one reason is enough.
 const MOST: usize = 3;
+/// What it says of a dyno that waits, and of one that does not any more.
+const NOWHERE: [&str; 2] = ["Cannot be placed: ", "Could not be placed: "];
 /// Of one dyno's log.
 const LINES: u16 = 20;
 
@@ -66,6 +68,16 @@ impl Waiting {
     }
 }
 
+/// Why a dyno that is no more never had a place, if that was it.
+pub(crate) async fn never_placed(client: &Client, app: &str, dyno: &Dyno) -> Option<Failure> {
+    let lines = platform_log(client, app, dyno).await.ok()?;
+    let reason = reason(&lines, dyno.created_at.0)?;
+    Some(Failure::new(format!(
+        "{} could not be placed: {reason}",
+        dyno.name
+    )))
+}
+
 /// What the platform said of the dyno, oldest first.
 async fn platform_log(client: &Client, app: &str, dyno: &Dyno) -> Result<Vec<String>, ClientError> {
     let wanted = LogSessionCreate {
@@ -88,10 +100,13 @@ fn reason(lines: &[String], created_at: Timestamp) -> Option<&str> {
     let word = lines.iter().rev().find_map(|line| {
         let (head, text) = line.split_once("]: ")?;
         let at: Timestamp = head.split(' ').next()?.parse().ok()?;
-        let is_of_place = text.starts_with("Cannot be placed: ") || text.starts_with("Placed: ");
+        let is_of_place = NOWHERE
+            .iter()
+            .chain(&["Placed: "])
+            .any(|start| text.starts_with(start));
         (is_of_place && at >= created_at).then_some(text)
-    });
-    word?.strip_prefix("Cannot be placed: ")
+    })?;
+    NOWHERE.iter().find_map(|start| word.strip_prefix(start))
 }
 
 #[cfg(test)]

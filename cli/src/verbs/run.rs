@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use anyhow::Result;
 use controller_api::Client;
-use controller_api::wire::{DynoCreate, LogSessionCreate};
+use controller_api::wire::{Dyno, DynoCreate, LogSessionCreate};
 
 use super::{config, logs};
 use crate::args::{AppArgs, OneOffArgs, RunArgs, RunDetachedArgs};
 use crate::attach::{self, End, Kind};
 use crate::context::Context;
 use crate::failure::{FAILED, Failure};
+use crate::follow;
 use crate::git::shell_quoted;
 use crate::terminal;
 
@@ -41,10 +42,11 @@ pub(crate) async fn attached(context: &Context, args: RunArgs) -> Result<ExitCod
     action.progress(format!("starting, {}", dyno.name));
     let attach_url = dyno
         .attach_url
+        .clone()
         .ok_or_else(|| Failure::new("The platform gave no way to attach to the dyno"))?;
     let ca_pem = context.session()?.ca_pem()?;
     let mut socket = attach::connect(&client, ca_pem.as_deref(), &attach_url).await?;
-    let first = attach::first_word(&mut socket, is_up(&client, &app, &dyno.name)).await?;
+    let first = attach::first_word(&mut socket, is_up(&client, &app, &dyno)).await?;
     action.end(&format!("up, {}", dyno.name));
 
     Ok(match attach::pump(socket, first, kind).await? {
@@ -53,13 +55,20 @@ pub(crate) async fn attached(context: &Context, args: RunArgs) -> Result<ExitCod
     })
 }
 
-/// Returns once the dyno has started. One that is no longer there has had its say on the socket.
-async fn is_up(client: &Client, app: &str, dyno: &str) {
+/// Returns once the dyno has started, or is known never to. Any other that is no longer there has had its say on the
+/// socket.
+async fn is_up(client: &Client, app: &str, dyno: &Dyno) -> Result<()> {
     loop {
-        match client.dyno(app, dyno).await {
-            Ok(dyno) if dyno.state != "starting" => return,
-            _ => tokio::time::sleep(LOOK_EVERY).await,
+        match client.dyno(app, &dyno.name).await {
+            Ok(dyno) if dyno.state != "starting" => return Ok(()),
+            Err(error) if error.status() == Some(404) => {
+                if let Some(failure) = follow::never_placed(client, app, dyno).await {
+                    return Err(failure.into());
+                }
+            }
+            _ => {}
         }
+        tokio::time::sleep(LOOK_EVERY).await;
     }
 }
 

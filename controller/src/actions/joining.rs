@@ -21,6 +21,8 @@ const MOST_USES: u32 = 10_000;
 /// Tokens that still work, of all administrators.
 const MAX_TOKENS: usize = 1000;
 const MAX_NAME: usize = 100;
+const LEAST_MEMORY: u64 = 64 << 20;
+const MOST_MEMORY: u64 = 64 << 40;
 
 /// A new token; its secret is nowhere but in the answer.
 pub(crate) async fn create_token(
@@ -123,8 +125,9 @@ pub(crate) async fn join(context: &Context, request: JoinRequest) -> Result<Join
     let now = Timestamp::now();
     check(&request)?;
     let place = key::node_token(&auth::token_hash(request.secret.expose()));
+    let authority = authority(context).await?;
     let mut attempts = Attempts::default();
-    let roles = loop {
+    let (roles, certificate) = loop {
         let token = key::NODE_TOKENS
             .get(context.store(), &place)
             .await?
@@ -135,6 +138,20 @@ pub(crate) async fn join(context: &Context, request: JoinRequest) -> Result<Join
                     .to_owned(),
             })?;
         let roles = allowed(&token.value, request.roles.as_ref())?;
+        // First: a request that nothing can be made of leaves no record.
+        let subject = Subject {
+            node: request.id,
+            address: request.address,
+            roles: &roles,
+        };
+        let certificate = authority
+            .issue(
+                &request.certificate_request,
+                &subject,
+                now,
+                context.config.certificate_lifetime,
+            )
+            .map_err(refused)?;
         let node_key = key::node(request.id);
         let known = key::NODES.get(context.store(), &node_key).await?;
         refuse_taken_name(context, &request).await?;
@@ -159,24 +176,10 @@ pub(crate) async fn join(context: &Context, request: JoinRequest) -> Result<Join
             None => txn.create(&key::NODES, node_key, &node),
         };
         if let Committed::Done(_) = txn.commit(context.store()).await? {
-            break roles;
+            break (roles, certificate);
         }
         attempts.lost().await?;
     };
-    let authority = authority(context).await?;
-    let subject = Subject {
-        node: request.id,
-        address: request.address,
-        roles: &roles,
-    };
-    let certificate = authority
-        .issue(
-            &request.certificate_request,
-            &subject,
-            now,
-            context.config.certificate_lifetime,
-        )
-        .map_err(refused)?;
     let public_certificate = if roles.contains(&HostRole::Router) {
         let (certificate, key) = &given.public_certificate;
         let read = |path| fs_err::read_to_string(path).map_err(ActionError::internal);
@@ -228,31 +231,29 @@ pub(crate) async fn renew(
         .map_err(refused)
 }
 
-/// Forgets a host. Its certificate is not renewed any more.
+/// Forgets a host that is down. Its certificate is not renewed any more, and what it ran is run elsewhere.
 pub(crate) async fn remove(context: &Context, identity: &str) -> Result<Node, ActionError> {
     let seen = super::nodes::find(context.store(), identity).await?;
     let (id, name) = (seen.value.id, &seen.value.name);
+    let txn = Txn::new()
+        .unchanged(&seen)
+        .absent(key::alive_node(id))
+        .delete(seen.key.clone());
+    if let Committed::Done(_) = txn.commit(context.store()).await? {
+        return Ok(seen.value);
+    }
     let dynos = key::DYNOS.all(context.store()).await?;
     let placed = dynos
         .iter()
         .filter(|dyno| dyno.value.node == Some(id))
         .count();
-    if placed > 0 {
-        return Err(ActionError::invalid(format!(
-            "{name} has {placed} dynos; move them first with `paas nodes:drain {name}`."
-        )));
-    }
-    let alive = key::alive_node(id);
-    let txn = Txn::new()
-        .unchanged(&seen)
-        .absent(alive.clone())
-        .delete(seen.key.clone());
-    match txn.commit(context.store()).await? {
-        Committed::Done(_) => Ok(seen.value),
-        Committed::Conflict => Err(ActionError::invalid(format!(
-            "{name} is up. Stop paasd there first, or it would be back at once."
-        ))),
-    }
+    Err(ActionError::invalid(match placed {
+        0 => format!("{name} is up. Stop paasd there first, or it would be back at once."),
+        1 => format!("{name} is up and has a dyno; move it first with `paas nodes:drain {name}`."),
+        _ => format!(
+            "{name} is up and has {placed} dynos; move them first with `paas nodes:drain {name}`."
+        ),
+    }))
 }
 
 fn for_joiners(context: &Context) -> Result<&ForJoiners, ActionError> {
@@ -326,20 +327,51 @@ fn check(request: &JoinRequest) -> Result<(), ActionError> {
             request.address
         )));
     }
+    if request.address.is_multicast() {
+        return Err(ActionError::invalid(format!(
+            "{} is an address of many hosts; give this one's own with --address.",
+            request.address
+        )));
+    }
+    let is_zone =
+        |zone: &String| !zone.is_empty() && zone.len() <= MAX_NAME && zone.chars().all(is_plain);
+    if !request.zone.as_ref().is_none_or(is_zone) {
+        return Err(ActionError::invalid(
+            "A zone's name is made of letters, digits, dots and dashes, 100 at most.",
+        ));
+    }
+    if !(LEAST_MEMORY..=MOST_MEMORY).contains(&request.memory_bytes) || request.cpus == 0 {
+        return Err(ActionError::invalid(
+            "A host has a CPU at least, and between 64 MiB and 64 TiB of memory for dynos; say how much with --memory-mb.",
+        ));
+    }
     super::nodes::check_tags(request.tags.iter().map(|(name, value)| (name, Some(value))))
 }
 
-/// Two live hosts of one name could not be told apart by whoever drains one.
+/// Two hosts of one name could not be told apart by whoever drains one, nor two of one address by whoever calls one.
 async fn refuse_taken_name(context: &Context, request: &JoinRequest) -> Result<(), ActionError> {
     let nodes = key::NODES.all(context.store()).await?;
-    let mut same = nodes
-        .iter()
-        .filter(|node| node.value.name == request.name && node.value.id != request.id);
-    match same.next() {
-        None => Ok(()),
-        Some(_) => Err(ActionError::invalid(format!(
+    let others = || {
+        nodes
+            .iter()
+            .map(|node| &node.value)
+            .filter(|node| node.id != request.id)
+    };
+    let is_called_so = |node: &&Node| {
+        node.name.eq_ignore_ascii_case(&request.name) || node.id.to_string() == request.name
+    };
+    if let Some(same) = others().find(is_called_so) {
+        return Err(ActionError::invalid(format!(
             "Another host is called {0}. Name this one with --name, or, if that one is gone for good: paas nodes:remove {0}",
-            request.name
-        ))),
+            same.name
+        )));
     }
+    if let Some(same) = others().find(|node| node.address == request.address) {
+        return Err(ActionError::invalid(format!(
+            "{} is the address of {1} already. Give this host's own with --address, or, if {1} is gone for good: paas \
+             nodes:remove {1}",
+            request.address, same.name
+        )));
+    }
+    Ok(())
 }

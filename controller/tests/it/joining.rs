@@ -130,9 +130,22 @@ async fn what_makes_no_sense_is_refused_in_words() {
         .await
         .error(422);
     with("secret", json!("paas_0")).await.error(403);
+    for bad in ["224.0.0.1", "0.0.0.0", "::1"] {
+        with("address", json!(bad)).await.error(422);
+    }
+    for bad in ["", "a b", &"z".repeat(101)] {
+        with("zone", json!(bad)).await.error(422);
+    }
+    for bad in [0, u64::MAX] {
+        with("memory_bytes", json!(bad)).await.error(422);
+    }
     with("name", json!("taken")).await.expect(201);
-    let (_, said) = with("name", json!("taken")).await.error(422);
-    assert!(said.contains("paas nodes:remove taken"), "{said}");
+    for same in ["taken", "TAKEN"] {
+        let (_, said) = with("name", json!(same)).await.error(422);
+        assert!(said.contains("paas nodes:remove taken"), "{said}");
+    }
+    let (_, said) = with("name", json!("another")).await.error(422);
+    assert!(said.contains("10.0.0.2 is the address of taken"), "{said}");
 
     for bad in [
         json!({"uses": 0}),

@@ -39,6 +39,18 @@ impl Authority {
     }
 }
 
+/// Whether the last of several certificates vouches for itself.
+pub(super) fn ends_in_a_root(chain: &str) -> bool {
+    let all: Vec<Pem> = Pem::iter_from_buffer(chain.as_bytes())
+        .filter_map(Result::ok)
+        .collect();
+    let [_, .., last] = all.as_slice() else {
+        return false;
+    };
+    last.parse_x509()
+        .is_ok_and(|last| last.is_ca() && last.subject() == last.issuer())
+}
+
 #[derive(Debug)]
 pub(super) struct Leaf;
 

@@ -38,7 +38,8 @@ pub(crate) async fn serve(client: Rc<Client>, stream: Stream, said: Option<Buf>)
     let worker = client.worker.clone();
     let service = {
         let client = client.clone();
-        service_fn(move |request| answer(client.clone(), request))
+        // On the heap, for the library moves it about.
+        service_fn(move |request| Box::pin(answer(client.clone(), request)))
     };
     let (gathering, gathered) = gather(stream, said, Buf::new(worker.buffers.clone()));
     let io = TokioIo::new(gathering);

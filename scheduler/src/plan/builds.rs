@@ -72,7 +72,7 @@ fn place(
                 host,
             }
         }
-        Err(reason) => BuildPlacing::Waits { reason },
+        Err(Full { reason, nobody }) => BuildPlacing::Waits { reason, nobody },
     };
     let told = BuildPlace {
         build: wanted.build,
@@ -98,7 +98,7 @@ fn choose<'a>(
     context: &Context<'a>,
     request: &BuildRequest,
     running: &BTreeMap<ServiceId, u32>,
-) -> Result<&'a Versioned<BuilderReport>, String> {
+) -> Result<&'a Versioned<BuilderReport>, Full> {
     const COARSE: u64 = 100;
     let mut best: Option<(Fitness, &Versioned<BuilderReport>)> = None;
     let mut full = 0;
@@ -128,12 +128,21 @@ fn choose<'a>(
             best = Some((fitness, builder));
         }
     }
-    best.map(|(_, builder)| builder).ok_or_else(|| match full {
-        0 => "No host takes builds now: those there are are cordoned, draining, or not alive"
-            .to_owned(),
-        1 => "The one host that takes builds has no room for another one".to_owned(),
-        _ => format!("None of the {full} hosts that take builds has room for another one"),
+    best.map(|(_, builder)| builder).ok_or_else(|| Full {
+        nobody: full == 0,
+        reason: match full {
+            0 => "No host takes builds now: those there are are cordoned, draining, or not alive"
+                .to_owned(),
+            1 => "The one host that takes builds has no room for another one".to_owned(),
+            _ => format!("None of the {full} hosts that take builds has room for another one"),
+        },
     })
+}
+
+/// Why a build has to wait.
+struct Full {
+    reason: String,
+    nobody: bool,
 }
 
 /// A host as a build sees it.

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use model::{
     App, Dyno, DynoId, DynoKind, DynoSize, DynoState, DynoStatus, NodeId, ProcessType, Release,
+    Resources,
 };
 use store::Versioned;
 
@@ -47,6 +48,9 @@ pub(super) struct Member<'a> {
     /// It is where it should not be (on a node that is drained, or has not the tags that are asked for, or is to have
     /// only one of its type): it is obsolete, but serves until there is another in its place.
     pub(super) leaving: bool,
+    /// It is in the way of others of its type: one that is to be started could have the room it leaves. Only obsolete dynos
+    /// are asked.
+    pub(super) yields: bool,
     /// It runs and, unless it is web, has done so long enough to be believed.
     pub(super) booted: bool,
     /// Booted, and if it is web, every router sends it requests.
@@ -116,6 +120,9 @@ impl<'a> Formation<'a> {
             } else {
                 of_type.obsolete.push(member);
             }
+        }
+        for of_type in types.values_mut() {
+            of_type.find_who_yields(context);
         }
         for dyno in state.dynos.values().map(|dyno| &dyno.value) {
             if let Some(of_type) = types.get_mut(&dyno.name.process_type) {
@@ -206,17 +213,50 @@ impl<'a> TypeState<'a> {
         self.stopping || self.obsolete.iter().any(leaves) || self.current.iter().any(comes)
     }
 
-    /// Whether obsolete dynos may still give way to what has no place, one after the other. What leaves its node makes no
-    /// room where it is wanted.
+    /// Whether obsolete dynos may still give way to what has no place, one after the other.
     pub(super) fn may_make_room(&self) -> bool {
         let staying = self.obsolete.iter().filter(|member| !member.leaving);
-        self.is_making_room() || staying.count() > 1 || self.last_may_go()
+        let somebody_yields = self.obsolete.iter().any(|member| member.yields);
+        self.is_making_room() || (somebody_yields && staying.count() > 1) || self.last_may_go()
     }
 
     /// The last obsolete dyno gives way only where another is ready, to one that fits in its place.
     pub(super) fn last_may_go(&self) -> bool {
-        let fits = |m: &Member<'_>| m.seen.value.size == self.size && !m.leaving;
+        let fits = |m: &Member<'_>| m.seen.value.size == self.size && m.yields;
         self.there() > 0 && self.obsolete.iter().any(fits)
+    }
+
+    /// A dyno gives way only where that can come to something: its node takes new dynos, of the kind that is wanted, and has
+    /// room for one once this one and those beside it are gone. All of them never go.
+    fn find_who_yields(&mut self, context: &Context<'_>) {
+        let need = self.size.resources();
+        let stays = |member: &&Member<'_>| !member.leaving && !member.lost;
+        let all = self.obsolete.iter().filter(stays).count();
+        let mut there: BTreeMap<NodeId, Vec<Resources>> = BTreeMap::new();
+        for member in self.obsolete.iter().filter(stays) {
+            if let Some(node) = member.seen.value.node {
+                let size = member.seen.value.size.resources();
+                there.entry(node).or_default().push(size);
+            }
+        }
+        for sizes in there.values_mut().filter(|sizes| sizes.len() == all) {
+            sizes.sort_by_key(|size| size.memory_bytes);
+            sizes.pop();
+        }
+        let will_hold = |node: NodeId, size: DynoSize| {
+            let room = context.free.room(node).filter(|room| room.has(&self.tags));
+            room.is_some_and(|room| {
+                let freed = there.get(&node).into_iter().flatten();
+                let free = freed.fold(room.free_of_dynos(), |free, size| free.plus(*size));
+                size == self.size || free.holds(need)
+            })
+        };
+        for member in &mut self.obsolete {
+            let dyno = &member.seen.value;
+            member.yields = !member.leaving
+                && !member.lost
+                && dyno.node.is_some_and(|node| will_hold(node, dyno.size));
+        }
     }
 
     /// Whether it is on a node with another of its type, and is not to be.
@@ -273,6 +313,7 @@ impl<'a> Member<'a> {
             leaving: dyno
                 .node
                 .is_some_and(|node| context.is_draining(node) || !context.has_tags(node, tags)),
+            yields: false,
             booted,
             ready: false,
             routed: false,

@@ -118,8 +118,8 @@ fn kept<'m, 'a>(
     };
     // Those that serve now stay; one that does not comes back only if it is of the release that was serving.
     standing.retain(|m| !is_web || m.routed || m.seen.value.release == app.current);
-    // One makes room for the next; but what leaves a draining node makes none where it is wanted.
-    if short && standing.iter().any(|member| !member.leaving) {
+    // One makes room for the next, where that can come to something.
+    if short && standing.iter().any(|member| member.yields) {
         let stay = standing.len().min(keep);
         keep = match of_type.is_making_room() {
             true => serving.min(keep),
@@ -128,7 +128,7 @@ fn kept<'m, 'a>(
         };
     }
     standing.sort_by_key(|m| {
-        let goes_first = m.leaving != short;
+        let goes_first = if short { m.yields } else { m.leaving };
         (
             m.gone,
             !m.ready,

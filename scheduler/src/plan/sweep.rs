@@ -92,9 +92,11 @@ fn is_over(context: &Context<'_>, dyno: &Dyno, state: &AppState) -> bool {
     match dyno.kind {
         _ if dyno.is_stopping() => has_stopped(dyno, state) || node_removed,
         DynoKind::Formation => false,
-        DynoKind::OneOff(_) => has_stopped(dyno, state),
+        DynoKind::OneOff(_) => has_stopped(dyno, state) || node_removed,
         // Its end is the proof that the phase has passed: kept until the release is resolved.
-        DynoKind::ReleasePhase => has_stopped(dyno, state) && !is_on_trial(dyno, state),
+        DynoKind::ReleasePhase => {
+            (has_stopped(dyno, state) || node_removed) && !is_on_trial(dyno, state)
+        }
     }
 }
 

@@ -81,7 +81,7 @@ impl World {
     fn reason(&self, app: u32) -> Option<String> {
         match self.answer(app)?.outcome {
             BuildPlacing::On { .. } => None,
-            BuildPlacing::Waits { reason } => Some(reason),
+            BuildPlacing::Waits { reason, .. } => Some(reason),
         }
     }
 }

@@ -87,6 +87,67 @@ fn dynos_that_are_to_be_apart_part_and_the_one_too_many_runs_on_and_says_why() {
     assert_eq!([0, 1, 2].map(|node| world.dynos_on(node)), [1, 1, 1]);
 }
 
+/// The ids of dynos that have a place and are to keep it.
+fn running(world: &World) -> Vec<model::DynoId> {
+    let dynos = world.dynos().into_iter();
+    let mut placed: Vec<_> = dynos
+        .filter(|dyno| dyno.node.is_some() && !dyno.is_stopping())
+        .map(|dyno| dyno.id)
+        .collect();
+    placed.sort();
+    placed
+}
+
+#[test]
+fn nothing_makes_room_for_a_size_that_no_node_has() {
+    let mut world = world();
+    for node in 0..2 {
+        world.shrink_node(node, 4 << 30);
+    }
+    let before = running(&world);
+    world.scale_to(WEB, 3, model::DynoSize::PerformanceL);
+    settle_serving(&mut world, 3);
+    assert_eq!(running(&world), before);
+    let told = world
+        .told
+        .iter()
+        .any(|line| line.text.contains("MB of memory"));
+    assert!(told, "{:?}", world.told);
+}
+
+#[test]
+fn what_ran_on_a_node_that_died_and_was_removed_leaves_no_record() {
+    let mut world = world();
+    let there = world.dynos_on(0);
+    assert!(there > 0);
+    world.kill_node(0);
+    world.remove_node(0);
+    world.settle();
+    assert_eq!((world.dynos_on(0), world.dynos_on(1)), (0, 3));
+    assert_eq!(world.dynos().len(), 3);
+}
+
+#[test]
+fn nothing_makes_room_on_nodes_that_take_no_new_dynos() {
+    let mut world = world();
+    let before = running(&world);
+    for node in 0..2 {
+        world.cordon(node);
+    }
+    world.restart_all();
+    settle_serving(&mut world, 3);
+    assert_eq!(running(&world), before);
+    for node in 0..2 {
+        world.drain(node, false);
+    }
+    settle_serving(&mut world, 2);
+    let after = running(&world);
+    assert!(
+        after.len() == 3 && after.iter().all(|id| !before.contains(id)),
+        "{after:?}"
+    );
+}
+
 #[test]
 fn a_rebalance_on_request_says_what_it_moves_and_when_it_is_done() {
     let mut world = World::new(1, 1, 1);

@@ -285,6 +285,14 @@ impl World {
         self.must(Txn::new().put(&key::NODES, key, &node));
     }
 
+    /// As its operator does.
+    pub(super) fn shrink_node(&mut self, index: u32, memory_bytes: u64) {
+        let key = key::node(node_id(index));
+        let mut node = self.read(&key::NODES, &key).unwrap();
+        node.memory_bytes = memory_bytes;
+        self.must(Txn::new().put(&key::NODES, key, &node));
+    }
+
     /// As an app's owner does.
     pub(super) fn place(&mut self, edit: impl FnOnce(&mut model::Placement)) {
         let mut app = self.app();
@@ -350,6 +358,11 @@ impl World {
         let id = node_id(index);
         self.must(Txn::new().delete(key::alive_node(id)));
         self.containers.retain(|_, container| container.node != id);
+    }
+
+    /// As an administrator does, once it is down.
+    pub(super) fn remove_node(&mut self, index: u32) {
+        self.must(Txn::new().delete(key::node(node_id(index))));
     }
 
     /// One thing happens somewhere.
