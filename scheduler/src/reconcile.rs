@@ -10,7 +10,7 @@ use std::time::Duration;
 use controller_api::LogSink;
 use jiff::SignedDuration;
 use model::{Revision, Timestamp};
-use store::{Committed, Follower, Leadership, Store, leader};
+use store::{Committed, Follower, Leadership, Store, Update, leader};
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
@@ -84,9 +84,10 @@ impl Scheduler<'_> {
         loop {
             while let Ok(update) = timeout_at(look_at, follower.next()).await {
                 let idle = planner.revision() >= at_least && update.is_empty();
-                let before = planner.revision();
+                let is_whole = matches!(update, Update::Snapshot { .. });
+                let before = planner.revision().max(at_least);
                 planner.apply(update);
-                if planner.revision() < before {
+                if is_whole && planner.revision() < before {
                     return "The store was restored: what was known is of another past";
                 }
                 if !idle && planner.revision() >= at_least {

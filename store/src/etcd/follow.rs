@@ -57,10 +57,11 @@ async fn begin(connection: &Connection, history: &History) {
 
 async fn follow(connection: &Connection, history: &History) {
     let mut pause = FIRST_PAUSE;
+    let mut cluster = None;
     loop {
         let (began, member) = (Instant::now(), connection.member());
         let watched = tokio::select! {
-            watched = watch(connection, &member.client, history) => watched,
+            watched = watch(connection, &member.client, history, &mut cluster) => watched,
             () = member.left.cancelled() => continue,
         };
         match watched {
@@ -78,6 +79,14 @@ async fn follow(connection: &Connection, history: &History) {
                     "Could not ask etcd for its revision"
                 ),
             },
+            Ok(Gap::AnotherCluster { at }) => {
+                warn!(
+                    revision = at,
+                    "etcd began anew, as from a restored backup; all watches resync"
+                );
+                history.restart_after(at);
+                continue;
+            }
             Ok(Gap::WentBack { to }) => {
                 warn!(
                     revision = to,
@@ -102,6 +111,10 @@ async fn follow(connection: &Connection, history: &History) {
 /// Why the history cannot go on where it was.
 enum Gap {
     Compacted,
+    /// Its members began from a backup. Revisions tell nothing then: new ones may have outgrown the old ones already.
+    AnotherCluster {
+        at: Revision,
+    },
     /// Its revision is lower than one it told of before.
     WentBack {
         to: Revision,
@@ -112,6 +125,7 @@ async fn watch(
     connection: &Connection,
     client: &Client,
     history: &History,
+    cluster: &mut Option<u64>,
 ) -> Result<Gap, StoreError> {
     let mut stream = open(client, history.newest()).await?;
     let mut heard = Instant::now();
@@ -124,6 +138,10 @@ async fn watch(
                 let message = message
                     .map_err(|error| StoreError::unavailable(DOING, error))?
                     .ok_or_else(|| StoreError::unavailable(DOING, "etcd ended the watch"))?;
+                if message.created() && is_another(cluster, &message) {
+                    let at = revision(message.header())?;
+                    return Ok(Gap::AnotherCluster { at });
+                }
                 match take(&message, history)? {
                     Taken::Fine => {}
                     Taken::Compacted => return Ok(Gap::Compacted),
@@ -147,6 +165,15 @@ async fn watch(
             }
         }
     }
+}
+
+/// Whether this is not the cluster of before.
+fn is_another(known: &mut Option<u64>, message: &WatchResponse) -> bool {
+    let Some(header) = message.header() else {
+        return false;
+    };
+    let before = known.replace(header.cluster_id());
+    before.is_some_and(|before| before != header.cluster_id())
 }
 
 async fn open(client: &Client, after: Revision) -> Result<WatchStream, StoreError> {
