@@ -68,6 +68,34 @@ async fn run_gives_output_exit_status_and_pipes_and_leaves_no_container() {
 }
 
 #[tokio::test]
+async fn where_no_host_takes_dynos_a_run_says_so_and_a_restart_stops_nothing() {
+    let platform = Platform::start().await;
+    let project = platform.project("procfile-only").await;
+    project.push().await.ok();
+    let before = platform.containers("dyno").await;
+    let nodes = project.paas(&["nodes", "--json"]).await.ok().stdout;
+    let nodes: serde_json::Value = serde_json::from_str(&nodes).unwrap();
+    let node = nodes[0]["name"].as_str().unwrap();
+    project.paas(&["nodes:cordon", node]).await.ok();
+
+    let run = project.paas(&["run", "--no-tty", "--", "true"]).await;
+    assert!(!run.success(), "{}", run.all());
+    let run = run.says("could not be placed: there is no live node that takes new dynos");
+    run.says(&format!("cordoned: {node}"));
+    let restart = project.paas(&["ps:restart"]).await;
+    assert!(!restart.success(), "{}", restart.all());
+    assert_eq!(platform.containers("dyno").await, before);
+    assert_eq!(project.get("/").await.status, 200);
+
+    project.paas(&["nodes:uncordon", node]).await.ok();
+    eventually("it is restarted", Duration::from_secs(60), || async {
+        let after = platform.containers("dyno").await;
+        (after.len() == 1 && after != before).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn run_detached_logs_what_it_says() {
     let platform = Platform::start().await;
     let project = platform.project("procfile-only").await;
