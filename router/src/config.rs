@@ -29,6 +29,9 @@ pub struct Config {
     /// Whether plain listeners also speak HTTP/2 to clients that begin with its preface.
     pub http2_cleartext: bool,
     pub proxies: Proxies,
+    /// Requests that this router has under way for one app, for each of its web dynos (H11). Upgraded connections do not
+    /// count.
+    pub backlog_per_dyno: u32,
     pub timeouts: Timeouts,
 }
 
@@ -141,6 +144,9 @@ impl Timeouts {
         stay_after_hand_over: Duration::from_secs(3600),
     };
 }
+
+/// Heroku's [`Config::backlog_per_dyno`].
+pub const BACKLOG_PER_DYNO: u32 = 200;
 
 /// One worker per core.
 pub fn default_workers() -> NonZeroUsize {

@@ -11,6 +11,8 @@ pub(crate) enum Fault {
     /// `CONNECT`: a tunnel to elsewhere is not offered.
     BadMethod,
     Crashed,
+    /// As many requests as its dynos may have are under way.
+    Backlog,
     Timeout,
     NoResponse,
     NoWebProcesses,
@@ -56,6 +58,7 @@ impl Fault {
         let (code, desc) = match self {
             Self::NoSuchApp | Self::BadHost | Self::BadMethod | Self::PlatformAway => return None,
             Self::Crashed => ("H10", "App crashed"),
+            Self::Backlog => ("H11", "Backlog too deep"),
             Self::Timeout => ("H12", "Request timeout"),
             Self::NoResponse => ("H13", "Connection closed without response"),
             Self::NoWebProcesses => ("H14", "No web processes running"),

@@ -52,7 +52,10 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tracing::error;
 
-pub use config::{Config, Proxies, PublicPorts, ServicesTls, Timeouts, TlsConfig, default_workers};
+pub use config::{
+    BACKLOG_PER_DYNO, Config, Proxies, PublicPorts, ServicesTls, Timeouts, TlsConfig,
+    default_workers,
+};
 pub use listen::{Listeners, bind};
 pub use tls::TlsError;
 

@@ -85,7 +85,13 @@ fn to_app(exchange: &mut Exchange, app: &Arc<App>, tries: &Tries, now: Instant) 
         at_most: timeouts.boot,
         first_byte: timeouts.first_byte,
     };
-    claim(exchange, &app.backends, tries, patience, now)
+    let step = claim(exchange, &app.backends, tries, patience, now);
+    let limit = exchange.worker.shared.config.backlog_per_dyno;
+    if matches!(step, Step::To { .. }) && has_backlog(exchange, &app.backends, limit) {
+        exchange.release();
+        return Step::Answer(Fault::Backlog);
+    }
+    step
 }
 
 fn to_platform(exchange: &mut Exchange, platform: &Platform, tries: &Tries, now: Instant) -> Step {
@@ -109,6 +115,18 @@ fn to_platform(exchange: &mut Exchange, platform: &Platform, tries: &Tries, now:
         },
         step => step,
     }
+}
+
+/// Whether the app has more requests than its dynos may have, this one among them. All are counted only where the dyno that
+/// was picked, the less loaded of two, has its share already.
+fn has_backlog(exchange: &Exchange, backends: &[Arc<Backend>], limit: u32) -> bool {
+    let picked = exchange.backend().map_or(0, |backend| backend.in_flight());
+    let under_way = || {
+        backends
+            .iter()
+            .map(|backend| u64::from(backend.in_flight()))
+    };
+    picked > limit && under_way().sum::<u64>() > u64::from(limit) * backends.len() as u64
 }
 
 struct Patience {

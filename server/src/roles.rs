@@ -243,6 +243,7 @@ fn start_router(common: &Common) -> anyhow::Result<RouterHandle> {
             trusted: config.router.trusted_proxies.clone(),
             speak_proxy_protocol: config.router.proxy_protocol,
         },
+        backlog_per_dyno: router::BACKLOG_PER_DYNO,
         timeouts: router::Timeouts::HEROKU,
     };
     let listeners = router::Listeners {

@@ -125,6 +125,49 @@ async fn maintenance_stops_requests_and_shows_the_apps_own_page() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn more_requests_than_the_dynos_may_have_are_h11_and_no_one_elses_trouble() {
+    let mut platform = Platform::start_with(|config| config.backlog_per_dyno = 3).await;
+    let hung = || Dyno::http(|_| std::future::pending());
+    let (one, two, well) = (hung().await, hung().await, Dyno::saying("well").await);
+    platform
+        .route(&route(AppId::new(), "app", &[&one, &two]))
+        .await;
+    platform
+        .route(&route(AppId::new(), "other", &[&well]))
+        .await;
+    let mut waiting = Vec::new();
+    for _ in 0..6 {
+        let mut client = http1(platform.http).await;
+        let request = Request::get("/").header("host", "app.paas.test");
+        let request = request.body(Full::<Bytes>::default()).unwrap();
+        waiting.push(tokio::spawn(
+            async move { client.send_request(request).await },
+        ));
+    }
+    eventually("all of them to arrive", async || {
+        (one.requests() + two.requests() == 6).then_some(())
+    })
+    .await;
+    assert_page(&get(&platform).await, 503, "H11");
+    let log = platform.log().await;
+    assert!(
+        log.starts_with("at=error code=H11 desc=\"Backlog too deep\" method=GET"),
+        "{log}"
+    );
+    assert_eq!(text(&platform.get("other.paas.test", "/").await), "well");
+    assert!(platform.log().await.contains(" status=200 "));
+    // Those that give up make room.
+    for waiting in waiting {
+        waiting.abort();
+    }
+    eventually("room for another", async || {
+        let asked = tokio::time::timeout(SHORT, get(&platform)).await;
+        asked.is_err().then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_dyno_that_does_not_answer_in_time_is_h12() {
     let mut platform = hasty().await;
     let dyno = Dyno::http(|_| std::future::pending()).await;

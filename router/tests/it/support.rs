@@ -92,6 +92,7 @@ impl Platform {
             },
             http2_cleartext: true,
             proxies: Proxies::default(),
+            backlog_per_dyno: router::BACKLOG_PER_DYNO,
             timeouts: Timeouts::HEROKU,
         };
         change(&mut config);

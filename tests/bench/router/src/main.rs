@@ -5,12 +5,16 @@
 //! cargo run --release -p router-bench
 //! ```
 //!
+//! With `--idle`, the memory of idle connections instead. In a network namespace of its own (`unshare --net`, then
+//! `ip link set lo up`) no firewall rules of the machine take part.
+//!
 //! The proxy has one core to itself, the load generator and the backend another. Every round asks each proxy for the same
 //! number of requests; what counts is the CPU time it took (user and system, of all its processes) per request, as a
 //! ratio to nginx's in the same round. Medians over rounds. A request that fails ends the benchmark.
 
 mod backend;
 mod case;
+mod idle;
 mod load;
 mod peers;
 mod process;
@@ -21,6 +25,7 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use crate::case::{CASES, Case};
 use crate::peers::Peer;
@@ -43,6 +48,9 @@ struct Args {
     /// Only these proxies besides nginx and ours
     #[arg(long, value_delimiter = ',', default_value = "haproxy,h2o")]
     peers: Vec<String>,
+    /// What idle connections cost in memory
+    #[arg(long)]
+    idle: bool,
 }
 
 /// The benchmark starts itself for these.
@@ -67,6 +75,13 @@ fn compare(args: &Args) -> anyhow::Result<()> {
     let dir = tempfile::tempdir()?;
     peers::prepare(dir.path())?;
     let backend = backend::start()?;
+    let chosen: Vec<Peer> = chosen(args).collect();
+    if args.idle {
+        let (_, most) = getrlimit(Resource::RLIMIT_NOFILE)?;
+        setrlimit(Resource::RLIMIT_NOFILE, most, most)?;
+        print(&idle::compare(&chosen, dir.path())?);
+        return Ok(());
+    }
     let mut rows = Vec::new();
     for case in CASES
         .iter()
@@ -79,16 +94,19 @@ fn compare(args: &Args) -> anyhow::Result<()> {
     Ok(())
 }
 
+fn chosen(args: &Args) -> impl Iterator<Item = Peer> {
+    Peer::ALL.into_iter().filter(|peer| {
+        matches!(peer, Peer::Paas | Peer::Nginx)
+            || args.peers.iter().any(|name| name == peer.name())
+    })
+}
+
 /// CPU microseconds per request: of each proxy, round by round.
 pub(crate) type Measured = Vec<(Peer, Vec<f64>)>;
 
 fn measure(args: &Args, case: &Case, dir: &std::path::Path) -> anyhow::Result<Measured> {
-    let chosen = Peer::ALL.into_iter().filter(|peer| {
-        matches!(peer, Peer::Paas | Peer::Nginx)
-            || args.peers.iter().any(|name| name == peer.name())
-    });
     let mut proxies: Vec<(Peer, Proxy)> = Vec::new();
-    for peer in chosen {
+    for peer in chosen(args) {
         proxies.push((peer, peer.start(dir, case.hosts)?));
     }
     let mut measured: Measured = proxies

@@ -63,6 +63,17 @@ impl Proxy {
         Ok(Duration::from_nanos(ticks))
     }
 
+    /// Of it and its children.
+    pub(crate) fn resident_bytes(&self) -> anyhow::Result<u64> {
+        let mut pages = 0;
+        for pid in self.family()? {
+            let text = fs_err::read_to_string(format!("/proc/{pid}/statm"))?;
+            let resident = text.split_whitespace().nth(1).context("statm")?;
+            pages += resident.parse::<u64>()?;
+        }
+        Ok(pages * 4096)
+    }
+
     fn family(&self) -> anyhow::Result<Vec<u32>> {
         let mut family = vec![self.child.id()];
         let mut next = 0;

@@ -60,6 +60,7 @@ async fn serve(dir: &Path, hosts: usize) -> anyhow::Result<()> {
         },
         http2_cleartext: false,
         proxies: Proxies::default(),
+        backlog_per_dyno: router::BACKLOG_PER_DYNO,
         timeouts: Timeouts::HEROKU,
     };
     let local = |port| SocketAddr::from(([127, 0, 0, 1], port));
