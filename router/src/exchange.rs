@@ -166,6 +166,11 @@ impl Exchange {
         self.status = status;
     }
 
+    /// Whether the dyno has agreed to speak another protocol.
+    pub(crate) const fn is_tunnel(&self) -> bool {
+        self.status == 101
+    }
+
     /// All of the response has come from the dyno.
     pub(crate) fn received(&mut self) {
         self.log(None, self.status);

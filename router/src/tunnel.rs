@@ -3,6 +3,7 @@
 use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -11,6 +12,8 @@ use tracing::debug;
 
 use crate::alarm::Alarm;
 use crate::buffer::{self, Buf};
+use crate::exchange::Exchange;
+use crate::pool::Link;
 
 /// One way of a tunnel.
 #[derive(Debug)]
@@ -65,8 +68,33 @@ impl Pump {
     }
 }
 
+/// Takes the exchange over. From here on it counts as load of its dyno, but nothing waits for it to end. `client` gives the
+/// client's side, once it has been told; `None` if it has left instead.
+pub(crate) fn begin<A>(
+    mut exchange: Exchange,
+    mut link: Link,
+    alarm: Rc<Alarm>,
+    client: impl Future<Output = Option<(A, Buf)>> + 'static,
+) where
+    A: AsyncRead + AsyncWrite + Unpin + 'static,
+{
+    link.becomes_tunnel();
+    let claim = exchange.become_tunnel();
+    let worker = exchange.worker.clone();
+    worker.tunnels.spawn_local(async move {
+        let mut bytes = 0;
+        if let Some(client) = client.await {
+            let dyno = (link.stream, link.buf);
+            splice(client, dyno, exchange.idle, &alarm, &mut bytes).await;
+        }
+        drop(claim);
+        exchange.bytes = bytes;
+        exchange.log(None, 101);
+    });
+}
+
 /// Each side comes with what it has said already. `to_client` counts what the dyno said.
-pub(crate) async fn splice<A, B>(
+async fn splice<A, B>(
     client: (A, Buf),
     dyno: (B, Buf),
     idle: Duration,

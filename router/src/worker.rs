@@ -98,6 +98,7 @@ impl Worker {
         let mut http2 = http2::Builder::new(LocalExecutor);
         http2
             .timer(TokioTimer::new())
+            .enable_connect_protocol()
             .max_concurrent_streams(MAX_STREAMS)
             .initial_stream_window_size(HTTP2_STREAM_WINDOW)
             .initial_connection_window_size(HTTP2_CONNECTION_WINDOW)

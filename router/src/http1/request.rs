@@ -199,6 +199,8 @@ pub(crate) struct Terms<'a> {
     pub(crate) stays: bool,
     /// What the client would switch to, where that is something to pass on.
     pub(crate) upgrade: Option<&'a [u8]>,
+    /// What an HTTP/1.1 server wants to be told by whoever opens a WebSocket, where the client's protocol does without.
+    pub(crate) websocket_key: Option<&'a str>,
     pub(crate) expects_go_ahead: bool,
     /// The client's, if it is fit to be one.
     pub(crate) request_id: Option<&'a [u8]>,
@@ -218,6 +220,7 @@ impl<'a> Terms<'a> {
             framing: Framing::Empty,
             stays: line.version != Version::HTTP_10,
             upgrade: None,
+            websocket_key: None,
             expects_go_ahead: false,
             request_id: None,
             forwarded_https: None,
@@ -448,6 +451,9 @@ pub(crate) fn write<'a>(
     if let Some(protocol) = terms.upgrade {
         push_field(&mut head, b"Connection", b"Upgrade");
         push_field(&mut head, b"Upgrade", protocol);
+    }
+    if let Some(key) = terms.websocket_key {
+        push_field(&mut head, b"Sec-WebSocket-Key", key.as_bytes());
     }
     match framing {
         Framing::Chunked | Framing::UntilClose => {

@@ -266,7 +266,7 @@ impl Connection {
         if is_switch {
             return After::Tunnel(Box::new(Tunnel { exchange, link }));
         }
-        let mut relay = Relay::new(&mut exchange, link, sending, from, to);
+        let mut relay = Relay::new(&mut exchange, link, sending, (from, to), !link_stays);
         let ended = poll_fn(|cx| relay.poll(cx, &mut self.wire, &self.alarm)).await;
         let link = relay.into_link().filter(|_| link_stays);
         match ended {
@@ -367,25 +367,11 @@ impl Connection {
         .await
     }
 
-    fn switch(mut self, tunnel: Tunnel) {
-        let Tunnel {
-            mut exchange,
-            mut link,
-        } = tunnel;
-        let worker = self.client.worker.clone();
-        link.becomes_tunnel();
-        let claim = exchange.become_tunnel();
-        let idle = exchange.idle;
-        worker.tunnels.spawn_local(async move {
-            let mut bytes = 0;
-            let head_is_sent = poll_fn(|cx| self.wire.poll_flush(cx)).await;
-            if head_is_sent.is_ok() {
-                let (client, dyno) = ((self.wire.stream, self.wire.buf), (link.stream, link.buf));
-                tunnel::splice(client, dyno, idle, &self.alarm, &mut bytes).await;
-            }
-            drop(claim);
-            exchange.bytes = bytes;
-            exchange.log(None, 101);
+    fn switch(mut self, Tunnel { exchange, link }: Tunnel) {
+        let alarm = self.alarm.clone();
+        tunnel::begin(exchange, link, alarm, async move {
+            poll_fn(|cx| self.wire.poll_flush(cx)).await.ok()?;
+            Some((self.wire.stream, self.wire.buf))
         });
     }
 

@@ -11,9 +11,13 @@ use std::rc::Rc;
 use std::task::{Poll, ready};
 use std::time::{Instant, SystemTime};
 
-use http::header::{DATE, VIA};
-use http::{HeaderValue, Request, Response, StatusCode, Version};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use bytes::Bytes;
+use http::header::{DATE, SEC_WEBSOCKET_ACCEPT, VIA};
+use http::{HeaderValue, Method, Request, Response, StatusCode, Version};
 use hyper::body::{Body as _, Incoming};
+use hyper::ext::Protocol;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tracing::debug;
@@ -30,6 +34,7 @@ use crate::http1::request::{Line, Terms, via};
 use crate::http1::response::{self, Hop};
 use crate::phase::{self, Opened};
 use crate::stream::Stream;
+use crate::tunnel;
 use body::{Body, Download, StreamUpload};
 use gather::gather;
 
@@ -68,14 +73,24 @@ pub(crate) async fn serve(client: Rc<Client>, stream: Stream, said: Option<Buf>)
 
 async fn answer(
     client: Rc<Client>,
-    request: Request<Incoming>,
+    mut request: Request<Incoming>,
 ) -> Result<Response<Body>, Infallible> {
     client.has_asked.set(true);
     let (began, now) = (Instant::now(), SystemTime::now());
+    // A WebSocket is asked for as a tunnel here, and by a GET of a dyno.
+    let is_websocket = request
+        .extensions()
+        .get::<Protocol>()
+        .is_some_and(|protocol| protocol.as_str().eq_ignore_ascii_case("websocket"));
+    let is_tunnel = request.method() == Method::CONNECT;
+    let upgrade = is_websocket.then(|| hyper::upgrade::on(&mut request));
     let (parts, body) = request.into_parts();
     let framing = framing(&body);
     let line = Line {
-        method: parts.method.as_str().as_bytes(),
+        method: match is_websocket {
+            true => b"GET",
+            false => parts.method.as_str().as_bytes(),
+        },
         authority: parts.uri.authority().map(|name| name.as_str().as_bytes()),
         path: parts
             .uri
@@ -83,11 +98,15 @@ async fn answer(
             .map_or(&b"/"[..], |path| path.as_str().as_bytes()),
         version: Version::HTTP_2,
     };
-    let terms = Terms::of(&line, &parts.headers);
-    let fault = if parts.method == http::Method::CONNECT {
-        Some(Fault::BadMethod)
-    } else {
-        terms.fault
+    let mut terms = Terms::of(&line, &parts.headers);
+    let key = is_websocket.then(|| BASE64.encode(rand::random::<[u8; 16]>()));
+    if is_websocket {
+        terms.upgrade = Some(b"websocket");
+        terms.websocket_key = key.as_deref();
+    }
+    let fault = match is_tunnel && !is_websocket {
+        true => Some(Fault::BadMethod),
+        false => terms.fault,
     };
     let opened = phase::request(
         &client.worker.buffers,
@@ -110,7 +129,7 @@ async fn answer(
         None => forward(&mut exchange, &mut upload, &alarm).await,
     };
     let instead = match forwarded {
-        Ok(answered) => match head(&mut exchange, &answered, now) {
+        Ok(answered) => match head(&mut exchange, &answered, upgrade.is_some(), now) {
             Ok((head, from, link_stays)) => {
                 let Answered {
                     mut link,
@@ -119,6 +138,14 @@ async fn answer(
                     ..
                 } = answered;
                 link.buf.advance(length);
+                if let Some(upgrade) = upgrade.filter(|_| exchange.is_tunnel()) {
+                    let buf = Buf::new(client.worker.buffers.clone());
+                    tunnel::begin(exchange, link, alarm, async move {
+                        let client = upgrade.await.ok()?;
+                        Some((TokioIo::new(client), buf))
+                    });
+                    return Ok(head.map(|()| Body::Whole(Bytes::new())));
+                }
                 let download =
                     Download::begin(exchange, link, link_stays, from, (upload, sending), alarm);
                 return Ok(head.map(|()| download));
@@ -146,18 +173,20 @@ fn framing(body: &Incoming) -> Framing {
 fn head(
     exchange: &mut Exchange,
     answered: &Answered,
+    may_switch: bool,
     now: SystemTime,
 ) -> Result<(Response<()>, Framing, bool), Fault> {
     let bytes = &answered.link.buf.data()[..answered.head];
     let worker = exchange.worker.clone();
     response::parse(bytes, exchange.asked.is_head(), |answer| {
-        if answer.status == 101 {
+        let is_switch = answer.status == 101;
+        if is_switch && !may_switch {
             // Nobody asked for it.
             return Err(Fault::PoorResponse);
         }
         let mut head = Response::new(());
-        *head.status_mut() =
-            StatusCode::from_u16(answer.status).map_err(|_| Fault::PoorResponse)?;
+        let status = if is_switch { 200 } else { answer.status };
+        *head.status_mut() = StatusCode::from_u16(status).map_err(|_| Fault::PoorResponse)?;
         *head.version_mut() = Version::HTTP_2;
         *head.headers_mut() = worker.with_date(now, |date| {
             answer.to_map(&Hop {
@@ -168,6 +197,10 @@ fn head(
                 date: date.as_bytes(),
             })
         })?;
+        if is_switch {
+            // It answers a key that the client has never seen.
+            head.headers_mut().remove(SEC_WEBSOCKET_ACCEPT);
+        }
         exchange.set_status(answer.status);
         Ok((head, answer.framing, answer.stays))
     })?
@@ -175,7 +208,7 @@ fn head(
 
 /// A page of ours.
 fn whole(
-    mut page: Response<bytes::Bytes>,
+    mut page: Response<Bytes>,
     is_head: bool,
     client: &Client,
     now: SystemTime,
@@ -186,5 +219,5 @@ fn whole(
     if let Ok(date) = date {
         headers.insert(DATE, date);
     }
-    page.map(|bytes| Body::Whole(if is_head { bytes::Bytes::new() } else { bytes }))
+    page.map(|bytes| Body::Whole(if is_head { Bytes::new() } else { bytes }))
 }

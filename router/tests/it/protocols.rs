@@ -283,3 +283,123 @@ async fn a_post_is_never_sent_twice() {
         (1, 1)
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_sent_ahead_are_answered_in_their_order() {
+    let platform = Platform::start().await;
+    let dyno = Dyno::http(|request| async move { say(request.uri().path().to_owned()) }).await;
+    app(&platform, &[&dyno]).await;
+    let mut all = String::new();
+    for number in 0..20 {
+        all += &format!("GET /{number} HTTP/1.1\r\nHost: app.paas.test\r\n\r\n\r\n");
+    }
+    all += "GET /last HTTP/1.1\r\nHost: app.paas.test\r\nConnection: close\r\n\r\n";
+    let answers = platform.raw(&all).await;
+    let bodies: Vec<&str> = answers
+        .split("HTTP/1.1 200 OK\r\n")
+        .skip(1)
+        .map(|answer| answer.split_once("\r\n\r\n").unwrap().1)
+        .collect();
+    let expected = (0..20).map(|number| format!("/{number}"));
+    assert_eq!(
+        bodies,
+        expected.chain(["/last".to_owned()]).collect::<Vec<_>>()
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_old_client_is_kept_if_it_asks_and_told_no_chunks() {
+    let platform = Platform::start().await;
+    let dyno = Dyno::raw(|mut stream| async move {
+        loop {
+            let head = read_head(&mut stream).await;
+            let answer: &[u8] = match head.split(' ').nth(1) {
+                Some("/known") => b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",
+                Some(_) => {
+                    b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nno\r\n0\r\n\r\n"
+                }
+                None => return,
+            };
+            stream.write_all(answer).await.unwrap();
+        }
+    })
+    .await;
+    app(&platform, &[&dyno]).await;
+    let ask = |path: &str| {
+        format!("GET {path} HTTP/1.0\r\nHost: app.paas.test\r\nConnection: keep-alive\r\n\r\n")
+    };
+    let answers = platform
+        .raw(&(ask("/known") + &ask("/known") + &ask("/unknown")))
+        .await;
+    assert_eq!(
+        answers.matches("Connection: keep-alive\r\n").count(),
+        2,
+        "{answers}"
+    );
+    assert_eq!(answers.matches("\r\n\r\nok").count(), 2, "{answers}");
+    assert!(
+        answers.ends_with("Connection: close\r\n\r\nno"),
+        "{answers}"
+    );
+    assert_eq!(dyno.connections(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_comes_after_a_body_comes_through_on_both_protocols() {
+    let platform = Platform::start().await;
+    let dyno = Dyno::raw(|mut stream| async move {
+        while !read_head(&mut stream).await.is_empty() {
+            let answer =
+                b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: Checksum\r\n\r\n\
+                           2\r\nok\r\n0\r\nChecksum: 7\r\nContent-Length: 9\r\n\r\n";
+            stream.write_all(answer).await.unwrap();
+        }
+    })
+    .await;
+    app(&platform, &[&dyno]).await;
+    let answer = platform
+        .raw("GET / HTTP/1.1\r\nHost: app.paas.test\r\nConnection: close\r\n\r\n")
+        .await;
+    assert!(
+        answer.ends_with("\r\n\r\n2\r\nok\r\n0\r\nChecksum: 7\r\n\r\n"),
+        "{answer}"
+    );
+    let request = Request::get("https://app.paas.test/").body(Full::default());
+    let mut client = platform.http2("app.paas.test").await;
+    let answer = client.send_request(request.unwrap()).await.unwrap();
+    let body = answer.into_body().collect().await.unwrap();
+    let trailers = body.trailers().cloned().unwrap();
+    assert_eq!(
+        (trailers.len(), &trailers["checksum"]),
+        (1, &"7".parse().unwrap())
+    );
+    assert_eq!(body.to_bytes(), "ok");
+}
+
+/// It may still be sending, and the kernel would take an answer back that it has not read.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_is_refused_while_it_sends_hears_why() {
+    let platform = Platform::start().await;
+    let dyno = Dyno::raw(|mut stream| async move {
+        read_head(&mut stream).await;
+        let answer = b"HTTP/1.1 413 Too Large\r\nConnection: close\r\nContent-Length: 3\r\n\r\nno!";
+        stream.write_all(answer).await.unwrap();
+    })
+    .await;
+    app(&platform, &[&dyno]).await;
+    for (target, status) in [("app", "413"), ("nobody", "404")] {
+        let mut stream = TcpStream::connect(platform.http).await.unwrap();
+        let head = format!(
+            "POST / HTTP/1.1\r\nHost: {target}.paas.test\r\nContent-Length: 300000\r\n\r\n"
+        );
+        stream.write_all(head.as_bytes()).await.unwrap();
+        let _ = stream.write_all(&[b'x'; 200_000]).await;
+        let mut answer = Vec::new();
+        let _ = stream.read_to_end(&mut answer).await;
+        let answer = String::from_utf8_lossy(&answer);
+        assert!(
+            answer.starts_with(&format!("HTTP/1.1 {status} ")),
+            "{answer:?}"
+        );
+    }
+}

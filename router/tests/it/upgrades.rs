@@ -72,6 +72,51 @@ async fn a_websocket_passes_and_outlives_its_dynos_removal_without_holding_it_up
     );
 }
 
+/// RFC 8441: over a stream of an HTTP/2 connection, beside others.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_websocket_over_http2_is_one_over_http1_for_the_app() {
+    let mut platform = Platform::start().await;
+    let (chat, page) = (echo().await, Dyno::saying("page").await);
+    platform.route(&route(AppId::new(), "app", &[&chat])).await;
+    platform.route(&route(AppId::new(), "web", &[&page])).await;
+    let mut client = platform.http2("app.paas.test").await;
+    let request = |protocol: &'static str| {
+        Request::connect("https://app.paas.test/socket")
+            .header("sec-websocket-version", "13")
+            .extension(hyper::ext::Protocol::from_static(protocol))
+            .body(Full::<bytes::Bytes>::default())
+            .unwrap()
+    };
+    let answer = client.send_request(request("websocket")).await.unwrap();
+    assert_eq!(answer.status(), 200);
+    assert!(!answer.headers().contains_key("sec-websocket-accept"));
+    let stream = hyper_util::rt::TokioIo::new(hyper::upgrade::on(answer).await.unwrap());
+    let role = tokio_tungstenite::tungstenite::protocol::Role::Client;
+    let mut socket = WebSocketStream::from_raw_socket(stream, role, None).await;
+    for message in [Message::text("hello"), Message::binary(vec![7; 1 << 18])] {
+        socket.send(message.clone()).await.unwrap();
+        let heard = tokio::time::timeout(PATIENCE, socket.next()).await;
+        assert_eq!(heard.expect("no echo").unwrap().unwrap(), message);
+    }
+    let beside = Request::get("https://web.paas.test/").body(Full::default());
+    let beside = client.send_request(beside.unwrap()).await.unwrap();
+    assert_eq!(text(&collect(beside).await), "page");
+    assert!(platform.log().await.contains(" host=web.paas.test "));
+    socket.close(None).await.unwrap();
+    while let Some(Ok(_)) = socket.next().await {}
+    drop(socket);
+    let log = platform.log().await;
+    assert!(
+        log.contains("method=GET path=\"/socket\"") && log.contains(" status=101 "),
+        "{log}"
+    );
+    assert!(log.contains(" protocol=http2.0 tls=true"), "{log}");
+
+    // Other tunnels are not offered.
+    let answer = client.send_request(request("connect-udp")).await.unwrap();
+    assert_eq!(answer.status(), 405);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_silent_tunnel_is_closed() {
     let platform =

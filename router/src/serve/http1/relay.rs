@@ -23,6 +23,8 @@ pub(crate) struct Relay<'e> {
     to: Framing,
     /// Whether the end of the body is in the client's outbox, or gone.
     has_ended: bool,
+    /// Whether the dyno will hang up once it has answered.
+    is_last: bool,
     /// Whether the dyno takes no more of the request, or the client sends no more.
     is_refused: bool,
     is_received: bool,
@@ -51,8 +53,8 @@ impl<'e> Relay<'e> {
         exchange: &'e mut Exchange,
         link: Link,
         sending: Sending,
-        from: Framing,
-        to: Framing,
+        (from, to): (Framing, Framing),
+        is_last: bool,
     ) -> Self {
         Self {
             exchange,
@@ -61,6 +63,7 @@ impl<'e> Relay<'e> {
             body: Arriving::new(from),
             to,
             has_ended: from == Framing::Empty,
+            is_last,
             is_refused: false,
             is_received: false,
         }
@@ -91,7 +94,7 @@ impl<'e> Relay<'e> {
             if self.sending.is_over(&self.link) {
                 return Poll::Ready(Ended::Whole);
             }
-            if self.is_refused || (alarm.has_rung() && !moved) {
+            if self.is_refused || self.is_last || (alarm.has_rung() && !moved) {
                 return Poll::Ready(Ended::Answered);
             }
         }
