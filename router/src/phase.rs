@@ -1,8 +1,9 @@
 //! The life of a request, phase by phase: request, response, error, log, and tcp for what is no HTTP.
 //!
 //! Each phase has one place, whichever protocol the client speaks, and that is where something may be hooked in:
-//! [`request`] here, before a dyno is picked; `Answer::write` and `Answer::to_map` (see [`crate::http1::response`]) are
-//! given what [`response`] decides; [`error`] makes the page of what cannot be answered; [`Exchange::log`] is the log.
+//! [`request`] here, before a dyno is picked; for the response what an [`Answer`](crate::http1::response::Answer) is told of
+//! its [`Hop`](crate::http1::response::Hop) when it is written; [`error`] makes the page of what cannot be answered;
+//! [`Exchange::log`] is the log.
 
 use std::rc::Rc;
 use std::time::Instant;
