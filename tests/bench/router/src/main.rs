@@ -31,6 +31,10 @@ use crate::case::{CASES, Case};
 use crate::peers::Peer;
 use crate::process::Proxy;
 
+/// As `paasd` has it.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 #[derive(Debug, Parser)]
 #[command(about = "The router against nginx, haproxy and h2o, by CPU time per request")]
 struct Args {
