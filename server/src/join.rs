@@ -1,7 +1,7 @@
 //! `paasd join`: this machine, described, and what became of it.
 
-use std::io::Read as _;
-use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::io::{ErrorKind, Read as _};
+use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
 
 use anyhow::{Context as _, bail};
 use controller_api::join::JoinToken;
@@ -25,7 +25,7 @@ pub(crate) fn join(args: Join) -> anyhow::Result<String> {
     let token: JoinToken = text.parse()?;
     let runtime = tokio::runtime::Runtime::new()?;
     let address = match args.address {
-        Some(address) => address,
+        Some(address) => check_is_own(address)?,
         None => runtime.block_on(own_address(&token))?,
     };
     let candidate = Candidate {
@@ -55,6 +55,16 @@ pub(crate) fn join(args: Join) -> anyhow::Result<String> {
     ))
 }
 
+/// Everything on this host that others call listens there.
+fn check_is_own(address: IpAddr) -> anyhow::Result<IpAddr> {
+    match TcpListener::bind((address, 0)) {
+        Err(error) if error.kind() == ErrorKind::AddrNotAvailable => bail!(
+            "--address is {address}, which is no address of this host (see `ip address`); name the one at which other hosts reach it"
+        ),
+        _ => Ok(address),
+    }
+}
+
 /// The address that packets to the platform leave from.
 async fn own_address(token: &JoinToken) -> anyhow::Result<IpAddr> {
     let host = token.url.host_str().unwrap_or_default();
@@ -79,4 +89,20 @@ async fn own_address(token: &JoinToken) -> anyhow::Result<IpAddr> {
     found.context(
         "could not find out at which address other hosts reach this one; give it with --address",
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_gives_an_address_of_its_own() {
+        let loopback = IpAddr::from([127, 0, 0, 3]);
+        assert_eq!(check_is_own(loopback).unwrap(), loopback);
+        let error = check_is_own([192, 0, 2, 7].into()).unwrap_err();
+        assert!(
+            error.to_string().contains("--address is 192.0.2.7"),
+            "{error}"
+        );
+    }
 }
