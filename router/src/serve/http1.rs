@@ -356,7 +356,13 @@ impl Connection {
         if !is_head {
             head.extend_from_slice(page.body());
         }
-        self.alarm.set(worker.shared.config.timeouts.idle);
+        self.flush().await
+    }
+
+    /// Writes what is in the outbox. Whether all of it went, before the client had been idle for too long.
+    async fn flush(&mut self) -> bool {
+        self.alarm
+            .set(self.client.worker.shared.config.timeouts.idle);
         poll_fn(|cx| {
             if self.alarm.has_rung() {
                 return Poll::Ready(false);
@@ -370,8 +376,8 @@ impl Connection {
     fn switch(mut self, Tunnel { exchange, link }: Tunnel) {
         let alarm = self.alarm.clone();
         tunnel::begin(exchange, link, alarm, async move {
-            poll_fn(|cx| self.wire.poll_flush(cx)).await.ok()?;
-            Some((self.wire.stream, self.wire.buf))
+            let is_told = self.flush().await;
+            is_told.then_some((self.wire.stream, self.wire.buf))
         });
     }
 

@@ -50,23 +50,36 @@ pub(crate) async fn serve(client: Rc<Client>, stream: Stream, said: Option<Buf>)
     let io = TokioIo::new(gathering);
     let mut connection = pin!(worker.http2.serve_connection(io, service));
     let mut leave = pin!(worker.shared.leaving.leave.cancelled());
-    let (mut is_leaving, mut over) = (false, None);
+    let (mut is_leaving, mut is_over) = (false, false);
+    let alarm = Alarm::new(&worker.alarms);
     let ended = poll_fn(|cx| {
         // In two steps, as the protocol has it: what was asked meanwhile is answered.
         if !is_leaving && leave.as_mut().poll(cx).is_ready() {
             is_leaving = true;
             connection.as_mut().graceful_shutdown();
         }
-        if over.is_none()
-            && let Poll::Ready(ended) = connection.as_mut().poll(cx)
-        {
-            over = Some(ended.map_err(io::Error::other));
+        if !is_over && let Poll::Ready(ended) = connection.as_mut().poll(cx) {
+            if let Err(error) = ended {
+                // It may be told why, but is not waited for: one that takes nothing ends so too.
+                let _ = gathered.poll_flush(cx);
+                return Poll::Ready(Err(io::Error::other(error)));
+            }
+            is_over = true;
+            alarm.set(worker.shared.config.timeouts.idle);
         }
-        // Also what was said last is still to be taken.
+        // What was said last is still to be taken, and not waited for without end.
+        if is_over && alarm.has_rung() {
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
+        alarm.watch(cx.waker());
         ready!(gathered.poll_flush(cx))?;
-        over.take().map_or(Poll::Pending, Poll::Ready)
+        match is_over {
+            true => Poll::Ready(Ok(())),
+            false => Poll::Pending,
+        }
     });
-    if let Err(error) = ended.await {
+    let ended: io::Result<()> = ended.await;
+    if let Err(error) = ended {
         debug!(error = &error as &dyn std::error::Error, peer = %client.peer, "A client's connection broke");
     }
 }
