@@ -254,7 +254,8 @@ enum Failure {
 /// A request under way over one connection, until the head of its answer has come.
 struct Talk {
     sending: Sending,
-    /// The dyno takes no more of the request. It may have answered all the same.
+    /// The dyno takes no more of the request. It may have answered all the same: what it said may be known to the
+    /// kernel and not yet to us, so reading goes on until that has an end too, which a dead connection has at once.
     refused: Option<io::Error>,
     scan: Scan,
     interim: usize,
@@ -270,7 +271,7 @@ impl Talk {
         upload: &mut impl Upload,
         alarm: &Alarm,
     ) -> Poll<Result<usize, Failure>> {
-        if !self.is_sent(link) {
+        if self.refused.is_none() && !self.sending.is_over(link) {
             match self.sending.go_on(cx, link, upload) {
                 Sent::All => alarm.set(self.first_byte),
                 Sent::More { moved: true } => alarm.set(self.idle),
@@ -290,14 +291,14 @@ impl Talk {
                 Poll::Pending => break,
             }
         }
-        if let Some(error) = self.refused.take() {
-            return Poll::Ready(Err(self.broke(link, Some(error))));
-        }
-        let is_sent = self.is_sent(link);
+        let is_sent = self.sending.is_over(link);
         if is_sent && upload.poll_gone(cx).is_ready() {
             return Poll::Ready(Err(Failure::Ours(Fault::ClientInterrupted)));
         }
         if alarm.has_rung() {
+            if self.refused.is_some() {
+                return Poll::Ready(Err(self.broke(link, None)));
+            }
             let late = if is_sent {
                 Fault::Timeout
             } else {
@@ -307,10 +308,6 @@ impl Talk {
         }
         alarm.watch(cx.waker());
         Poll::Pending
-    }
-
-    fn is_sent(&self, link: &Link) -> bool {
-        self.refused.is_some() || self.sending.is_over(link)
     }
 
     /// How long the head is that counts, once all of it is there. What only announces it is thrown away.
@@ -332,7 +329,8 @@ impl Talk {
         }
     }
 
-    fn broke(&self, link: &Link, error: Option<io::Error>) -> Failure {
+    fn broke(&mut self, link: &Link, error: Option<io::Error>) -> Failure {
+        let error = self.refused.take().or(error);
         if !link.buf.is_empty() || self.interim > 0 {
             Failure::Interrupted
         } else if link.outbox.has_written() {
