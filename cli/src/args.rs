@@ -6,6 +6,7 @@ mod apps;
 mod auth;
 mod dynos;
 mod nodes;
+mod routing;
 mod settings;
 mod tags;
 
@@ -21,6 +22,7 @@ pub(crate) use dynos::{
     LogsArgs, OneOffArgs, PsArgs, RestartArgs, RunArgs, RunDetachedArgs, ScaleArgs, StopArgs,
 };
 pub(crate) use nodes::{NodeArgs, NodeDrainArgs, NodeRebalanceArgs, NodeTagArgs, NodeTokenArgs};
+pub(crate) use routing::{RoutingSetArgs, RoutingUnsetArgs};
 pub(crate) use settings::{
     AccessArgs, BuildArgs, BuildpackAddArgs, BuildpackRemoveArgs, ConfigArgs, ConfigGetArgs,
     ConfigSetArgs, ConfigUnsetArgs, DomainArgs, KeyAddArgs, KeyRemoveArgs, ReleaseArgs,
@@ -303,6 +305,34 @@ pub(crate) enum Verb {
         after_help = "Example:\n  $ paas maintenance:off"
     )]
     MaintenanceOff(AppOnly),
+
+    /// Show how an app's requests are treated
+    #[command(
+        name = "routing",
+        after_help = "Examples:\n  $ paas routing\n  $ paas routing --json"
+    )]
+    Routing(AppJson),
+    /// Set how an app's requests are treated: HTTPS only, limits, paths, a canary, compression and more
+    #[command(name = "routing:set", after_help = routing::SET_EXAMPLES)]
+    RoutingSet(RoutingSetArgs),
+    /// Go back to the default of a setting
+    #[command(
+        name = "routing:unset",
+        after_help = "Examples:\n  $ paas routing:unset hsts\n  $ paas routing:unset /api"
+    )]
+    RoutingUnset(RoutingUnsetArgs),
+    /// Hold an app's requests, as for a moment's work on its database
+    #[command(
+        name = "routing:pause",
+        after_help = "They wait for up to 75 seconds each, as many as the app's dynos would have at once; more are refused.\n\nExample:\n  $ paas routing:pause"
+    )]
+    RoutingPause(AppOnly),
+    /// Let an app's requests through again
+    #[command(
+        name = "routing:resume",
+        after_help = "Example:\n  $ paas routing:resume"
+    )]
+    RoutingResume(AppOnly),
 
     /// List an app's buildpacks
     #[command(name = "buildpacks", after_help = "Example:\n  $ paas buildpacks")]

@@ -84,6 +84,11 @@ const TOPICS: [(&str, &[&str]); 9] = [
             "maintenance",
             "maintenance:on",
             "maintenance:off",
+            "routing",
+            "routing:set",
+            "routing:unset",
+            "routing:pause",
+            "routing:resume",
         ],
     ),
     (

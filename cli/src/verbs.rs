@@ -19,6 +19,7 @@ mod platform;
 mod ps;
 mod rebalance;
 mod releases;
+mod routing;
 mod run;
 mod scale;
 mod tags;
@@ -90,6 +91,11 @@ async fn online(verb: Verb, context: &Context) -> Result<ExitCode> {
         Verb::DomainAdd(args) => domains::add(context, &args).await,
         Verb::DomainRemove(args) => domains::remove(context, &args).await,
         Verb::Maintenance(args) => maintenance::show(context, &args).await,
+        Verb::Routing(args) => routing::show(context, &args).await,
+        Verb::RoutingSet(args) => routing::set(context, &args).await,
+        Verb::RoutingUnset(args) => routing::unset(context, &args).await,
+        Verb::RoutingPause(args) => routing::pause(context, &args, true).await,
+        Verb::RoutingResume(args) => routing::pause(context, &args, false).await,
         Verb::Apart(args) => tags::apart(context, &args).await,
         Verb::Tags(args) => tags::list(context, &args).await,
         Verb::TagSet(args) => tags::set(context, &args).await,

@@ -14,7 +14,7 @@ use crate::guard::{Guard, enforce};
 use crate::handlers::{
     accounts, apps, authorizations, buildpacks, builds, collaborators, config_vars, domains, dynos,
     empty, formation, internal, joining, keys, logs, nodes, placement, platform, platform_status,
-    rebalance, releases, slugs,
+    rebalance, releases, routing, slugs,
 };
 use crate::http::body::MAX_BODY_BYTES;
 use crate::http::{etag, plaintext, request_id};
@@ -84,6 +84,8 @@ fn table(r: &mut Routes) {
     r.patch("/apps/{app}/formation/{type}", App(Operate), formation::update);
     r.get("/apps/{app}/placement", App(View), placement::show);
     r.patch("/apps/{app}/placement", App(Operate), placement::update);
+    r.get("/apps/{app}/routing", App(View), routing::show);
+    r.patch("/apps/{app}/routing", App(Operate), routing::update);
     r.get("/apps/{app}/dynos", App(View), dynos::list);
     r.post("/apps/{app}/dynos", App(Operate), dynos::create);
     r.delete("/apps/{app}/dynos", App(Operate), dynos::restart_all);

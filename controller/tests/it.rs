@@ -41,6 +41,8 @@ mod platform;
 mod rebalance;
 #[path = "it/releases.rs"]
 mod releases;
+#[path = "it/routing.rs"]
+mod routing;
 #[path = "it/scaling.rs"]
 mod scaling;
 #[path = "it/sweep.rs"]

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     AccountId, AppId, AppName, BuildpackRef, DynoSize, Placement, ProcessType, ReleaseVersion,
-    Timestamp,
+    Routing, Timestamp,
 };
 
 /// An app. Every operation on an app compares and sets this record, so two of them can never interleave.
@@ -28,6 +28,9 @@ pub struct App {
     /// Where its dynos may run.
     #[serde(default, skip_serializing_if = "Placement::is_empty")]
     pub placement: Placement,
+    /// How its requests are treated.
+    #[serde(default, skip_serializing_if = "Routing::is_default")]
+    pub routing: Routing,
     /// The newest entry of the release ledger. Only ever grows.
     pub latest: ReleaseVersion,
     /// The release that dynos should run: `latest` while it is being proven, else `current`.

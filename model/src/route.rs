@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{AppId, AppName, DynoId, DynoName, Hostname, RouterId, Timestamp};
+use crate::{AppId, AppName, DynoId, DynoName, Hostname, RouterId, Routing, Timestamp};
 
 /// A store revision: grows with every commit.
 pub type Revision = u64;
@@ -19,6 +19,8 @@ pub struct Route {
     pub hosts: Vec<Hostname>,
     pub backends: Vec<Backend>,
     pub maintenance: bool,
+    #[serde(default, skip_serializing_if = "Routing::is_default")]
+    pub routing: Routing,
     /// What to answer while there are no backends.
     pub no_backend: NoBackend,
     /// `ERROR_PAGE_URL` and `MAINTENANCE_PAGE_URL`, where the config has them.
@@ -26,7 +28,7 @@ pub struct Route {
     pub maintenance_page_url: Option<String>,
 }
 
-/// A web dyno that takes requests, over HTTP/1.1.
+/// A web dyno that takes requests.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Backend {
     pub dyno: DynoId,

@@ -277,6 +277,7 @@ mod tests {
                 })
                 .collect(),
             placement: Default::default(),
+            routing: Default::default(),
             latest: ReleaseVersion(1),
             target: ReleaseVersion(1),
             current: ReleaseVersion(1),

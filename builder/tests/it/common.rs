@@ -221,6 +221,7 @@ impl Platform {
             buildpacks: Vec::new(),
             formation: Default::default(),
             placement: Default::default(),
+            routing: Default::default(),
             latest: ReleaseVersion::FIRST,
             target: ReleaseVersion::FIRST,
             current: ReleaseVersion::FIRST,

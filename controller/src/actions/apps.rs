@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use controller_api::wire::{AppCreate, AppUpdate};
 use model::release::{Pages, ReleaseDraft, append};
-use model::{Account, Actor, App, AppId, AppName, ConfigVars, ReleaseVersion, Role, Timestamp};
+use model::{
+    Account, Actor, App, AppId, AppName, ConfigVars, ReleaseVersion, Role, Routing, Timestamp,
+};
 use store::{Committed, Txn, key};
 
 use super::{ActionError, Attempts, app_names, read_app};
@@ -76,6 +78,7 @@ async fn insert(
         released_at: None,
         stack: stack.to_owned(),
         maintenance: false,
+        routing: Routing::default(),
         buildpacks: Vec::new(),
         formation: BTreeMap::new(),
         placement: Default::default(),

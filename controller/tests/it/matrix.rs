@@ -22,7 +22,7 @@ enum Who {
 
 use Who::{Administrators, AnyAccount, Anybody, Members, OtherRoles, Owners};
 
-const EXPECTED: [(&str, &str, Who); 86] = [
+const EXPECTED: [(&str, &str, Who); 88] = [
     ("GET", "/healthz", Anybody),
     ("POST", "/oauth/authorizations", AnyAccount),
     ("GET", "/oauth/authorizations", AnyAccount),
@@ -68,6 +68,8 @@ const EXPECTED: [(&str, &str, Who); 86] = [
     ("PATCH", "/apps/{app}/formation/{type}", Members),
     ("GET", "/apps/{app}/placement", Members),
     ("PATCH", "/apps/{app}/placement", Members),
+    ("GET", "/apps/{app}/routing", Members),
+    ("PATCH", "/apps/{app}/routing", Members),
     ("GET", "/apps/{app}/dynos", Members),
     ("POST", "/apps/{app}/dynos", Members),
     ("DELETE", "/apps/{app}/dynos", Members),

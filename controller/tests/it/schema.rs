@@ -34,7 +34,7 @@ const DEVIATIONS: [(&str, &str); 4] = [
 ];
 
 /// Endpoints the schema does not have.
-const OURS: [(&str, &str); 24] = [
+const OURS: [(&str, &str); 26] = [
     ("GET", "/healthz"),
     ("POST", "/accounts"),
     ("GET", "/platform/status"),
@@ -43,6 +43,8 @@ const OURS: [(&str, &str); 24] = [
     ("DELETE", "/platform/rebalance"),
     ("GET", "/apps/*/placement"),
     ("PATCH", "/apps/*/placement"),
+    ("GET", "/apps/*/routing"),
+    ("PATCH", "/apps/*/routing"),
     ("GET", "/nodes"),
     ("POST", "/nodes"),
     ("GET", "/nodes/*"),

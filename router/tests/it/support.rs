@@ -428,5 +428,6 @@ pub(super) fn route(app: AppId, name: &str, dynos: &[&Dyno]) -> Route {
         no_backend: NoBackend::Booting,
         error_page_url: None,
         maintenance_page_url: None,
+        routing: model::Routing::default(),
     }
 }

@@ -170,6 +170,7 @@ impl Fleet {
             no_backend: NoBackend::Booting,
             error_page_url: None,
             maintenance_page_url: None,
+            routing: model::Routing::default(),
         };
         self.put(Txn::new().put(&key::ROUTES, key::route(id), &route));
     }
@@ -224,6 +225,7 @@ fn app(id: AppId, index: usize) -> App {
             ("worker".parse().unwrap(), of(DYNOS_PER_APP - WEB_PER_APP)),
         ]),
         placement: model::Placement::default(),
+        routing: model::Routing::default(),
         latest: ReleaseVersion(0),
         target: ReleaseVersion(0),
         current: ReleaseVersion(0),

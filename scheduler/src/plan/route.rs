@@ -54,6 +54,7 @@ impl Routing {
             hosts: hosts(context, app, state),
             backends,
             maintenance: app.maintenance,
+            routing: app.routing.clone(),
             no_backend,
             error_page_url: release.pages.error.clone(),
             maintenance_page_url: release.pages.maintenance.clone(),

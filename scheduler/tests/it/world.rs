@@ -125,6 +125,7 @@ impl World {
             buildpacks: Vec::new(),
             formation: BTreeMap::new(),
             placement: Default::default(),
+            routing: Default::default(),
             latest: ReleaseVersion(0),
             target: ReleaseVersion(0),
             current: ReleaseVersion(0),

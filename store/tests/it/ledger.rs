@@ -39,6 +39,7 @@ impl Ledger {
             buildpacks: Vec::new(),
             formation: BTreeMap::new(),
             placement: Default::default(),
+            routing: Default::default(),
             latest: ReleaseVersion(0),
             target: ReleaseVersion(0),
             current: ReleaseVersion(0),

@@ -8,7 +8,7 @@ use crate::wire::{
     App, AppCreate, AppUpdate, BuildpackInstallation, BuildpackInstallationsUpdate,
     BuildpackUpdate, Collaborator, CollaboratorCreate, ConfigVars, ConfigVarsUpdate, Domain,
     DomainCreate, DynoSize, LogSession, LogSessionCreate, Node, NodeToken, NodeTokenCreate,
-    NodeUpdate, Placement, PlacementUpdate, PlatformStatus, Rebalance, Region, Stack,
+    NodeUpdate, Placement, PlacementUpdate, PlatformStatus, Rebalance, Region, Routing, Stack,
 };
 
 impl Client {
@@ -131,6 +131,20 @@ impl Client {
         update: &PlacementUpdate,
     ) -> Result<Placement, ClientError> {
         self.send(Method::PATCH, &["apps", app, "placement"], update)
+            .await
+    }
+
+    pub async fn routing(&self, app: &str) -> Result<Routing, ClientError> {
+        self.get(&["apps", app, "routing"]).await
+    }
+
+    /// `patch`: see [`Routing`].
+    pub async fn update_routing(
+        &self,
+        app: &str,
+        patch: &serde_json::Map<String, serde_json::Value>,
+    ) -> Result<Routing, ClientError> {
+        self.send(Method::PATCH, &["apps", app, "routing"], patch)
             .await
     }
 

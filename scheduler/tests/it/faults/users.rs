@@ -29,6 +29,7 @@ impl World {
             buildpacks: Vec::new(),
             formation: BTreeMap::new(),
             placement: model::Placement::default(),
+            routing: model::Routing::default(),
             latest: ReleaseVersion(0),
             target: ReleaseVersion(0),
             current: ReleaseVersion(0),

@@ -76,6 +76,7 @@ async fn serve(dir: &Path, hosts: usize) -> anyhow::Result<()> {
 
 fn route(index: usize) -> anyhow::Result<Route> {
     Ok(Route {
+        routing: model::Routing::default(),
         app: AppId::new(),
         app_name: format!("app-{index}").parse()?,
         hosts: vec![host(index).parse()?],
