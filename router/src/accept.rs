@@ -87,6 +87,7 @@ async fn serve(worker: Rc<Worker>, mut stream: TcpStream, peer: SocketAddr, is_h
     let client = |tls_version| {
         Rc::new(Client {
             worker: worker.clone(),
+            ip,
             peer: peer_text(ip),
             is_trusted,
             port,

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use model::{DynoId, ServiceId, ServiceRole};
 use tokio::sync::Notify;
 
+use crate::affinity::Tag;
 use crate::silence::{Host, Quarantine};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -24,6 +25,8 @@ pub(crate) struct Backend {
     /// Unique in this process; what pools are keyed by.
     pub(crate) serial: u64,
     pub(crate) id: BackendId,
+    /// What a client's cookie calls it, a dyno.
+    pub(crate) tag: Option<Tag>,
     /// `web.1`, as the log has it.
     pub(crate) label: Box<str>,
     pub(crate) addr: SocketAddr,
@@ -51,6 +54,10 @@ impl Backend {
         Self {
             serial,
             id,
+            tag: match id {
+                BackendId::Dyno(dyno) => Some(Tag::of(dyno)),
+                BackendId::Service(..) => None,
+            },
             label: label.into_boxed_str(),
             addr,
             in_flight: AtomicU32::new(0),

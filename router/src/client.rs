@@ -1,6 +1,7 @@
 //! A client's connection: who is at its other end, and how they reached us.
 
 use std::cell::Cell;
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::time::SystemTime;
 
@@ -10,6 +11,7 @@ use crate::worker::Worker;
 #[derive(Debug)]
 pub(crate) struct Client {
     pub(crate) worker: Rc<Worker>,
+    pub(crate) ip: IpAddr,
     /// The other end's address, as it is passed on; or the one that a load balancer before us says it has.
     pub(crate) peer: String,
     /// Whether that is one of the proxies whose word about their clients is believed.
@@ -38,6 +40,59 @@ impl Client {
             https_port: ports.https,
             is_believed: self.is_trusted,
             unix_millis: u64::try_from(since.as_millis()).unwrap_or(u64::MAX),
+        }
+    }
+
+    /// Whose request it is, by the list of those that passed it on: the last that is none of the proxies we trust. What
+    /// stands before that one could have been written by it.
+    pub(crate) fn address(&self, forwarded_for: &[u8]) -> IpAddr {
+        if !self.is_trusted {
+            return self.ip;
+        }
+        let mut nearest = self.ip;
+        // The last is the other end of this connection.
+        for text in forwarded_for.rsplit(|byte| *byte == b',').skip(1) {
+            let Some(address) = parse_address(text.trim_ascii()) else {
+                break;
+            };
+            nearest = address;
+            if !self.worker.shared.config.proxies.are_trusted_at(address) {
+                break;
+            }
+        }
+        nearest
+    }
+}
+
+/// Some proxies add a port, and brackets where they have to.
+fn parse_address(text: &[u8]) -> Option<IpAddr> {
+    let text = std::str::from_utf8(text).ok()?;
+    let plain = text.trim_start_matches('[').trim_end_matches(']');
+    let with_port = || text.parse::<SocketAddr>().map(|address| address.ip());
+    plain.parse().or_else(|_| with_port()).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_read_as_proxies_write_them() {
+        for (text, address) in [
+            ("192.0.2.1", "192.0.2.1"),
+            ("192.0.2.1:80", "192.0.2.1"),
+            ("2001:db8::1", "2001:db8::1"),
+            ("[2001:db8::1]", "2001:db8::1"),
+            ("[2001:db8::1]:80", "2001:db8::1"),
+        ] {
+            assert_eq!(
+                parse_address(text.as_bytes()),
+                address.parse().ok(),
+                "{text}"
+            );
+        }
+        for bad in ["", "unknown", "_hidden", "1.2.3", "a:b"] {
+            assert_eq!(parse_address(bad.as_bytes()), None, "{bad}");
         }
     }
 }

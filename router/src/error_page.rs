@@ -4,9 +4,12 @@
 use std::fmt::Write as _;
 
 use bytes::Bytes;
-use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE};
+use http::header::{
+    CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, LOCATION, RETRY_AFTER, STRICT_TRANSPORT_SECURITY,
+};
 use http::{HeaderValue, Response, StatusCode};
 
+use crate::entry::Redirect;
 use crate::fault::Fault;
 
 /// What a page looks like depends on who asks.
@@ -69,7 +72,7 @@ pub(crate) fn page(fault: Fault, taste: Taste, own_page: Option<&str>) -> Respon
             .any(|start| url.starts_with(start))
     });
     let code = fault.code().map_or("", |code| code.code);
-    match taste {
+    let mut page = match taste {
         Taste::Json => {
             let body =
                 serde_json::json!({ "id": "service_unavailable", "message": text }).to_string();
@@ -94,7 +97,12 @@ pub(crate) fn page(fault: Fault, taste: Taste, own_page: Option<&str>) -> Respon
             };
             response(fault.status(), "text/html; charset=utf-8", body)
         }
+    };
+    if let Fault::OverLimit { wait } = fault {
+        page.headers_mut()
+            .insert(RETRY_AFTER, HeaderValue::from(wait));
     }
+    page
 }
 
 /// What the platform's domain itself answers.
@@ -117,6 +125,23 @@ pub(crate) fn landing(domain: &str, taste: Taste) -> Response<Bytes> {
     }
 }
 
+pub(crate) fn redirect(to: &Redirect, hsts: Option<&str>) -> Response<Bytes> {
+    let text = format!("It is at {}\n", to.location);
+    // Not to be kept: nobody should have to outwait what was set by mistake.
+    let mut page = response(to.status, "text/plain; charset=utf-8", text);
+    if let Ok(location) = HeaderValue::from_str(&to.location) {
+        page.headers_mut().insert(LOCATION, location);
+    }
+    add_hsts(&mut page, hsts);
+    page
+}
+
+pub(crate) fn add_hsts(page: &mut Response<Bytes>, hsts: Option<&str>) {
+    if let Some(hsts) = hsts.and_then(|hsts| HeaderValue::from_str(hsts).ok()) {
+        page.headers_mut().insert(STRICT_TRANSPORT_SECURITY, hsts);
+    }
+}
+
 const fn words(fault: Fault) -> (&'static str, &'static str) {
     match fault {
         Fault::NoSuchApp => (
@@ -134,6 +159,18 @@ const fn words(fault: Fault) -> (&'static str, &'static str) {
         Fault::BadHost | Fault::BadHeader | Fault::BadChunk => {
             ("Bad request", "The request could not be understood.")
         }
+        Fault::NotAllowed => (
+            "Not allowed",
+            "This app takes no requests from your address.",
+        ),
+        Fault::OverLimit { .. } => (
+            "Too many requests",
+            "There were too many requests from your address. Please come back later.",
+        ),
+        Fault::Paused => (
+            "Back in a moment",
+            "This app is paused right now. Please try again in a moment.",
+        ),
         Fault::BadMethod => ("Method not allowed", "This method is not offered here."),
         Fault::BadExpect => (
             "Expectation failed",

@@ -14,10 +14,12 @@ use http::Version;
 use crate::access_log::{self, Record};
 use crate::backend::{Backend, InFlight, Tunnel};
 use crate::client::Client;
+use crate::entry::{Entry, Visit};
 use crate::error_page::Taste;
 use crate::fault::Fault;
 use crate::http1::request::Places;
 use crate::pool::Link;
+use crate::queue::{Place, Queue};
 use crate::table::{App, Target};
 use crate::worker::Worker;
 
@@ -30,6 +32,8 @@ pub(crate) struct Asked {
     /// Lower case, without port.
     pub(crate) host: String,
     pub(crate) version: Version,
+    /// Whether the client used TLS, towards us or a proxy that we trust.
+    pub(crate) is_https: bool,
     pub(crate) has_body: bool,
 }
 
@@ -51,14 +55,19 @@ impl Asked {
         is_idempotent && !self.has_body
     }
 
+    /// The first field of that name.
+    pub(crate) fn field(&self, name: &str) -> Option<&[u8]> {
+        self.head.split(|byte| *byte == b'\n').find_map(|line| {
+            let (start, rest) = line.split_at_checked(name.len())?;
+            let value = rest.strip_prefix(b":")?;
+            (start.eq_ignore_ascii_case(name.as_bytes())).then(|| value.trim_ascii())
+        })
+    }
+
     /// What kind of page the client would have, by what it accepts.
     fn taste(&self) -> Taste {
-        let accepts = self.head.split(|byte| *byte == b'\n').find_map(|line| {
-            let (name, value) = line.split_at_checked("accept:".len())?;
-            name.eq_ignore_ascii_case(b"accept:")
-                .then(|| std::str::from_utf8(value.trim_ascii()).ok())?
-        });
-        Taste::of(accepts)
+        let accepts = self.field("accept");
+        Taste::of(accepts.and_then(|accepts| std::str::from_utf8(accepts).ok()))
     }
 }
 
@@ -74,6 +83,10 @@ pub(crate) struct Exchange {
     /// The longest silence while bodies are under way.
     pub(crate) idle: Duration,
 
+    /// If it was let in by an app that has rules.
+    pub(crate) entry: Option<Box<Entry>>,
+    /// While it waits.
+    place: Option<Place>,
     backend: Option<Arc<Backend>>,
     claim: Option<InFlight>,
     connect: Option<Duration>,
@@ -94,6 +107,8 @@ impl Exchange {
             began,
             app: None,
             idle: Duration::MAX,
+            entry: None,
+            place: None,
             backend: None,
             claim: None,
             connect: None,
@@ -131,6 +146,60 @@ impl Exchange {
         }
     }
 
+    /// What is decided by who it is from and what it asks for.
+    pub(crate) fn visit(&self) -> Visit<'_> {
+        let (head, places) = (&self.asked.head, &self.asked.places);
+        let ports = self.worker.shared.config.public_ports;
+        Visit {
+            client: self.client.address(places.fwd.of(head)),
+            method: self.asked.method(),
+            host: &self.asked.host,
+            path: places.path.of(head),
+            is_https: self.asked.is_https,
+            cookies: self.asked.field("cookie"),
+            ports: (ports.http, ports.https),
+        }
+    }
+
+    /// Takes a place among those of the app that wait, or keeps the one it has. Whether there was one.
+    pub(crate) fn waits(&mut self, queue: &Queue, most: u32) -> bool {
+        if self.place.is_none() {
+            self.place = queue.join(most);
+        }
+        self.place.is_some()
+    }
+
+    /// Whether it has a place among those that wait.
+    pub(crate) const fn is_waiting(&self) -> bool {
+        self.place.is_some()
+    }
+
+    /// What its answer says of HTTPS.
+    pub(crate) fn hsts(&self) -> Option<&str> {
+        let entry = self.entry.as_ref().filter(|_| self.asked.is_https)?;
+        entry.front.rules.as_ref()?.hsts.as_deref()
+    }
+
+    /// The cookie that brings the client's next request to the same dyno, if it has no such cookie.
+    pub(crate) fn affinity(&self) -> Option<String> {
+        let has_it = |app: &App| {
+            app.rules
+                .as_ref()
+                .is_some_and(|rules| rules.routing.session_affinity)
+        };
+        let front = self.entry.as_ref().map(|entry| &*entry.front);
+        if !front.is_some_and(has_it) {
+            return None;
+        }
+        let wanted = self.entry.as_ref().and_then(|entry| entry.wanted);
+        let tag = self
+            .backend
+            .as_ref()?
+            .tag
+            .filter(|tag| Some(*tag) != wanted)?;
+        Some(tag.set_cookie(self.asked.is_https))
+    }
+
     /// The backend that was picked; whatever was claimed before is let go.
     pub(crate) fn claim(&mut self, claim: InFlight) {
         self.backend = Some(claim.backend().clone());
@@ -157,7 +226,8 @@ impl Exchange {
     }
 
     /// It has a connection since `now`.
-    pub(crate) const fn dispatch(&mut self, connect: Duration, now: Instant) {
+    pub(crate) fn dispatch(&mut self, connect: Duration, now: Instant) {
+        self.place = None;
         self.connect = Some(connect);
         self.dispatched = Some(now);
     }
@@ -189,6 +259,11 @@ impl Exchange {
     pub(crate) fn cut(&mut self, fault: Fault) {
         self.log(Some(fault), fault.status().as_u16());
         self.release();
+    }
+
+    /// It is to have no line.
+    pub(crate) const fn hush(&mut self) {
+        self.is_logged = true;
     }
 
     /// The request's one line, whoever comes first.

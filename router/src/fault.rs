@@ -35,6 +35,15 @@ pub(crate) enum Fault {
     ClientIdle,
     Maintenance,
     Blank,
+    /// The app lets others in, or not this one.
+    NotAllowed,
+    /// The client asks more than the app lets one client ask.
+    OverLimit {
+        /// Seconds until it may ask again.
+        wait: u32,
+    },
+    /// The app is paused, and was for as long as requests are held.
+    Paused,
     /// Ours, in the way of an app.
     Platform,
     /// No controller or builder is alive.
@@ -78,11 +87,18 @@ impl Fault {
             Self::ClientIdle => ("H28", "Client Connection Idle"),
             Self::Maintenance => ("H80", "Maintenance mode"),
             Self::Blank => ("H81", "Blank app"),
+            // Heroku has nothing like these; its codes begin with H.
+            Self::NotAllowed => ("P10", "Address not allowed"),
+            Self::OverLimit { .. } => ("P11", "Rate limit exceeded"),
+            Self::Paused => ("P12", "Paused"),
             Self::Platform => ("H99", "Platform error"),
         };
         let at = match self {
-            Self::Maintenance | Self::Blank => "info",
-            Self::ClientInterrupted | Self::ClientIdle => "warning",
+            Self::Maintenance | Self::Blank | Self::Paused => "info",
+            Self::ClientInterrupted
+            | Self::ClientIdle
+            | Self::NotAllowed
+            | Self::OverLimit { .. } => "warning",
             _ => "error",
         };
         let sock = match self {
@@ -111,6 +127,8 @@ impl Fault {
             Self::BadHost | Self::BadHeader | Self::BadChunk => StatusCode::BAD_REQUEST,
             Self::BadMethod => StatusCode::METHOD_NOT_ALLOWED,
             Self::BadExpect => StatusCode::EXPECTATION_FAILED,
+            Self::NotAllowed => StatusCode::FORBIDDEN,
+            Self::OverLimit { .. } => StatusCode::TOO_MANY_REQUESTS,
             Self::OversizedResponse
             | Self::OversizedCookie
             | Self::OversizedStatusLine

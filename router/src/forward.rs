@@ -15,6 +15,7 @@ use tracing::{debug, error, warn};
 
 use crate::alarm::Alarm;
 use crate::backend::{Backend, BackendId};
+use crate::entry::Redirect;
 use crate::exchange::Exchange;
 use crate::fault::Fault;
 use crate::http1::response::{self, LIMITS, MAX_HEAD, is_interim, may_be_head};
@@ -24,10 +25,11 @@ use crate::route::{self, Step, Tries};
 use crate::upload::{Sending, Sent, Upload};
 
 /// What there is instead of a dyno's answer.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 pub(crate) enum Instead {
     /// The platform's own page.
     Landing,
+    Redirect(Redirect),
     Fault(Fault),
 }
 
@@ -68,6 +70,7 @@ pub(crate) async fn forward(
         let first_byte = match route::next(exchange, &tries, now) {
             Step::To { first_byte } => first_byte,
             Step::Landing => return Err(Instead::Landing),
+            Step::Redirect(to) => return Err(Instead::Redirect(to)),
             Step::Answer(fault) => return Err(fault.into()),
             Step::Wait { at_most, then } => {
                 let left = at_most.saturating_sub(began.elapsed());

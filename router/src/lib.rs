@@ -5,30 +5,38 @@
 //! else. No request is lost when dynos come and go: see [`follow`] for what an acknowledgement means and [`backend`]
 //! for what counts as in flight.
 //!
-//! Read in this order: `start` here, [`worker`], [`accept`], [`phase`], [`serve`], [`route`], [`forward`].
+//! Read in this order: `start` here, [`worker`], [`accept`], [`phase`], [`serve`], [`entry`], [`route`],
+//! [`forward`].
 
 mod accept;
 mod access_log;
+mod affinity;
 mod alarm;
 mod backend;
 mod buffer;
 mod client;
+mod coding;
 mod config;
 mod disk;
+mod entry;
 mod error_page;
 mod exchange;
 mod fault;
 mod follow;
 mod forward;
 mod http1;
+mod limiter;
 mod listen;
 mod outbox;
+mod passing;
 mod phase;
 mod pick;
 mod pool;
 mod proxied;
+mod queue;
 mod records;
 mod route;
+mod rules;
 mod serve;
 mod silence;
 mod stream;

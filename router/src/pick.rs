@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use rand::Rng;
 
+use crate::affinity::Tag;
 use crate::backend::Backend;
 
 #[derive(Debug)]
@@ -55,6 +56,21 @@ pub(crate) fn pick<'a>(
     }
     let (first, second) = draw_two(rest.len(), rng);
     Pick::Backend(less_loaded(rest[first], rest[second]))
+}
+
+/// The dyno that goes by the tag, if it is one to be asked now.
+pub(crate) fn fit<'a>(
+    backends: &'a [Arc<Backend>],
+    tag: Tag,
+    tried: &[u64],
+    now: Instant,
+) -> Option<&'a Arc<Backend>> {
+    backends.iter().find(|backend| {
+        backend.tag == Some(tag)
+            && !tried.contains(&backend.serial)
+            && !backend.is_quarantined(now)
+            && !backend.is_on_silent_host(now)
+    })
 }
 
 /// Whether another than `picked` could take the request, should that one fail to.

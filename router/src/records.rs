@@ -14,6 +14,8 @@ use tokio::sync::Notify;
 use tracing::error;
 
 use crate::backend::{Backend, BackendId};
+use crate::queue::Queue;
+use crate::rules::Rules;
 use crate::silence::Host;
 use crate::table::{App, Platform, Table};
 
@@ -84,7 +86,7 @@ impl Records {
     fn put_route(&mut self, entry: &Entry, before: Option<&Arc<App>>) {
         match key::ROUTES.decode(entry) {
             Ok(route) if route.value.app.to_string() == entry.key.name() => {
-                let app = self.app(route.value);
+                let app = self.app(route.value, before);
                 self.apps.insert(entry.key.clone(), Arc::new(app));
             }
             Ok(route) => {
@@ -109,6 +111,8 @@ impl Records {
             no_backend: None,
             error_page_url: before.error_page_url.clone(),
             maintenance_page_url: None,
+            rules: None,
+            queue: before.queue.clone(),
         });
         match broken {
             Some(app) => self.apps.insert(entry.key.clone(), Arc::new(app)),
@@ -116,7 +120,10 @@ impl Records {
         };
     }
 
-    fn app(&mut self, route: Route) -> App {
+    /// In the place of `before`, whose counts go on.
+    fn app(&mut self, route: Route, before: Option<&Arc<App>>) -> App {
+        let rules_before = before.and_then(|before| before.rules.as_deref());
+        let rules = Rules::of(route.routing, &route.hosts, rules_before);
         let backends = route
             .backends
             .into_iter()
@@ -135,6 +142,8 @@ impl Records {
             no_backend: Some(route.no_backend),
             error_page_url: route.error_page_url,
             maintenance_page_url: route.maintenance_page_url,
+            rules,
+            queue: before.map_or_else(Queue::default, |before| before.queue.clone()),
         }
     }
 
@@ -247,6 +256,7 @@ mod tests {
 
     fn route(app: AppId, name: &str, ports: &[u16]) -> Route {
         Route {
+            routing: model::Routing::default(),
             app,
             app_name: name.parse().unwrap(),
             hosts: vec![format!("{name}.paas.test").parse().unwrap()],

@@ -6,13 +6,15 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use model::{NoBackend, ServiceRole};
+use model::{AppId, NoBackend, ServiceRole};
 
 use crate::backend::{Backend, InFlight};
+use crate::entry::{self, Decision, Entry, Redirect};
 use crate::exchange::Exchange;
 use crate::fault::Fault;
-use crate::pick::{Pick, has_other, pick};
-use crate::table::{App, Platform, Target};
+use crate::pick::{Pick, fit, has_other, pick};
+use crate::rules::Rules;
+use crate::table::{App, Platform, Table, Target};
 
 #[derive(Debug)]
 pub(crate) enum Step {
@@ -22,6 +24,7 @@ pub(crate) enum Step {
         first_byte: Duration,
     },
     Answer(Fault),
+    Redirect(Redirect),
     Landing,
     /// Ask again when the table has changed or a moment has passed; after `at_most`, answer with the fault.
     Wait {
@@ -52,7 +55,14 @@ pub(crate) fn next(exchange: &mut Exchange, tries: &Tries, now: Instant) -> Step
     let worker = exchange.worker.clone();
     let table = worker.table();
     match table.lookup(&exchange.asked.host) {
-        Some(Target::App(app)) => {
+        Some(Target::App(front)) => {
+            if exchange.entry.is_none()
+                && let Some(rules) = &front.rules
+                && let Some(step) = enter(exchange, &table, front, rules, now)
+            {
+                return step;
+            }
+            let app = answering(exchange, &table, front);
             exchange.set_app(app);
             to_app(exchange, app, tries, now)
         }
@@ -63,11 +73,79 @@ pub(crate) fn next(exchange: &mut Exchange, tries: &Tries, now: Instant) -> Step
     }
 }
 
+/// The app whose dynos are asked. What led to an app that is gone leads nowhere else.
+fn answering<'t>(exchange: &Exchange, table: &'t Table, front: &'t Arc<App>) -> &'t Arc<App> {
+    let sent_to = exchange.entry.as_ref().and_then(|entry| entry.sent_to);
+    sent_to.and_then(|id| table.app(id)).unwrap_or(front)
+}
+
+/// Asks the app's rules, once. A step is the end of it.
+fn enter(
+    exchange: &mut Exchange,
+    table: &Table,
+    front: &Arc<App>,
+    rules: &Rules,
+    now: Instant,
+) -> Option<Step> {
+    let has_dyno = |id: Option<AppId>, tag| {
+        let app = id.map_or(Some(front), |id| table.app(id));
+        app.is_some_and(|app| app.backends.iter().any(|backend| backend.tag == Some(tag)))
+    };
+    let decision = entry::decide(rules, &exchange.visit(), now, has_dyno, &mut rand::rng());
+    let (sent_to, wanted) = match &decision {
+        Decision::In { sent_to, wanted } => (*sent_to, *wanted),
+        _ => (None, None),
+    };
+    exchange.entry = Some(Box::new(Entry {
+        front: front.clone(),
+        sent_to,
+        wanted,
+    }));
+    let step = match decision {
+        Decision::In { .. } => return None,
+        Decision::Redirect(to) => Step::Redirect(to),
+        Decision::Refuse { fault, is_told } => {
+            if !is_told {
+                exchange.hush();
+            }
+            Step::Answer(fault)
+        }
+    };
+    exchange.set_app(front);
+    Some(step)
+}
+
 fn to_app(exchange: &mut Exchange, app: &Arc<App>, tries: &Tries, now: Instant) -> Step {
     let timeouts = exchange.worker.shared.config.timeouts;
     exchange.idle = timeouts.idle;
     if app.maintenance {
         return Step::Answer(Fault::Maintenance);
+    }
+    let routing = app.rules.as_ref().map(|rules| &rules.routing);
+    let limit = routing
+        .and_then(|routing| routing.requests_per_dyno)
+        .unwrap_or(exchange.worker.shared.config.backlog_per_dyno);
+    let step = to_dyno(exchange, app, tries, limit, now);
+    if matches!(step, Step::Wait { .. }) && !exchange.waits(&app.queue, may_wait(app, limit)) {
+        return Step::Answer(Fault::Backlog);
+    }
+    step
+}
+
+/// As many as its dynos could take at once; while it has none, as many as a few could.
+fn may_wait(app: &App, limit: u32) -> u32 {
+    const FEW: usize = 5;
+    let dynos = app.backends.len().max(FEW);
+    limit.saturating_mul(u32::try_from(dynos).unwrap_or(u32::MAX))
+}
+
+fn to_dyno(exchange: &mut Exchange, app: &App, tries: &Tries, limit: u32, now: Instant) -> Step {
+    let timeouts = exchange.worker.shared.config.timeouts;
+    if app.rules.as_ref().is_some_and(|rules| rules.routing.paused) {
+        return Step::Wait {
+            at_most: timeouts.boot,
+            then: Fault::Paused,
+        };
     }
     if app.backends.is_empty() {
         return match app.no_backend {
@@ -86,10 +164,16 @@ fn to_app(exchange: &mut Exchange, app: &Arc<App>, tries: &Tries, now: Instant) 
         first_byte: timeouts.first_byte,
     };
     let step = claim(exchange, &app.backends, tries, patience, now);
-    let limit = exchange.worker.shared.config.backlog_per_dyno;
     if matches!(step, Step::To { .. }) && has_backlog(exchange, &app.backends, limit) {
         exchange.release();
-        return Step::Answer(Fault::Backlog);
+        // Those that were held come all at once, and are let through as there is room.
+        return match exchange.is_waiting() {
+            true => Step::Wait {
+                at_most: timeouts.boot,
+                then: Fault::Backlog,
+            },
+            false => Step::Answer(Fault::Backlog),
+        };
     }
     step
 }
@@ -146,6 +230,13 @@ fn claim(
     if tries.tried.len() >= MAX_TRIES {
         return given_up;
     }
+    let wanted = exchange.entry.as_ref().and_then(|entry| entry.wanted);
+    if let Some(backend) = wanted.and_then(|tag| fit(backends, tag, &tries.tried, now)) {
+        exchange.claim(InFlight::begin(backend.clone()));
+        return Step::To {
+            first_byte: patience.first_byte,
+        };
+    }
     match pick(backends, &tries.tried, now, &mut rand::rng()) {
         Pick::Backend(backend) => {
             exchange.claim(InFlight::begin(backend.clone()));
@@ -166,7 +257,10 @@ pub(crate) fn patience(exchange: &Exchange, picked: &Backend, tries: &Tries) -> 
     let table = exchange.worker.table();
     let timeouts = &exchange.worker.shared.config.timeouts;
     let (others, alone) = match table.lookup(&exchange.asked.host) {
-        Some(Target::App(app)) => (&app.backends, timeouts.connect),
+        Some(Target::App(front)) => {
+            let app = answering(exchange, &table, front);
+            (&app.backends, timeouts.connect)
+        }
         Some(Target::Platform(platform)) => (&platform.backends, timeouts.platform_connect),
         Some(Target::Landing) | None => return timeouts.connect,
     };

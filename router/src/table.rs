@@ -7,12 +7,15 @@ use std::sync::Arc;
 use model::{AppId, Hostname, NoBackend, ServiceRole};
 
 use crate::backend::Backend;
+use crate::queue::Queue;
+use crate::rules::Rules;
 
 #[derive(Debug, Default)]
 pub(crate) struct Table {
     exact: HashMap<Box<str>, Target>,
     /// By what follows the `*.`.
     wildcard: HashMap<Box<str>, Target>,
+    apps: HashMap<AppId, Arc<App>>,
     /// Whether it was made from records; an empty table that was not knows no app, and must not say "no such app".
     known: bool,
 }
@@ -37,6 +40,10 @@ pub(crate) struct App {
     pub(crate) no_backend: Option<NoBackend>,
     pub(crate) error_page_url: Option<String>,
     pub(crate) maintenance_page_url: Option<String>,
+    /// `None`: its requests are passed on, whoever sends them and however they come.
+    pub(crate) rules: Option<Box<Rules>>,
+    /// Of requests that cannot be passed on yet.
+    pub(crate) queue: Queue,
 }
 
 /// Controllers or builders.
@@ -69,6 +76,7 @@ impl Table {
                 Target::Platform(platform),
             );
         }
+        table.apps = apps.iter().map(|app| (app.id, app.clone())).collect();
         apps.sort_by_key(|app| app.id);
         for app in apps.iter().rev() {
             if app.hosts.iter().any(|host| host.as_str() == app.own_name) {
@@ -105,6 +113,10 @@ impl Table {
                 self.wildcard.get(parent)
             }
         })
+    }
+
+    pub(crate) fn app(&self, id: AppId) -> Option<&Arc<App>> {
+        self.apps.get(&id)
     }
 
     pub(crate) const fn is_known(&self) -> bool {
@@ -170,6 +182,8 @@ mod tests {
             no_backend: Some(NoBackend::Blank),
             error_page_url: None,
             maintenance_page_url: None,
+            rules: None,
+            queue: Queue::default(),
         })
     }
 

@@ -24,6 +24,7 @@ use tracing::{info, warn};
 use crate::accept::{self, LocalExecutor};
 use crate::alarm::Alarms;
 use crate::buffer::Buffers;
+use crate::coding::Coders;
 use crate::follow::{Acks, Published};
 use crate::pool::Pool;
 use crate::table::Table;
@@ -47,6 +48,7 @@ pub(crate) struct Worker {
     pub(crate) http2: http2::Builder<LocalExecutor>,
     pub(crate) buffers: Rc<Buffers>,
     pub(crate) alarms: Rc<Alarms>,
+    pub(crate) coders: Coders,
     /// The second, since 1970, and how a `Date` field has it.
     date: RefCell<(u64, String)>,
     pub(crate) connections: TaskTracker,
@@ -110,6 +112,7 @@ impl Worker {
             buffers,
             alarms: Alarms::new(look_every(&timeouts)),
             date: RefCell::default(),
+            coders: Coders::default(),
             shared,
             table: RefCell::default(),
             table_changed: Notify::new(),

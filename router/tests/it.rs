@@ -16,6 +16,7 @@ mod it {
     mod restart;
     mod restored;
     mod routing;
+    mod rules;
     mod silent_hosts;
     mod smuggling;
     mod streaming;

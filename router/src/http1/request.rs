@@ -468,7 +468,7 @@ pub(crate) fn write<'a>(
 }
 
 /// Whether the client used TLS, and which port, by the word of the proxy in front where there is one.
-fn reached_by(terms: &Terms<'_>, origin: &Origin<'_>) -> (bool, u16) {
+pub(crate) fn reached_by(terms: &Terms<'_>, origin: &Origin<'_>) -> (bool, u16) {
     let said = terms.forwarded_https.filter(|_| origin.is_believed);
     let is_https = said.unwrap_or(origin.is_https);
     let usual = if is_https && !origin.is_https {

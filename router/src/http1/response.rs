@@ -1,8 +1,10 @@
 //! A dyno's answer: its head, read, and written as the client gets it.
 
+use http::header::{CONTENT_ENCODING, ETAG, SET_COOKIE, STRICT_TRANSPORT_SECURITY, VARY};
 use http::{HeaderMap, HeaderName, HeaderValue, Version};
 use httparse::{Header, ParserConfig};
 
+use crate::coding::Coding;
 use crate::fault::Fault;
 use crate::http1::field::Field;
 use crate::http1::framing::Framing;
@@ -193,6 +195,41 @@ pub(crate) struct Hop<'a> {
     pub(crate) connection: Option<&'static str>,
     /// For an answer that has none of its own.
     pub(crate) date: &'a [u8],
+    pub(crate) added: Added<'a>,
+}
+
+/// What the app's rules add to its answer.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Added<'a> {
+    /// In place of what the dyno says in `Strict-Transport-Security`.
+    pub(crate) hsts: Option<&'a str>,
+    pub(crate) cookie: Option<&'a str>,
+    /// The body is compressed on its way.
+    pub(crate) coding: Option<Coding>,
+    /// Others might be answered otherwise.
+    pub(crate) varies: bool,
+}
+
+impl Added<'_> {
+    /// Whether a field of the dyno's makes way.
+    fn replaces(&self, name: &[u8]) -> bool {
+        let is = |known: &str| name.eq_ignore_ascii_case(known.as_bytes());
+        (self.hsts.is_some() && is("strict-transport-security"))
+            // A range of what is sent would be none of what the dyno has.
+            || (self.coding.is_some() && (is("etag") || is("accept-ranges")))
+    }
+
+    fn each(&self) -> impl Iterator<Item = (HeaderName, &str)> {
+        let vary = self.varies.then_some("Accept-Encoding");
+        [
+            (STRICT_TRANSPORT_SECURITY, self.hsts),
+            (SET_COOKIE, self.cookie),
+            (CONTENT_ENCODING, self.coding.map(Coding::name)),
+            (VARY, vary),
+        ]
+        .into_iter()
+        .filter_map(|(name, value)| Some((name, value?)))
+    }
 }
 
 impl Answer<'_, '_> {
@@ -203,20 +240,28 @@ impl Answer<'_, '_> {
         head.push(b' ');
         head.extend_from_slice(self.reason.as_bytes());
         head.extend_from_slice(b"\r\n");
+        let keeps = |name: &[u8]| self.is_passed_on(name) && !hop.added.replaces(name);
         if hop.is_rewritten {
             for Header { name, value } in self.fields {
-                if self.is_passed_on(name.as_bytes()) {
+                if keeps(name.as_bytes()) {
                     push_field(head, name.as_bytes(), value);
                 }
             }
         } else {
-            push_kept(head, self.head, self.fields, |name| self.is_passed_on(name));
+            push_kept(head, self.head, self.fields, keeps);
+        }
+        for (name, value) in hop.added.each() {
+            push_field(head, name.as_str().as_bytes(), value.as_bytes());
+        }
+        if let Some(tag) = self.weakened_tag(hop) {
+            push_field(head, b"ETag", &tag);
         }
         if !self.has_date {
             push_field(head, b"Date", hop.date);
         }
         push_field(head, b"Via", via(hop.version).as_bytes());
-        match (hop.framing, self.length) {
+        let length = self.length.filter(|_| hop.added.coding.is_none());
+        match (hop.framing, length) {
             (Framing::Chunked, _) => head.extend_from_slice(b"Transfer-Encoding: chunked\r\n"),
             (_, Some(length)) if self.status != 204 && self.status >= 200 => {
                 head.extend_from_slice(b"Content-Length: ");
@@ -236,12 +281,31 @@ impl Answer<'_, '_> {
         head.extend_from_slice(b"\r\n");
     }
 
+    /// What is compressed is not, byte for byte, what the dyno's tag is of.
+    fn weakened_tag(&self, hop: &Hop<'_>) -> Option<Vec<u8>> {
+        hop.added.coding?;
+        let tag = self.field("etag")?;
+        let strength: &[u8] = if tag.starts_with(b"W/") { b"" } else { b"W/" };
+        Some([strength, tag].concat())
+    }
+
+    /// The first field of that name.
+    pub(crate) fn field(&self, name: &str) -> Option<&[u8]> {
+        let named = |header: &&Header<'_>| header.name.eq_ignore_ascii_case(name);
+        self.fields.iter().find(named).map(|header| header.value)
+    }
+
+    /// How long the body is, where that is said.
+    pub(crate) const fn length(&self) -> Option<u64> {
+        self.length
+    }
+
     /// The fields as an HTTP/2 client gets them.
     pub(crate) fn to_map(&self, hop: &Hop<'_>) -> Result<HeaderMap, Fault> {
         let mut map = HeaderMap::with_capacity(self.fields.len() + 3);
         let value = |value| HeaderValue::from_bytes(value).map_err(|_| Fault::PoorResponse);
         for Header { name, value: text } in self.fields {
-            if self.is_passed_on(name.as_bytes()) {
+            if self.is_passed_on(name.as_bytes()) && !hop.added.replaces(name.as_bytes()) {
                 let name = HeaderName::from_bytes(name.as_bytes());
                 map.append(name.map_err(|_| Fault::PoorResponse)?, value(text)?);
             }
@@ -253,8 +317,15 @@ impl Answer<'_, '_> {
             http::header::VIA,
             HeaderValue::from_static(via(hop.version)),
         );
+        for (name, text) in hop.added.each() {
+            map.append(name, value(text.as_bytes())?);
+        }
+        if let Some(tag) = self.weakened_tag(hop) {
+            map.insert(ETAG, value(&tag)?);
+        }
         if let Some(length) = self.length
             && self.status != 204
+            && hop.added.coding.is_none()
         {
             map.insert(http::header::CONTENT_LENGTH, HeaderValue::from(length));
         }
@@ -272,6 +343,12 @@ mod tests {
         is_rewritten: false,
         connection: None,
         date: b"today",
+        added: Added {
+            hsts: None,
+            cookie: None,
+            coding: None,
+            varies: false,
+        },
     };
 
     fn read<R>(

@@ -25,6 +25,7 @@ use crate::http1::request::{self, HTTP2_PREFACE, Line, MAX_HEAD, Terms};
 use crate::http1::response::{self, Hop};
 use crate::http1::scan::Scan;
 use crate::http1::{push_decimal, push_field};
+use crate::passing::Passing;
 use crate::phase::{self, Opened};
 use crate::pool::Link;
 use crate::stream::Stream;
@@ -234,7 +235,11 @@ impl Connection {
             if is_switch && !manner.may_switch {
                 return Err(Fault::PoorResponse);
             }
-            let (framing, keeps) = hop_framing(answer.framing, manner.version);
+            let plan = phase::response(&exchange, &answer);
+            let (framing, keeps) = match plan.is_coded() {
+                true => hop_framing(Framing::Chunked, manner.version),
+                false => hop_framing(answer.framing, manner.version),
+            };
             let stays = manner.stays && keeps && !exchange.worker.is_leaving();
             let connection = match (is_switch, stays, manner.version) {
                 (true, ..) => Some("Upgrade"),
@@ -249,13 +254,15 @@ impl Connection {
                     is_rewritten: has_bare_line_feed,
                     connection,
                     date: date.as_bytes(),
+                    added: plan.added(&exchange),
                 };
                 answer.write(&hop, outbox.front());
             });
             exchange.set_status(answer.status);
-            Ok((is_switch, answer.framing, framing, stays, answer.stays))
+            let body = Passing::new(answer.framing, plan.coder);
+            Ok((is_switch, body, framing, stays, answer.stays))
         });
-        let (is_switch, from, to, stays, link_stays) = match read.and_then(|read| read) {
+        let (is_switch, body, to, stays, link_stays) = match read.and_then(|read| read) {
             Ok(read) => read,
             Err(fault) => {
                 self.wire.forget_answer();
@@ -266,7 +273,7 @@ impl Connection {
         if is_switch {
             return After::Tunnel(Box::new(Tunnel { exchange, link }));
         }
-        let mut relay = Relay::new(&mut exchange, link, sending, (from, to), !link_stays);
+        let mut relay = Relay::new(&mut exchange, link, sending, body, to, !link_stays);
         let ended = poll_fn(|cx| relay.poll(cx, &mut self.wire, &self.alarm)).await;
         let link = relay.into_link().filter(|_| link_stays);
         match ended {

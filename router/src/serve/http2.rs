@@ -32,6 +32,7 @@ use crate::forward::{Answered, Instead, forward};
 use crate::http1::framing::Framing;
 use crate::http1::request::{Line, Terms, via};
 use crate::http1::response::{self, Hop};
+use crate::passing::Passing;
 use crate::phase::{self, Opened};
 use crate::stream::Stream;
 use crate::tunnel;
@@ -143,7 +144,7 @@ async fn answer(
     };
     let instead = match forwarded {
         Ok(answered) => match head(&mut exchange, &answered, upgrade.is_some(), now) {
-            Ok((head, from, link_stays)) => {
+            Ok((head, body, link_stays)) => {
                 let Answered {
                     mut link,
                     head: length,
@@ -160,7 +161,7 @@ async fn answer(
                     return Ok(head.map(|()| Body::Whole(Bytes::new())));
                 }
                 let download =
-                    Download::begin(exchange, link, link_stays, from, (upload, sending), alarm);
+                    Download::begin(exchange, link, link_stays, body, (upload, sending), alarm);
                 return Ok(head.map(|()| download));
             }
             Err(fault) => fault.into(),
@@ -188,7 +189,7 @@ fn head(
     answered: &Answered,
     may_switch: bool,
     now: SystemTime,
-) -> Result<(Response<()>, Framing, bool), Fault> {
+) -> Result<(Response<()>, Passing, bool), Fault> {
     let bytes = &answered.link.buf.data()[..answered.head];
     let worker = exchange.worker.clone();
     response::parse(bytes, exchange.asked.is_head(), |answer| {
@@ -201,6 +202,7 @@ fn head(
         let status = if is_switch { 200 } else { answer.status };
         *head.status_mut() = StatusCode::from_u16(status).map_err(|_| Fault::PoorResponse)?;
         *head.version_mut() = Version::HTTP_2;
+        let plan = phase::response(exchange, &answer);
         *head.headers_mut() = worker.with_date(now, |date| {
             answer.to_map(&Hop {
                 version: Version::HTTP_2,
@@ -208,6 +210,7 @@ fn head(
                 is_rewritten: false,
                 connection: None,
                 date: date.as_bytes(),
+                added: plan.added(exchange),
             })
         })?;
         if is_switch {
@@ -215,7 +218,8 @@ fn head(
             head.headers_mut().remove(SEC_WEBSOCKET_ACCEPT);
         }
         exchange.set_status(answer.status);
-        Ok((head, answer.framing, answer.stays))
+        let body = Passing::new(answer.framing, plan.coder);
+        Ok((head, body, answer.stays))
     })?
 }
 

@@ -8,7 +8,8 @@ use crate::buffer;
 use crate::exchange::Exchange;
 use crate::fault::Fault;
 use crate::http1::field;
-use crate::http1::framing::{Arriving, Framing};
+use crate::http1::framing::Framing;
+use crate::passing::Passing;
 use crate::pool::Link;
 use crate::upload::{Sending, Sent};
 
@@ -18,7 +19,7 @@ pub(crate) struct Relay<'e> {
     exchange: &'e mut Exchange,
     link: Link,
     sending: Sending,
-    body: Arriving,
+    body: Passing,
     /// How the client gets it.
     to: Framing,
     /// Whether the end of the body is in the client's outbox, or gone.
@@ -53,16 +54,17 @@ impl<'e> Relay<'e> {
         exchange: &'e mut Exchange,
         link: Link,
         sending: Sending,
-        (from, to): (Framing, Framing),
+        body: Passing,
+        to: Framing,
         is_last: bool,
     ) -> Self {
         Self {
             exchange,
             link,
             sending,
-            body: Arriving::new(from),
+            has_ended: body.is_over(),
+            body,
             to,
-            has_ended: from == Framing::Empty,
             is_last,
             is_refused: false,
             is_received: false,
@@ -156,6 +158,7 @@ impl<'e> Relay<'e> {
                         self.body.end().map_err(|_| Fault::BackendInterrupted)?;
                     }
                     Poll::Ready(Err(_)) => return Err(Fault::BackendInterrupted),
+                    Poll::Pending if self.body.flush()? => {}
                     Poll::Pending => return Ok(Still::AtDyno),
                 }
             }
@@ -164,13 +167,11 @@ impl<'e> Relay<'e> {
 
     /// Puts what is there of the body into the client's outbox.
     fn put(&mut self, wire: &mut Wire) -> Result<(), Fault> {
-        self.body
-            .look(&mut self.link.buf)
-            .map_err(|_| Fault::BackendInterrupted)?;
-        let piece = self.body.piece(&self.link.buf);
-        let length = piece.len();
+        self.body.look(&mut self.link.buf)?;
         let is_last = self.body.is_last();
         let trailers = self.body.trailers();
+        let piece = self.body.piece(&self.link.buf);
+        let length = piece.len();
         if length > 0 {
             self.has_ended = is_last && trailers.is_empty();
             if wire.outbox.copy_piece(piece, self.to, self.has_ended) {

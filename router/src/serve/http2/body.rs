@@ -15,7 +15,8 @@ use crate::buffer;
 use crate::exchange::Exchange;
 use crate::fault::Fault;
 use crate::http1::field;
-use crate::http1::framing::{Arriving, Framing};
+use crate::http1::framing::Framing;
+use crate::passing::Passing;
 use crate::pool::Link;
 use crate::upload::{Sending, Sent, Upload};
 
@@ -103,7 +104,7 @@ struct Carried {
     exchange: Exchange,
     link: Link,
     link_stays: bool,
-    body: Arriving,
+    body: Passing,
     upload: StreamUpload,
     sending: Sending,
     is_refused: bool,
@@ -115,11 +116,10 @@ impl Download {
         mut exchange: Exchange,
         link: Link,
         link_stays: bool,
-        from: Framing,
+        body: Passing,
         (upload, sending): (StreamUpload, Sending),
         alarm: Rc<Alarm>,
     ) -> Body {
-        let body = Arriving::new(from);
         if body.is_over() && sending.is_over(&link) {
             exchange.received();
             exchange.end(Some(link).filter(|_| link_stays));
@@ -166,9 +166,7 @@ impl Carried {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Frame<Bytes>>, Fault>> {
         self.send(cx);
         loop {
-            self.body
-                .look(&mut self.link.buf)
-                .map_err(|_| Fault::BackendInterrupted)?;
+            self.body.look(&mut self.link.buf)?;
             let piece = self.body.piece(&self.link.buf);
             if !piece.is_empty() {
                 let data = Bytes::copy_from_slice(piece);
@@ -181,10 +179,12 @@ impl Carried {
                 let trailers = trailers(self.body.trailers());
                 return Poll::Ready(Ok(trailers.map(Frame::trailers)));
             }
-            match ready!(self.link.poll_fill(cx, buffer::SIZE)) {
-                Ok(1..) => {}
-                Ok(0) => self.body.end().map_err(|_| Fault::BackendInterrupted)?,
-                Err(_) => return Poll::Ready(Err(Fault::BackendInterrupted)),
+            match self.link.poll_fill(cx, buffer::SIZE) {
+                Poll::Ready(Ok(1..)) => {}
+                Poll::Ready(Ok(0)) => self.body.end().map_err(|_| Fault::BackendInterrupted)?,
+                Poll::Ready(Err(_)) => return Poll::Ready(Err(Fault::BackendInterrupted)),
+                Poll::Pending if self.body.flush()? => {}
+                Poll::Pending => return Poll::Pending,
             }
         }
     }
