@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use http::Version;
+use model::DynoProtocol;
 
 use crate::access_log::{self, Record};
 use crate::backend::{Backend, InFlight, Tunnel};
@@ -172,6 +173,12 @@ impl Exchange {
     /// Whether it has a place among those that wait.
     pub(crate) const fn is_waiting(&self) -> bool {
         self.place.is_some()
+    }
+
+    /// Whether its app's dynos do.
+    pub(crate) fn speaks_http2(&self) -> bool {
+        let rules = self.app.as_ref().and_then(|app| app.rules.as_ref());
+        rules.is_some_and(|rules| rules.routing.dyno_protocol == DynoProtocol::Http2)
     }
 
     /// What its answer says of HTTPS.

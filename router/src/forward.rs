@@ -116,7 +116,9 @@ async fn connect(
     let Some(backend) = exchange.backend().cloned() else {
         return Err(Fault::Platform);
     };
+    let is_http2 = exchange.speaks_http2();
     if !only_fresh
+        && !is_http2
         && let Some(link) = worker.pool.take(
             &backend,
             !exchange.asked.is_repeatable(),
@@ -134,8 +136,11 @@ async fn connect(
     };
     let patience = route::patience(exchange, &backend, tries);
     backend.begins_to_connect(patience);
-    let connecting = worker.pool.connect(backend.addr, tls, patience);
-    let fault = match Box::pin(connecting).await {
+    let connected = match is_http2 {
+        false => Box::pin(worker.pool.connect(backend.addr, tls, patience)).await,
+        true => Box::pin(worker.pool.cross(&backend, only_fresh, patience)).await,
+    };
+    let fault = match connected {
         Ok(link) => {
             backend.has_connected();
             let now = Instant::now();

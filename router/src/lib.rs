@@ -13,6 +13,7 @@ mod access_log;
 mod affinity;
 mod alarm;
 mod backend;
+mod bridge;
 mod buffer;
 mod client;
 mod coding;

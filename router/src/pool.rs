@@ -17,6 +17,7 @@ use tokio::time::timeout_at;
 use tokio_rustls::TlsConnector;
 
 use crate::backend::Backend;
+use crate::bridge::{Trunk, Trunks};
 use crate::buffer::{Buf, Buffers};
 use crate::outbox::Outbox;
 use crate::stream::Stream;
@@ -52,6 +53,8 @@ pub(crate) struct Link {
 pub(crate) struct Pool {
     /// By the backend's serial.
     idle: RefCell<HashMap<u64, Idle>>,
+    /// To dynos that speak HTTP/2.
+    trunks: Trunks,
     keep_alive: Duration,
     buffers: Rc<Buffers>,
 }
@@ -76,6 +79,7 @@ impl Pool {
     pub(crate) fn new(keep_alive: Duration, buffers: Rc<Buffers>) -> Self {
         Self {
             idle: RefCell::default(),
+            trunks: Trunks::default(),
             keep_alive,
             buffers,
         }
@@ -87,7 +91,9 @@ impl Pool {
         let mut idle = self.idle.borrow_mut();
         let links = &mut idle.get_mut(&backend.serial)?.links;
         while let Some(mut link) = links.pop() {
-            if !link.is_spent(self.keep_alive, now) && (!must_live || is_open(link.stream.tcp())) {
+            if !link.is_spent(self.keep_alive, now)
+                && (!must_live || link.stream.tcp().is_some_and(is_open))
+            {
                 return Some(link);
             }
         }
@@ -96,7 +102,8 @@ impl Pool {
 
     /// Back from a request whose bodies are both complete.
     pub(crate) fn put(&self, backend: &Arc<Backend>, mut link: Link, now: Instant) {
-        if backend.is_removed() || !link.buf.is_empty() || !link.outbox.is_empty() {
+        let is_for_one = matches!(link.stream, Stream::Bridge(_));
+        if is_for_one || backend.is_removed() || !link.buf.is_empty() || !link.outbox.is_empty() {
             return;
         }
         link.buf.rest();
@@ -126,6 +133,7 @@ impl Pool {
             links.retain_mut(|link| !link.is_spent(self.keep_alive, now));
             !links.is_empty()
         });
+        self.trunks.sweep(self.keep_alive, now);
     }
 
     /// With `tls`, the other end must prove what it is before a byte of a request is sent.
@@ -136,17 +144,7 @@ impl Pool {
         patience: Duration,
     ) -> Result<Link, ConnectError> {
         let deadline = tokio::time::Instant::now() + patience;
-        let stream = match timeout_at(deadline, TcpStream::connect(addr)).await {
-            Ok(Ok(stream)) => stream,
-            Ok(Err(error)) if is_ours(&error) => return Err(ConnectError::Ours(error)),
-            Ok(Err(error)) if is_silence(&error) => return Err(ConnectError::Silence),
-            Ok(Err(error)) => return Err(ConnectError::Refused(error)),
-            Err(_) => return Err(ConnectError::Silence),
-        };
-        // Small answers must not wait for each other; without it they are only slower.
-        let _ = stream.set_nodelay(true);
-        // Without it the death of a host is noticed later.
-        let _ = SockRef::from(&stream).set_tcp_keepalive(&KEEPALIVE);
+        let stream = dial(addr, deadline).await?;
         let stream = match tls {
             None => Stream::Plain(stream),
             Some(tls) => {
@@ -159,15 +157,62 @@ impl Pool {
                 }
             }
         };
-        Ok(Link {
+        Ok(self.link(stream, false))
+    }
+
+    /// To a dyno that speaks HTTP/2: over a connection it has, unless it is to be a fresh one.
+    pub(crate) async fn cross(
+        &self,
+        backend: &Arc<Backend>,
+        only_fresh: bool,
+        patience: Duration,
+    ) -> Result<Link, ConnectError> {
+        let bridge = |trunk: Trunk| Stream::Bridge(trunk.bridge(self.buffers.clone()));
+        let open = || self.trunks.take(backend).filter(|_| !only_fresh);
+        if let Some(trunk) = open() {
+            return Ok(self.link(bridge(trunk), true));
+        }
+        let deadline = tokio::time::Instant::now() + patience;
+        let turn = self.trunks.turn(backend);
+        let Ok(_turn) = timeout_at(deadline, turn.lock()).await else {
+            return Err(ConnectError::Silence);
+        };
+        if let Some(trunk) = open() {
+            return Ok(self.link(bridge(trunk), true));
+        }
+        let stream = dial(backend.addr, deadline).await?;
+        match timeout_at(deadline, self.trunks.open(backend, stream)).await {
+            Ok(Ok(trunk)) => Ok(self.link(bridge(trunk), false)),
+            Ok(Err(error)) => Err(ConnectError::Refused(error)),
+            Err(_) => Err(ConnectError::Silence),
+        }
+    }
+
+    fn link(&self, stream: Stream, is_reused: bool) -> Link {
+        Link {
             stream,
             buf: Buf::new(self.buffers.clone()),
             outbox: Outbox::new(self.buffers.clone()),
-            is_reused: false,
+            is_reused,
             is_watched: false,
             idle_since: Instant::now(),
-        })
+        }
     }
+}
+
+async fn dial(addr: SocketAddr, deadline: tokio::time::Instant) -> Result<TcpStream, ConnectError> {
+    let stream = match timeout_at(deadline, TcpStream::connect(addr)).await {
+        Ok(Ok(stream)) => stream,
+        Ok(Err(error)) if is_ours(&error) => return Err(ConnectError::Ours(error)),
+        Ok(Err(error)) if is_silence(&error) => return Err(ConnectError::Silence),
+        Ok(Err(error)) => return Err(ConnectError::Refused(error)),
+        Err(_) => return Err(ConnectError::Silence),
+    };
+    // Small answers must not wait for each other; without it they are only slower.
+    let _ = stream.set_nodelay(true);
+    // Without it the death of a host is noticed later.
+    let _ = SockRef::from(&stream).set_tcp_keepalive(&KEEPALIVE);
+    Ok(stream)
 }
 
 /// `EMFILE`, `ENFILE`, `ENOBUFS`, `ENOMEM`, `EADDRNOTAVAIL`.
@@ -210,9 +255,10 @@ impl Link {
     fn watch(&mut self, on: bool) {
         if self.is_watched != on {
             self.is_watched = on;
-            let socket = SockRef::from(self.stream.tcp());
             // Without it the death of the host is noticed later.
-            let _ = socket.set_tcp_user_timeout(on.then_some(UNACKNOWLEDGED));
+            if let Some(socket) = self.stream.tcp().map(SockRef::from) {
+                let _ = socket.set_tcp_user_timeout(on.then_some(UNACKNOWLEDGED));
+            }
         }
     }
 

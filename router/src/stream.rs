@@ -8,6 +8,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::{client, server};
 
+use crate::bridge::Bridge;
+
 #[derive(Debug)]
 pub(crate) enum Stream {
     Plain(TcpStream),
@@ -15,20 +17,24 @@ pub(crate) enum Stream {
     Client(Box<server::TlsStream<TcpStream>>),
     /// To one of the platform's own services.
     Service(Box<client::TlsStream<TcpStream>>),
+    /// To a dyno that speaks HTTP/2.
+    Bridge(Bridge),
 }
 
 impl Stream {
-    pub(crate) fn tcp(&self) -> &TcpStream {
+    /// The socket that is its own.
+    pub(crate) fn tcp(&self) -> Option<&TcpStream> {
         match self {
-            Self::Plain(stream) => stream,
-            Self::Client(stream) => stream.get_ref().0,
-            Self::Service(stream) => stream.get_ref().0,
+            Self::Plain(stream) => Some(stream),
+            Self::Client(stream) => Some(stream.get_ref().0),
+            Self::Service(stream) => Some(stream.get_ref().0),
+            Self::Bridge(_) => None,
         }
     }
 
     /// Whether what was written may still be here.
     pub(crate) const fn keeps_back(&self) -> bool {
-        !matches!(self, Self::Plain(_))
+        matches!(self, Self::Client(_) | Self::Service(_))
     }
 
     /// Whether neither bytes nor an end have come, as far as is known without asking the kernel. Whoever waits for the
@@ -48,6 +54,9 @@ macro_rules! each {
             Stream::Plain($stream) => $do,
             Stream::Client($stream) => $do,
             Stream::Service($stream) => $do,
+            Stream::Bridge(Bridge {
+                stream: $stream, ..
+            }) => $do,
         }
     };
 }

@@ -9,6 +9,7 @@
 mod it {
     mod client_faults;
     mod faults;
+    mod grpc;
     mod headers;
     mod platform;
     mod protocols;
