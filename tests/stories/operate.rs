@@ -256,3 +256,73 @@ async fn a_destroyed_app_leaves_nothing_and_its_name_starts_anew() {
     assert_eq!(refs.trim(), "");
     project.push().await.ok().says("Released v2");
 }
+
+#[tokio::test]
+async fn requests_are_treated_as_the_app_wishes() {
+    let platform = Platform::start().await;
+    let project = live(&platform, "says-who").await;
+    let other = live(&platform, "procfile-only").await;
+    let other_name = other.host().split('.').next().unwrap().to_owned();
+
+    project.paas(&["routing:set", "https-only=on"]).await.ok();
+    let led = project
+        .eventually("plain HTTP is led away", |answer| answer.status == 301)
+        .await;
+    let location = led.headers["location"].to_str().unwrap().to_owned();
+    assert!(location.starts_with("https://"), "{location}");
+    project
+        .paas(&["routing:unset", "https-only"])
+        .await
+        .ok()
+        .says("Unsetting https-only");
+    project
+        .eventually("the app answers", |answer| answer.status == 200)
+        .await;
+
+    let path = format!("/other={other_name}");
+    project
+        .paas(&["routing:set", &path, "session-affinity=on"])
+        .await
+        .ok();
+    eventually("the other app answers", Duration::from_secs(30), || async {
+        let answer = project.get("/other").await;
+        answer.text.contains("Hello from").then_some(())
+    })
+    .await;
+    assert!(project.get("/").await.headers.contains_key("set-cookie"));
+    project
+        .paas(&["routing"])
+        .await
+        .ok()
+        .says("session-affinity")
+        .says(&other_name);
+
+    // A pause while requests come: each waits, none is lost.
+    project.paas(&["routing:pause"]).await.ok();
+    eventually("requests are held", Duration::from_secs(30), || async {
+        let asked = tokio::time::timeout(Duration::from_millis(300), project.get("/"));
+        asked.await.is_err().then_some(())
+    })
+    .await;
+    let held = async {
+        let asked = (0..10).map(|_| project.get("/"));
+        futures::future::join_all(asked).await
+    };
+    let resume = async {
+        project.paas(&["routing:resume"]).await.ok();
+    };
+    let (answers, ()) = tokio::join!(held, resume);
+    let statuses: Vec<u16> = answers.iter().map(|answer| answer.status).collect();
+    assert_eq!(statuses, [200; 10]);
+
+    project
+        .paas(&["routing:set", "hsts=long"])
+        .await
+        .failed()
+        .says("hsts");
+    project
+        .paas(&["routing:set", "canonical-host=www.elsewhere.example"])
+        .await
+        .failed()
+        .says("domains:add");
+}
