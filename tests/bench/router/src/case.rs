@@ -20,6 +20,8 @@ pub(crate) struct Case {
     /// Names the proxy knows; one of them is asked for.
     pub(crate) hosts: usize,
     pub(crate) path: &'static str,
+    /// Whether ours counts what each client asks, and h2o too. Nobody reaches the limit.
+    pub(crate) is_limited: bool,
     /// How many times dearer a request is than a small one on a kept connection.
     pub(crate) weight: u64,
     /// Our CPU time per request over nginx's.
@@ -29,12 +31,16 @@ pub(crate) struct Case {
 const SMALL: &str = "/1k";
 const LARGE: &str = "/64k";
 
-pub(crate) const CASES: [Case; 10] = [
+pub(crate) const CASES: [Case; 11] = [
     case("HTTP/1.1, 50 connections", Speaks::Http1, 50, 0.80),
     case("HTTP/1.1, 200 connections", Speaks::Http1, 200, 0.80),
     Case {
         hosts: 10_000,
         ..case("HTTP/1.1, 10,000 hosts", Speaks::Http1, 50, 0.80)
+    },
+    Case {
+        is_limited: true,
+        ..case("HTTP/1.1, a limit per client", Speaks::Http1, 50, 0.85)
     },
     case("HTTP/1.1 over TLS", Speaks::Http1Tls, 50, 0.80),
     case(
@@ -91,6 +97,7 @@ const fn case(name: &'static str, speaks: Speaks, connections: u32, target: f64)
         connections,
         hosts: 1,
         path: SMALL,
+        is_limited: false,
         weight: 1,
         target,
     }

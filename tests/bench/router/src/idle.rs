@@ -12,7 +12,7 @@ use tokio_rustls::rustls::pki_types::pem::PemObject as _;
 use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore, crypto::ring};
 
-use crate::case::host;
+use crate::case::{CASES, host};
 use crate::peers::Peer;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,7 +54,7 @@ pub(crate) fn compare(peers: &[Peer], dir: &std::path::Path) -> anyhow::Result<S
 }
 
 fn measure(peer: Peer, kind: Kind, dir: &std::path::Path) -> anyhow::Result<f64> {
-    let proxy = peer.start(dir, 1)?;
+    let proxy = peer.start(dir, &CASES[0])?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;

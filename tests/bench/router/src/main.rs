@@ -5,7 +5,7 @@
 //! cargo run --release -p router-bench
 //! ```
 //!
-//! With `--idle`, the memory of idle connections instead. In a network namespace of its own (`unshare --net`, then
+//! With `--idle`, the memory of idle connections instead; with `--latency`, how long requests take. In a network namespace of its own (`unshare --net`, then
 //! `ip link set lo up`) no firewall rules of the machine take part.
 //!
 //! The proxy has one core to itself, the load generator and the backend another. Every round asks each proxy for the same
@@ -15,6 +15,7 @@
 mod backend;
 mod case;
 mod idle;
+mod latency;
 mod load;
 mod peers;
 mod process;
@@ -55,6 +56,9 @@ struct Args {
     /// What idle connections cost in memory
     #[arg(long)]
     idle: bool,
+    /// How long requests take at a fixed, moderate rate
+    #[arg(long, conflicts_with = "idle")]
+    latency: bool,
 }
 
 /// The benchmark starts itself for these.
@@ -63,14 +67,23 @@ enum Part {
     #[command(hide = true)]
     Backend,
     #[command(hide = true)]
-    Subject { dir: PathBuf, hosts: usize },
+    Subject {
+        dir: PathBuf,
+        hosts: usize,
+        #[arg(long)]
+        limited: bool,
+    },
 }
 
 fn main() -> anyhow::Result<()> {
     let args = Args::parse();
     match args.part {
         Some(Part::Backend) => backend::run(),
-        Some(Part::Subject { dir, hosts }) => subject::run(&dir, hosts),
+        Some(Part::Subject {
+            dir,
+            hosts,
+            limited,
+        }) => subject::run(&dir, hosts, limited),
         None => compare(&args),
     }
 }
@@ -84,6 +97,10 @@ fn compare(args: &Args) -> anyhow::Result<()> {
         let (_, most) = getrlimit(Resource::RLIMIT_NOFILE)?;
         setrlimit(Resource::RLIMIT_NOFILE, most, most)?;
         print(&idle::compare(&chosen, dir.path())?);
+        return Ok(());
+    }
+    if args.latency {
+        print(&latency::compare(&chosen, args.rounds, dir.path())?);
         return Ok(());
     }
     let mut rows = Vec::new();
@@ -111,7 +128,7 @@ pub(crate) type Measured = Vec<(Peer, Vec<f64>)>;
 fn measure(args: &Args, case: &Case, dir: &std::path::Path) -> anyhow::Result<Measured> {
     let mut proxies: Vec<(Peer, Proxy)> = Vec::new();
     for peer in chosen(args) {
-        proxies.push((peer, peer.start(dir, case.hosts)?));
+        proxies.push((peer, peer.start(dir, case)?));
     }
     let mut measured: Measured = proxies
         .iter()

@@ -7,7 +7,7 @@ use std::path::Path;
 use anyhow::Context as _;
 
 use crate::backend;
-use crate::case::{DOMAIN, host};
+use crate::case::{Case, DOMAIN, host};
 use crate::process::{PROXY_CORE, Proxy, pinned};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,14 +39,18 @@ impl Peer {
     }
 
     /// `dir` holds certificates and configurations, see [`prepare`].
-    pub(crate) fn start(self, dir: &Path, hosts: usize) -> anyhow::Result<Proxy> {
+    pub(crate) fn start(self, dir: &Path, case: &Case) -> anyhow::Result<Proxy> {
         let dir = dir.to_str().context("a path of text")?;
+        let hosts = case.hosts;
         let file = format!("{dir}/{}.conf", self.name());
         let mut command = match self {
             Self::Paas => {
                 let program = std::env::current_exe()?;
                 let mut command = pinned(PROXY_CORE, program.to_str().context("a path of text")?);
                 command.args(["subject", dir, &hosts.to_string()]);
+                if case.is_limited {
+                    command.arg("--limited");
+                }
                 command
             }
             Self::Nginx => {
@@ -62,7 +66,7 @@ impl Peer {
                 command
             }
             Self::H2o => {
-                fs_err::write(&file, h2o(dir, hosts))?;
+                fs_err::write(&file, h2o(dir, case))?;
                 let mut command = pinned(PROXY_CORE, "h2o");
                 command.args(["-c", &file]);
                 command.stdout(std::process::Stdio::null());
@@ -140,14 +144,22 @@ fn haproxy(dir: &str, hosts: usize) -> anyhow::Result<String> {
     ))
 }
 
-fn h2o(dir: &str, hosts: usize) -> String {
+/// What h2o counts clients with, its own.
+const DOS_DETECTOR: &str = "        mruby.handler: |\n          \
+     require 'dos_detector.rb'\n          \
+     DoSDetector.new({:strategy => DoSDetector::CountingStrategy.new({\n            \
+     :period => 1, :threshold => 1000000, :ban_period => 60})})\n";
+
+fn h2o(dir: &str, case: &Case) -> String {
+    let hosts = case.hosts;
+    let detector = if case.is_limited { DOS_DETECTOR } else { "" };
     let (backend, http, https) = (backend::PORT, Peer::H2o.http(), Peer::H2o.https());
     let mut known = String::new();
     for index in 0..hosts {
         let name = host(index);
         let _ = write!(
             known,
-            "  \"{name}\":\n    paths:\n      \"/\":\n        proxy.reverse.url: \"http://127.0.0.1:{backend}/\"\n"
+            "  \"{name}\":\n    paths:\n      \"/\":\n{detector}        proxy.reverse.url: \"http://127.0.0.1:{backend}/\"\n"
         );
     }
     format!(

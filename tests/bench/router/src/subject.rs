@@ -6,7 +6,7 @@ use std::path::Path;
 
 use anyhow::ensure;
 use controller_api::LogSink;
-use model::{AppId, Backend, DynoId, NoBackend, Route, RouterId, Secret};
+use model::{AppId, Backend, ClientLimit, DynoId, NoBackend, Route, RouterId, Routing, Secret};
 use router::{Config, Listeners, Proxies, PublicPorts, Timeouts, TlsConfig};
 use store::embedded::Embedded;
 use store::{Committed, Txn, key};
@@ -19,16 +19,18 @@ use crate::peers::Peer;
 /// Routes written in one commit.
 const BATCH: usize = 50;
 
-pub(crate) fn run(dir: &Path, hosts: usize) -> anyhow::Result<()> {
+/// `is_limited`: with a limit per client that nobody reaches.
+pub(crate) fn run(dir: &Path, hosts: usize, is_limited: bool) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    runtime.block_on(serve(dir, hosts))
+    runtime.block_on(serve(dir, hosts, is_limited))
 }
 
-async fn serve(dir: &Path, hosts: usize) -> anyhow::Result<()> {
+async fn serve(dir: &Path, hosts: usize, is_limited: bool) -> anyhow::Result<()> {
     let store = Embedded::open_in_memory()?;
-    let routes = (0..hosts).map(route).collect::<anyhow::Result<Vec<_>>>()?;
+    let routes = (0..hosts).map(|index| route(index, is_limited));
+    let routes = routes.collect::<anyhow::Result<Vec<_>>>()?;
     for batch in routes.chunks(BATCH) {
         let mut txn = Txn::new();
         for route in batch {
@@ -74,9 +76,18 @@ async fn serve(dir: &Path, hosts: usize) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn route(index: usize) -> anyhow::Result<Route> {
+fn route(index: usize, is_limited: bool) -> anyhow::Result<Route> {
+    let limit = ClientLimit {
+        requests: 1_000_000,
+        per_seconds: 1,
+        burst: None,
+        block_seconds: 60,
+    };
     Ok(Route {
-        routing: model::Routing::default(),
+        routing: Routing {
+            rate_limit: is_limited.then_some(limit),
+            ..Routing::default()
+        },
         app: AppId::new(),
         app_name: format!("app-{index}").parse()?,
         hosts: vec![host(index).parse()?],
