@@ -9,20 +9,24 @@
 
 mod accept;
 mod access_log;
+mod admission;
 mod alarm;
 mod backend;
 mod buffer;
 mod client;
 mod config;
+mod cut;
 mod disk;
 mod error_page;
 mod exchange;
 mod fault;
 mod follow;
 mod forward;
+mod handshakes;
 mod http1;
 mod listen;
 mod outbox;
+mod pace;
 mod phase;
 mod pick;
 mod pool;
@@ -53,12 +57,13 @@ use tokio_util::sync::CancellationToken;
 use tracing::error;
 
 pub use config::{
-    BACKLOG_PER_DYNO, Config, Proxies, PublicPorts, ServicesTls, Timeouts, TlsConfig,
+    BACKLOG_PER_DYNO, Config, Connections, Proxies, PublicPorts, ServicesTls, Timeouts, TlsConfig,
     default_workers,
 };
 pub use listen::{Listeners, bind};
 pub use tls::TlsError;
 
+use admission::Admission;
 use disk::Mirror;
 use follow::{Acks, Duty, Follow};
 use records::Records;
@@ -260,6 +265,7 @@ pub fn start(
     let (is_busy, busy) = mpsc::channel(1);
     let (ends, ended) = mpsc::channel(1);
     let shared = Arc::new(Shared {
+        admission: Admission::new(config.connections),
         config,
         log,
         tls,

@@ -9,13 +9,19 @@
 mod it {
     mod client_faults;
     mod faults;
+    mod frames;
     mod headers;
+    mod http2_spec;
     mod platform;
     mod protocols;
     mod proxied;
     mod restart;
     mod restored;
     mod routing;
+    mod siege;
+    mod siege_connections;
+    mod siege_http2;
+    mod siege_slow;
     mod silent_hosts;
     mod smuggling;
     mod streaming;
