@@ -6,32 +6,18 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use futures::FutureExt as _;
-use hyper::rt::Executor;
 use rustls::ProtocolVersion;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{sleep, timeout};
 use tracing::{debug, warn};
 
+use crate::admission::Place;
 use crate::client::Client;
 use crate::http1::request::peer_text;
 use crate::proxied;
 use crate::serve;
 use crate::stream::Stream;
 use crate::worker::Worker;
-
-/// Runs HTTP/2 streams on the worker's own thread.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct LocalExecutor;
-
-impl<F> Executor<F> for LocalExecutor
-where
-    F: Future<Output = ()> + 'static,
-{
-    fn execute(&self, future: F) {
-        // Owned by the worker's runtime; its connection, which is tracked, does not end before it.
-        tokio::task::spawn_local(future);
-    }
-}
 
 /// How long a connection that has been silent since it was made may take to ask for something, once we shut down.
 const LAST_CHANCE: Duration = Duration::from_secs(1);
@@ -62,11 +48,21 @@ pub(crate) async fn accept(worker: Rc<Worker>, listener: TcpListener, is_https: 
 }
 
 fn start(worker: &Rc<Worker>, stream: TcpStream, peer: SocketAddr, is_https: bool) {
-    let serving = serve(worker.clone(), stream, peer, is_https);
+    // Who finds no place is hung up on.
+    let Some(place) = worker.shared.admission.enter() else {
+        return;
+    };
+    let serving = serve(worker.clone(), stream, peer, is_https, place);
     worker.connections.spawn_local(serving);
 }
 
-async fn serve(worker: Rc<Worker>, mut stream: TcpStream, peer: SocketAddr, is_https: bool) {
+async fn serve(
+    worker: Rc<Worker>,
+    mut stream: TcpStream,
+    peer: SocketAddr,
+    is_https: bool,
+    place: Place,
+) {
     let proxies = &worker.shared.config.proxies;
     let (mut ip, mut port) = (peer.ip(), None);
     if proxies.speak_proxy_protocol && proxies.are_trusted_at(ip) {
@@ -84,6 +80,11 @@ async fn serve(worker: Rc<Worker>, mut stream: TcpStream, peer: SocketAddr, is_h
         }
     }
     let is_trusted = proxies.are_trusted_at(ip);
+    let place = match is_trusted {
+        true => Some(place),
+        false => place.from(ip),
+    };
+    let Some(place) = place else { return };
     let client = |tls_version| {
         Rc::new(Client {
             worker: worker.clone(),
@@ -93,6 +94,9 @@ async fn serve(worker: Rc<Worker>, mut stream: TcpStream, peer: SocketAddr, is_h
             port,
             tls_version,
             has_asked: Cell::new(false),
+            begun: Cell::new(0),
+            under_way: Cell::new(0),
+            place,
         })
     };
     let Some(tls) = worker.shared.tls.as_ref().filter(|_| is_https) else {
@@ -112,23 +116,27 @@ async fn serve(worker: Rc<Worker>, mut stream: TcpStream, peer: SocketAddr, is_h
         worker.shared.leaving.close_idle.cancelled().await;
         sleep(LAST_CHANCE).await;
     };
-    let handshake = Box::pin(async {
+    let handshake = Box::pin(worker.handshakes.wait_for(async {
         tokio::select! {
             done = handshake => Some(done),
             () = shutdown => None,
         }
-    });
+    }));
     let stream = match handshake.await {
-        Some(Ok(Ok(stream))) => stream,
-        Some(Ok(Err(error))) => {
+        Some(Some(Ok(Ok(stream)))) => stream,
+        Some(Some(Ok(Err(error)))) => {
             debug!(error = &error as &dyn std::error::Error, %peer, "A TLS handshake failed");
             return;
         }
-        Some(Err(_)) => {
+        Some(Some(Err(_))) => {
             debug!(%peer, "A TLS handshake took too long");
             return;
         }
-        None => return,
+        Some(None) => return,
+        None => {
+            debug!(%peer, "A TLS handshake gave way to newer ones");
+            return;
+        }
     };
     let (_, session) = stream.get_ref();
     let is_http2 = session.alpn_protocol() == Some(b"h2");

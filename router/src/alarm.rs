@@ -111,6 +111,11 @@ impl Alarm {
         self.at.set(self.alarms.now.get().checked_add(after));
     }
 
+    /// What time it was a moment ago.
+    pub(crate) fn now(&self) -> Instant {
+        self.alarms.now()
+    }
+
     pub(crate) fn has_rung(&self) -> bool {
         self.has_rung.get()
     }

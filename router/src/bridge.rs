@@ -18,6 +18,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Uri};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::client::conn::http2::{self, SendRequest};
+use hyper::rt::Executor;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncWriteExt as _, DuplexStream, ReadHalf, WriteHalf, duplex, split};
 use tokio::net::TcpStream;
@@ -25,7 +26,6 @@ use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
-use crate::accept::LocalExecutor;
 use crate::backend::Backend;
 use crate::buffer::{Buf, Buffers, SIZE};
 use crate::http1::chunks::push_size;
@@ -59,6 +59,17 @@ pub(crate) struct Trunk {
     sender: SendRequest<Upload>,
     streams: Rc<Cell<u32>>,
     used: Rc<Cell<Instant>>,
+}
+
+/// Runs what a connection is made of on the worker's own thread.
+#[derive(Debug, Clone, Copy)]
+struct OnThisThread;
+
+impl<F: Future<Output = ()> + 'static> Executor<F> for OnThisThread {
+    fn execute(&self, future: F) {
+        // Owned by the worker's runtime; it ends with its connection.
+        tokio::task::spawn_local(future);
+    }
 }
 
 /// Counted among a trunk's streams until it is dropped.
@@ -106,7 +117,7 @@ impl Trunks {
         backend: &Arc<Backend>,
         stream: TcpStream,
     ) -> io::Result<Trunk> {
-        let (sender, connection) = http2::Builder::new(LocalExecutor)
+        let (sender, connection) = http2::Builder::new(OnThisThread)
             .initial_stream_window_size(WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
             .handshake(TokioIo::new(stream))

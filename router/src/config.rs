@@ -29,6 +29,7 @@ pub struct Config {
     /// Whether plain listeners also speak HTTP/2 to clients that begin with its preface.
     pub http2_cleartext: bool,
     pub proxies: Proxies,
+    pub connections: Connections,
     /// Requests that this router has under way for one app, for each of its web dynos (H11). Upgraded connections do not
     /// count.
     pub backlog_per_dyno: u32,
@@ -50,6 +51,34 @@ impl Proxies {
         self.trusted
             .iter()
             .any(|network| network.contains(&address))
+    }
+}
+
+/// How many clients' connections there may be at a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Connections {
+    /// All of them; beyond that, H22.
+    pub total: usize,
+    /// Those from one address, or for IPv6 one network of 64 bits. Trusted proxies may have any number; clients that they
+    /// name by the PROXY protocol may not.
+    pub per_address: usize,
+    /// TLS handshakes under way, for each worker; beyond that the oldest is given up.
+    pub handshakes: usize,
+}
+
+impl Connections {
+    /// Enough for an office or a carrier behind one address, and for a proxy that nobody has said is trusted.
+    pub const PER_ADDRESS: usize = 4096;
+
+    /// For a process that may have so many files open. Each client may need one more for its dyno, and an eighth is left for
+    /// everything else. No address may have more than a quarter of the rest.
+    pub fn for_files(files: usize) -> Self {
+        let total = (files / 16 * 7).max(64);
+        Self {
+            total,
+            per_address: Self::PER_ADDRESS.min(total / 4),
+            handshakes: (total / 8).clamp(16, 1024),
+        }
     }
 }
 
@@ -103,6 +132,9 @@ pub struct Timeouts {
     pub first_byte: Duration,
     /// Without a byte either way, once the response has begun or while the client still sends (H15, H28).
     pub idle: Duration,
+    /// Of so much time spent on waiting for a client, it must have sent or taken 256 bytes a second: less is an attack that
+    /// holds a dyno by a byte now and then (H28).
+    pub pace: Duration,
     /// How long a request is held while no dyno is up yet (H20), or all are in quarantine (H99).
     pub boot: Duration,
     /// How long a dyno that could not be connected to is left alone.
@@ -132,6 +164,7 @@ impl Timeouts {
         connect_if_others: Duration::from_secs(1),
         first_byte: Duration::from_secs(30),
         idle: Duration::from_secs(55),
+        pace: Duration::from_secs(60),
         boot: Duration::from_secs(75),
         quarantine: Duration::from_secs(5),
         backend_keep_alive: Duration::from_secs(90),

@@ -101,6 +101,8 @@ pub(crate) struct Exchange {
 
 impl Exchange {
     pub(crate) fn new(client: Rc<Client>, asked: Asked, began: Instant) -> Self {
+        client.begun.set(client.begun.get() + 1);
+        client.under_way.set(client.under_way.get() + 1);
         Self {
             worker: client.worker.clone(),
             client,
@@ -118,6 +120,12 @@ impl Exchange {
             bytes: 0,
             is_logged: false,
         }
+    }
+
+    /// Over how much waiting for the client its pace is measured. Who may be silent for longer may be slow for longer.
+    pub(crate) fn pace(&self) -> Duration {
+        let pace = self.worker.shared.config.timeouts.pace;
+        pace.max(self.idle)
     }
 
     /// The app it is for, by the first table that was asked.
@@ -319,6 +327,8 @@ impl Drop for Exchange {
             };
             self.log(Some(fault), fault.status().as_u16());
         }
+        let under_way = &self.client.under_way;
+        under_way.set(under_way.get().saturating_sub(1));
         let head = std::mem::take(&mut self.asked.head);
         self.worker.buffers.put_text(head);
     }

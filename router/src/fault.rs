@@ -22,6 +22,8 @@ pub(crate) enum Fault {
     ConnectTimeout,
     BootTimeout,
     Refused,
+    /// There are as many clients' connections as there may be, from its address or in total.
+    TooManyConnections,
     ForcedClose,
     /// A line of the answer's head, or all of it.
     OversizedResponse,
@@ -77,6 +79,7 @@ impl Fault {
             Self::ConnectTimeout => ("H19", "Backend connection timeout"),
             Self::BootTimeout => ("H20", "App boot timeout"),
             Self::Refused => ("H21", "Backend connection refused"),
+            Self::TooManyConnections => ("H22", "Connection limit reached"),
             Self::ForcedClose => ("H24", "Forced close"),
             Self::OversizedResponse => ("H25", "HTTP restriction: oversized header"),
             Self::OversizedCookie => ("H25", "HTTP restriction: oversized cookie"),

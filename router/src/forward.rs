@@ -20,6 +20,7 @@ use crate::exchange::Exchange;
 use crate::fault::Fault;
 use crate::http1::response::{self, LIMITS, MAX_HEAD, is_interim, may_be_head};
 use crate::http1::scan::{Refused, Scan};
+use crate::pace::Pace;
 use crate::pool::{ConnectError, Link, is_silence};
 use crate::route::{self, Step, Tries};
 use crate::upload::{Sending, Sent, Upload};
@@ -95,8 +96,8 @@ pub(crate) async fn forward(
             continue;
         };
         match send(exchange, link, upload, alarm, first_byte, &mut tries).await? {
-            Outcome::Answered(answered) => return Ok(answered),
-            Outcome::Again => {
+            Some(answered) => return Ok(answered),
+            None => {
                 only_fresh = true;
                 now = Instant::now();
                 exchange.release();
@@ -176,12 +177,7 @@ fn note_silence(backend: &Backend, began: Instant, quarantine: Duration) {
     }
 }
 
-enum Outcome {
-    Answered(Answered),
-    /// Nothing happened; it may be sent once more.
-    Again,
-}
-
+/// `None`: nothing happened; it may be sent once more.
 async fn send(
     exchange: &mut Exchange,
     mut link: Link,
@@ -189,7 +185,7 @@ async fn send(
     alarm: &Alarm,
     first_byte: Duration,
     tries: &mut Tries,
-) -> Result<Outcome, Fault> {
+) -> Result<Option<Answered>, Fault> {
     let began = Instant::now();
     link.expect_answer(exchange.asked.has_body);
     link.outbox.begin(&exchange.asked.head);
@@ -200,6 +196,7 @@ async fn send(
         interim: 0,
         idle: exchange.idle,
         first_byte,
+        pace: Pace::new(exchange.pace()),
     };
     alarm.set(exchange.idle);
     let failure = match poll_fn(|cx| talk.poll(cx, &mut link, upload, alarm)).await {
@@ -207,7 +204,7 @@ async fn send(
             if let Some(backend) = exchange.backend() {
                 backend.host().heard();
             }
-            return Ok(Outcome::Answered(Answered {
+            return Ok(Some(Answered {
                 link,
                 head,
                 has_bare_line_feed: talk.scan.has_bare_line_feed(),
@@ -230,12 +227,12 @@ async fn send(
                 tries.failed(backend, Fault::NoResponse);
             }
             if is_repeatable {
-                return Ok(Outcome::Again);
+                return Ok(None);
             }
             Fault::NoResponse
         }
-        Failure::Unsent if link.is_reused => return Ok(Outcome::Again),
-        Failure::Silent(_) if link.is_reused && is_repeatable => return Ok(Outcome::Again),
+        Failure::Unsent if link.is_reused => return Ok(None),
+        Failure::Silent(_) if link.is_reused && is_repeatable => return Ok(None),
         Failure::Unsent | Failure::Silent(_) => Fault::NoResponse,
         Failure::Ours(fault) => fault,
         Failure::Interrupted => Fault::BackendInterrupted,
@@ -269,6 +266,8 @@ struct Talk {
     interim: usize,
     idle: Duration,
     first_byte: Duration,
+    /// The client's, with what it sends.
+    pace: Pace,
 }
 
 impl Talk {
@@ -302,6 +301,10 @@ impl Talk {
         let is_sent = self.sending.is_over(link);
         if is_sent && upload.poll_gone(cx).is_ready() {
             return Poll::Ready(Err(Failure::Ours(Fault::ClientInterrupted)));
+        }
+        let waits = self.refused.is_none() && self.sending.waits_for_client(link);
+        if self.pace.look(self.sending.gone(), waits, alarm.now()) {
+            return Poll::Ready(Err(Failure::Ours(Fault::ClientIdle)));
         }
         if alarm.has_rung() {
             if self.refused.is_some() {

@@ -10,6 +10,7 @@
 
 mod accept;
 mod access_log;
+mod admission;
 mod affinity;
 mod alarm;
 mod backend;
@@ -18,6 +19,7 @@ mod buffer;
 mod client;
 mod coding;
 mod config;
+mod cut;
 mod disk;
 mod entry;
 mod error_page;
@@ -25,10 +27,12 @@ mod exchange;
 mod fault;
 mod follow;
 mod forward;
+mod handshakes;
 mod http1;
 mod limiter;
 mod listen;
 mod outbox;
+mod pace;
 mod passing;
 mod phase;
 mod pick;
@@ -62,12 +66,13 @@ use tokio_util::sync::CancellationToken;
 use tracing::error;
 
 pub use config::{
-    BACKLOG_PER_DYNO, Config, Proxies, PublicPorts, ServicesTls, Timeouts, TlsConfig,
+    BACKLOG_PER_DYNO, Config, Connections, Proxies, PublicPorts, ServicesTls, Timeouts, TlsConfig,
     default_workers,
 };
 pub use listen::{Listeners, bind};
 pub use tls::TlsError;
 
+use admission::Admission;
 use disk::Mirror;
 use follow::{Acks, Duty, Follow};
 use records::Records;
@@ -269,6 +274,7 @@ pub fn start(
     let (is_busy, busy) = mpsc::channel(1);
     let (ends, ended) = mpsc::channel(1);
     let shared = Arc::new(Shared {
+        admission: Admission::new(config.connections),
         config,
         log,
         tls,

@@ -33,6 +33,8 @@ pub(crate) trait Upload {
 pub(crate) struct Sending {
     /// Whether nothing is to be put into the outbox any more.
     is_closed: bool,
+    /// Bytes of the body that have gone.
+    gone: u64,
 }
 
 /// What came of a try to go on with it.
@@ -53,11 +55,22 @@ impl Sending {
     pub(crate) fn begin(upload: &impl Upload) -> Self {
         Self {
             is_closed: upload.framing() == Framing::Empty,
+            gone: 0,
         }
     }
 
     pub(crate) fn is_over(&self, link: &Link) -> bool {
         self.is_closed && link.outbox.is_empty()
+    }
+
+    /// Bytes of the body that have gone.
+    pub(crate) const fn gone(&self) -> u64 {
+        self.gone
+    }
+
+    /// Whether nothing can be sent before the client has sent more.
+    pub(crate) fn waits_for_client(&self, link: &Link) -> bool {
+        !self.is_closed && link.outbox.is_empty()
     }
 
     /// Sends what there is.
@@ -101,6 +114,7 @@ impl Sending {
         let written = link.outbox.poll_write(cx, &mut link.stream, upload.piece());
         let gone = ready!(written).map_err(Stop::Dyno)?;
         upload.consume(gone);
+        self.gone += gone as u64;
         Poll::Ready(Ok(()))
     }
 

@@ -21,12 +21,15 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
-use crate::accept::{self, LocalExecutor};
+use crate::accept;
+use crate::admission::Admission;
 use crate::alarm::Alarms;
 use crate::buffer::Buffers;
 use crate::coding::Coders;
 use crate::follow::{Acks, Published};
+use crate::handshakes::Handshakes;
 use crate::pool::Pool;
+use crate::serve::http2::Streams;
 use crate::table::Table;
 use crate::tls::Tls;
 use crate::{Config, Leaving, Timeouts};
@@ -34,6 +37,7 @@ use crate::{Config, Leaving, Timeouts};
 /// What all workers have in common.
 pub(crate) struct Shared {
     pub(crate) config: Config,
+    pub(crate) admission: Arc<Admission>,
     pub(crate) log: LogSink,
     pub(crate) tls: Option<Tls>,
     pub(crate) leaving: Leaving,
@@ -45,7 +49,8 @@ pub(crate) struct Worker {
     table: RefCell<Arc<Table>>,
     table_changed: Notify,
     pub(crate) pool: Pool,
-    pub(crate) http2: http2::Builder<LocalExecutor>,
+    pub(crate) http2: http2::Builder<Streams>,
+    pub(crate) handshakes: Handshakes,
     pub(crate) buffers: Rc<Buffers>,
     pub(crate) alarms: Rc<Alarms>,
     pub(crate) coders: Coders,
@@ -83,6 +88,13 @@ const MAX_STREAMS: u32 = 250;
 const HTTP2_STREAM_WINDOW: u32 = 256 * 1024;
 const HTTP2_CONNECTION_WINDOW: u32 = 1024 * 1024;
 const HTTP2_MAX_HEADERS: u32 = 64 * 1024;
+/// Of an answer's body, what the library keeps of each stream while its client takes nothing.
+const HTTP2_KEPT: usize = 64 * 1024;
+/// Streams that were reset before we have looked at them: a client that means it does not do that (CVE-2023-44487).
+const HTTP2_RESET_UNSEEN: usize = 20;
+/// Streams that a connection may have us reset for its own faults in all its life (CVE-2025-8671). Those that were opened
+/// before the client knew how many it may open are among them.
+const HTTP2_FAULTY: usize = 1024;
 
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
 
@@ -97,7 +109,7 @@ impl Worker {
         let timeouts = shared.config.timeouts;
         let buffers = Buffers::new();
         let leave = shared.leaving.leave.child_token();
-        let mut http2 = http2::Builder::new(LocalExecutor);
+        let mut http2 = http2::Builder::new(Streams);
         http2
             .timer(TokioTimer::new())
             .enable_connect_protocol()
@@ -105,6 +117,9 @@ impl Worker {
             .initial_stream_window_size(HTTP2_STREAM_WINDOW)
             .initial_connection_window_size(HTTP2_CONNECTION_WINDOW)
             .max_header_list_size(HTTP2_MAX_HEADERS)
+            .max_send_buf_size(HTTP2_KEPT)
+            .max_pending_accept_reset_streams(HTTP2_RESET_UNSEEN)
+            .max_local_error_reset_streams(HTTP2_FAULTY)
             .keep_alive_interval(timeouts.client_head)
             .keep_alive_timeout(Duration::from_secs(20));
         Rc::new(Self {
@@ -113,6 +128,7 @@ impl Worker {
             alarms: Alarms::new(look_every(&timeouts)),
             date: RefCell::default(),
             coders: Coders::default(),
+            handshakes: Handshakes::new(shared.config.connections.handshakes),
             shared,
             table: RefCell::default(),
             table_changed: Notify::new(),

@@ -9,8 +9,10 @@
 mod it {
     mod client_faults;
     mod faults;
+    mod frames;
     mod grpc;
     mod headers;
+    mod http2_spec;
     mod platform;
     mod protocols;
     mod proxied;
@@ -18,6 +20,10 @@ mod it {
     mod restored;
     mod routing;
     mod rules;
+    mod siege;
+    mod siege_connections;
+    mod siege_http2;
+    mod siege_slow;
     mod silent_hosts;
     mod smuggling;
     mod streaming;

@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -123,6 +124,9 @@ pub(crate) struct Router {
     pub(crate) trusted_proxies: Vec<IpNet>,
     /// Whether those begin each connection with the PROXY protocol, version 1 or 2.
     pub(crate) proxy_protocol: bool,
+    /// Clients' connections from one address (IPv6: one network of 64 bits), or client of a proxy that speaks the PROXY
+    /// protocol; beyond that, H22. By default 4096, or a quarter of all that open files allow, whichever is less.
+    pub(crate) connections_per_address: Option<NonZeroUsize>,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -218,6 +222,7 @@ impl Default for Router {
             tls_key: None,
             trusted_proxies: Vec::new(),
             proxy_protocol: false,
+            connections_per_address: None,
         }
     }
 }

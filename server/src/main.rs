@@ -4,6 +4,7 @@
 mod args;
 mod config;
 mod discovery;
+mod files;
 mod handover;
 mod identity;
 mod init;

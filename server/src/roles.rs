@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
 use crate::sockets::Sockets;
-use crate::{identity, init, joiners, machine};
+use crate::{files, identity, init, joiners, machine};
 
 /// What every role is given.
 pub(crate) struct Common {
@@ -221,6 +221,15 @@ fn certificate(config: &Config) -> anyhow::Result<router::TlsConfig> {
     Ok(router::TlsConfig::Files { cert, key })
 }
 
+/// As many as the files that may be open allow.
+fn connections(config: &Config) -> router::Connections {
+    let mut connections = router::Connections::for_files(files::raise_limit());
+    if let Some(per_address) = config.router.connections_per_address {
+        connections.per_address = per_address.get();
+    }
+    connections
+}
+
 fn start_router(common: &Common) -> anyhow::Result<RouterHandle> {
     let config = &common.config;
     let workers = workers(config);
@@ -243,6 +252,7 @@ fn start_router(common: &Common) -> anyhow::Result<RouterHandle> {
             trusted: config.router.trusted_proxies.clone(),
             speak_proxy_protocol: config.router.proxy_protocol,
         },
+        connections: connections(config),
         backlog_per_dyno: router::BACKLOG_PER_DYNO,
         timeouts: router::Timeouts::HEROKU,
     };

@@ -118,8 +118,7 @@ struct Manner {
 impl Connection {
     async fn next(&mut self) -> Next {
         let mut scan = Scan::default();
-        self.alarm
-            .set(self.client.worker.shared.config.timeouts.client_head);
+        self.alarm.set(self.client.patience());
         poll_fn(|cx| self.poll_next(cx, &mut scan)).await
     }
 
@@ -190,7 +189,7 @@ impl Connection {
                 opened,
                 terms.framing,
                 terms.expects_go_ahead,
-                manner(&line, &terms),
+                manner(&line, &terms, &self.client),
             ))
         });
         let (Opened { asked, fault }, framing, expects_go_ahead, manner) =
@@ -204,7 +203,7 @@ impl Connection {
         self.wire.buf.advance(head);
         self.wire.begin(framing, expects_go_ahead);
         let mut exchange = Exchange::new(self.client.clone(), asked, began);
-        let forwarded = match fault {
+        let forwarded = match fault.or_else(|| self.client.fault()) {
             Some(fault) => Err(Instead::Fault(fault)),
             None => forward(&mut exchange, &mut self.wire, &self.alarm).await,
         };
@@ -418,10 +417,10 @@ impl Connection {
     }
 }
 
-fn manner(line: &Line<'_>, terms: &Terms<'_>) -> Manner {
+fn manner(line: &Line<'_>, terms: &Terms<'_>, client: &Client) -> Manner {
     Manner {
         version: line.version,
-        stays: terms.stays,
+        stays: terms.stays && !client.is_turned_away(),
         may_switch: terms.upgrade.is_some(),
     }
 }

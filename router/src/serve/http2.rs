@@ -1,7 +1,11 @@
 //! A client's connection over HTTP/2: hyper's, with each stream passed on over HTTP/1.1 and answered as it says.
 
 mod body;
+mod calm;
+mod frames;
 mod gather;
+mod pressure;
+mod streams;
 
 use std::convert::Infallible;
 use std::future::{Future as _, poll_fn};
@@ -9,7 +13,7 @@ use std::io;
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::{Poll, ready};
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -37,39 +41,66 @@ use crate::phase::{self, Opened};
 use crate::stream::Stream;
 use crate::tunnel;
 use body::{Body, Download, StreamUpload};
-use gather::gather;
+use gather::{Gathered, gather};
+use pressure::Pressure;
+
+pub(crate) use streams::Streams;
+
+/// A client that was told to leave, or has taken nothing for long, has this long for its last words, or as long as it may be idle.
+const LAST_WORDS: Duration = Duration::from_secs(10);
+/// A client that is hung up on has this long, and so many bytes, to notice.
+const LINGER: Duration = Duration::from_secs(2);
+const LINGER_BYTES: usize = 1024 * 1024;
+/// A client that has asked for nothing, and takes less than this of what it asked for in the time that it may be idle, is.
+const LEAST_TAKEN: u64 = 16 * 1024;
 
 /// Until the connection ends. `said` is what the client has said already.
 pub(crate) async fn serve(client: Rc<Client>, stream: Stream, said: Option<Buf>) {
     let worker = client.worker.clone();
+    let pressure = Rc::new(Pressure::default());
     let service = {
-        let client = client.clone();
+        let (client, pressure) = (client.clone(), pressure.clone());
         // On the heap, for the library moves it about.
-        service_fn(move |request| Box::pin(answer(client.clone(), request)))
+        service_fn(move |request| Box::pin(answer(client.clone(), pressure.clone(), request)))
     };
-    let (gathering, gathered) = gather(stream, said, Buf::new(worker.buffers.clone()));
-    let io = TokioIo::new(gathering);
-    let mut connection = pin!(worker.http2.serve_connection(io, service));
+    let out = Buf::new(worker.buffers.clone());
+    let (gathering, gathered) = gather(stream, said, out, worker.alarms.clone(), pressure);
+    let mut connection = pin!(
+        worker
+            .http2
+            .serve_connection(TokioIo::new(gathering), service)
+    );
     let mut leave = pin!(worker.shared.leaving.leave.cancelled());
     let (mut is_leaving, mut is_over) = (false, false);
     let alarm = Alarm::new(&worker.alarms);
+    let mut idle = Idle::new(&client, &alarm);
     let ended = poll_fn(|cx| {
         // In two steps, as the protocol has it: what was asked meanwhile is answered.
-        if !is_leaving && leave.as_mut().poll(cx).is_ready() {
+        let has_been_told = client.is_turned_away() && client.begun.get() > 0;
+        if !is_leaving && (has_been_told || leave.as_mut().poll(cx).is_ready()) {
             is_leaving = true;
             connection.as_mut().graceful_shutdown();
         }
         if !is_over && let Poll::Ready(ended) = connection.as_mut().poll(cx) {
             if let Err(error) = ended {
-                // It may be told why, but is not waited for: one that takes nothing ends so too.
-                let _ = gathered.poll_flush(cx);
                 return Poll::Ready(Err(io::Error::other(error)));
             }
             is_over = true;
             alarm.set(worker.shared.config.timeouts.idle);
         }
-        // What was said last is still to be taken, and not waited for without end.
-        if is_over && alarm.has_rung() {
+        if !is_over {
+            match idle.look(&client, &gathered, &alarm) {
+                Look::Busy => {}
+                Look::Idle => {
+                    is_leaving = true;
+                    connection.as_mut().graceful_shutdown();
+                    // Which has begun only then.
+                    cx.waker().wake_by_ref();
+                }
+                Look::TooLong => return Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
+            }
+        } else if alarm.has_rung() {
+            // What was said last is still to be taken, and not waited for without end.
             return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
         }
         alarm.watch(cx.waker());
@@ -82,11 +113,79 @@ pub(crate) async fn serve(client: Rc<Client>, stream: Stream, said: Option<Buf>)
     let ended: io::Result<()> = ended.await;
     if let Err(error) = ended {
         debug!(error = &error as &dyn std::error::Error, peer = %client.peer, "A client's connection broke");
+        hang_up(&gathered, &alarm).await;
+    }
+}
+
+/// Tells the client why, as far as it listens: closed at once, the kernel would take back what was said last.
+async fn hang_up(gathered: &Gathered, alarm: &Alarm) {
+    gathered.say_calm();
+    let mut left = LINGER_BYTES;
+    alarm.set(LINGER);
+    poll_fn(|cx| {
+        alarm.watch(cx.waker());
+        match gathered.poll_linger(cx, &mut left) {
+            Poll::Pending if !alarm.has_rung() => Poll::Pending,
+            _ => Poll::Ready(()),
+        }
+    })
+    .await;
+}
+
+/// Whether anything goes on over a connection. The library has no such bound: one that never begins, and one whose client
+/// just answers pings, would stay for ever.
+struct Idle {
+    begun: u64,
+    data_gone: u64,
+    is_told: bool,
+}
+
+enum Look {
+    Busy,
+    /// It is to be told to leave.
+    Idle,
+    /// It was, and has not left.
+    TooLong,
+}
+
+impl Idle {
+    fn new(client: &Client, alarm: &Alarm) -> Self {
+        alarm.set(client.patience());
+        Self {
+            begun: client.begun.get(),
+            data_gone: 0,
+            is_told: false,
+        }
+    }
+
+    fn look(&mut self, client: &Client, gathered: &Gathered, alarm: &Alarm) -> Look {
+        let begun = client.begun.get();
+        if begun != self.begun || client.under_way.get() > 0 {
+            self.begun = begun;
+            self.is_told = false;
+            alarm.set(client.patience());
+            return Look::Busy;
+        }
+        if !alarm.has_rung() {
+            return Look::Busy;
+        }
+        let gone = gathered.data_gone();
+        if gone.saturating_sub(std::mem::replace(&mut self.data_gone, gone)) >= LEAST_TAKEN {
+            alarm.set(client.patience());
+            return Look::Busy;
+        }
+        if self.is_told {
+            return Look::TooLong;
+        }
+        self.is_told = true;
+        alarm.set(LAST_WORDS.min(client.patience()));
+        Look::Idle
     }
 }
 
 async fn answer(
     client: Rc<Client>,
+    pressure: Rc<Pressure>,
     mut request: Request<Incoming>,
 ) -> Result<Response<Body>, Infallible> {
     client.has_asked.set(true);
@@ -138,7 +237,7 @@ async fn answer(
     let alarm = Alarm::new(&client.worker.alarms);
     let mut exchange = Exchange::new(client.clone(), asked, began);
     let mut upload = StreamUpload::new(body, framing);
-    let forwarded = match fault {
+    let forwarded = match fault.or_else(|| client.fault()) {
         Some(fault) => Err(Instead::Fault(fault)),
         None => forward(&mut exchange, &mut upload, &alarm).await,
     };
@@ -160,8 +259,15 @@ async fn answer(
                     });
                     return Ok(head.map(|()| Body::Whole(Bytes::new())));
                 }
-                let download =
-                    Download::begin(exchange, link, link_stays, body, (upload, sending), alarm);
+                let download = Download::begin(
+                    exchange,
+                    link,
+                    link_stays,
+                    body,
+                    (upload, sending),
+                    alarm,
+                    pressure,
+                );
                 return Ok(head.map(|()| download));
             }
             Err(fault) => fault.into(),

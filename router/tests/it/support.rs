@@ -16,7 +16,9 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use model::log::LogLine;
 use model::{AppId, Backend, DynoId, NoBackend, Revision, Route, RouterId, RouterReport, Secret};
-use router::{Config, Listeners, Proxies, PublicPorts, RouterHandle, Timeouts, TlsConfig};
+use router::{
+    Config, Connections, Listeners, Proxies, PublicPorts, RouterHandle, Timeouts, TlsConfig,
+};
 use rustls::pki_types::{CertificateDer, ServerName, pem::PemObject as _};
 use store::embedded::Embedded;
 use store::{Committed, Store, Txn, key};
@@ -92,6 +94,7 @@ impl Platform {
             },
             http2_cleartext: true,
             proxies: Proxies::default(),
+            connections: Connections::for_files(20_000),
             backlog_per_dyno: router::BACKLOG_PER_DYNO,
             timeouts: Timeouts::HEROKU,
         };

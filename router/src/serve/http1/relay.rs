@@ -9,6 +9,7 @@ use crate::exchange::Exchange;
 use crate::fault::Fault;
 use crate::http1::field;
 use crate::http1::framing::Framing;
+use crate::pace::Pace;
 use crate::passing::Passing;
 use crate::pool::Link;
 use crate::upload::{Sending, Sent};
@@ -29,6 +30,8 @@ pub(crate) struct Relay<'e> {
     /// Whether the dyno takes no more of the request, or the client sends no more.
     is_refused: bool,
     is_received: bool,
+    /// The client's, with what it takes.
+    pace: Pace,
 }
 
 /// How both directions came to their end.
@@ -59,6 +62,7 @@ impl<'e> Relay<'e> {
         is_last: bool,
     ) -> Self {
         Self {
+            pace: Pace::new(exchange.pace()),
             exchange,
             link,
             sending,
@@ -99,6 +103,10 @@ impl<'e> Relay<'e> {
             if self.is_refused || self.is_last || (alarm.has_rung() && !moved) {
                 return Poll::Ready(Ended::Answered);
             }
+        }
+        let waits = matches!(still, Still::AtClient);
+        if self.pace.look(self.exchange.bytes, waits, alarm.now()) {
+            return Poll::Ready(Ended::Cut(Fault::ClientIdle));
         }
         if moved {
             alarm.set(self.exchange.idle);

@@ -10,6 +10,8 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use hyper::body::Incoming;
 
+use super::pressure::Pressure;
+use super::streams;
 use crate::alarm::Alarm;
 use crate::buffer;
 use crate::exchange::Exchange;
@@ -95,6 +97,7 @@ pub(crate) enum Body {
 pub(crate) struct Download {
     /// `None`: it was cut. By whom is in the log.
     carried: Rc<RefCell<Option<Carried>>>,
+    pressure: Rc<Pressure>,
     /// Dropped with it.
     _alarm: Rc<Alarm>,
 }
@@ -119,6 +122,7 @@ impl Download {
         body: Passing,
         (upload, sending): (StreamUpload, Sending),
         alarm: Rc<Alarm>,
+        pressure: Rc<Pressure>,
     ) -> Body {
         if body.is_over() && sending.is_over(&link) {
             exchange.received();
@@ -137,29 +141,33 @@ impl Download {
             alarm: alarm.clone(),
         })));
         // While the client takes nothing, nobody asks the body for more: waking its task would do nothing.
-        let late = Rc::downgrade(&carried);
+        let (late, cut) = (Rc::downgrade(&carried), streams::cut());
         alarm.call(move || {
-            if let Some(carried) = late.upgrade() {
-                cut_if_idle(&carried);
+            if let Some(carried) = late.upgrade()
+                && cut_if_idle(&carried) == Some(Fault::ClientIdle)
+                && let Some(cut) = &cut
+            {
+                cut.cut();
             }
         });
         Body::Stream(Self {
             carried,
+            pressure,
             _alarm: alarm,
         })
     }
 }
 
-fn cut_if_idle(carried: &RefCell<Option<Carried>>) {
-    let Some(mut late) = carried.borrow_mut().take() else {
-        return;
-    };
+/// Whose fault it was, if it was not over.
+fn cut_if_idle(carried: &RefCell<Option<Carried>>) -> Option<Fault> {
+    let mut late = carried.borrow_mut().take()?;
     let has_more = !late.link.buf.is_empty() || !late.link.stream.is_quiet();
-    late.exchange.cut(if has_more {
-        Fault::ClientIdle
-    } else {
-        Fault::BackendIdle
-    });
+    let fault = match has_more {
+        true => Fault::ClientIdle,
+        false => Fault::BackendIdle,
+    };
+    late.exchange.cut(fault);
+    Some(fault)
 }
 
 impl Carried {
@@ -243,11 +251,16 @@ impl HttpBody for Body {
             }
             Self::Stream(download) => download,
         };
+        ready!(download.pressure.poll_room(cx));
         let mut carried = download.carried.borrow_mut();
         let polled = match carried.as_mut() {
             Some(carried) => ready!(carried.poll(cx)),
             None => return Poll::Ready(Some(Err(CutShort))),
         };
+        if let Ok(Some(frame)) = &polled {
+            let bytes = frame.data_ref().map_or(0, Bytes::len);
+            download.pressure.handed(bytes);
+        }
         let is_end = match &polled {
             Ok(Some(frame)) => {
                 frame.is_trailers()

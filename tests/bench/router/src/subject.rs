@@ -7,7 +7,7 @@ use std::path::Path;
 use anyhow::ensure;
 use controller_api::LogSink;
 use model::{AppId, Backend, ClientLimit, DynoId, NoBackend, Route, RouterId, Routing, Secret};
-use router::{Config, Listeners, Proxies, PublicPorts, Timeouts, TlsConfig};
+use router::{Config, Connections, Listeners, Proxies, PublicPorts, Timeouts, TlsConfig};
 use store::embedded::Embedded;
 use store::{Committed, Txn, key};
 use tokio_util::sync::CancellationToken;
@@ -62,6 +62,7 @@ async fn serve(dir: &Path, hosts: usize, is_limited: bool) -> anyhow::Result<()>
         },
         http2_cleartext: false,
         proxies: Proxies::default(),
+        connections: Connections::for_files(1 << 20),
         backlog_per_dyno: router::BACKLOG_PER_DYNO,
         timeouts: Timeouts::HEROKU,
     };

@@ -1,0 +1,59 @@
+//! Ends a task's wait from outside.
+
+use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
+use std::pin::pin;
+use std::task::{Poll, Waker};
+
+/// Cut once, it stays so.
+#[derive(Debug, Default)]
+pub(crate) struct Cut {
+    is_cut: Cell<bool>,
+    waker: RefCell<Option<Waker>>,
+}
+
+impl Cut {
+    pub(crate) fn cut(&self) {
+        self.is_cut.set(true);
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
+    }
+
+    /// `None`: it was cut before the future was ready. One task at a time may wait.
+    pub(crate) async fn or<F: Future>(&self, future: F) -> Option<F::Output> {
+        let mut future = pin!(future);
+        poll_fn(|cx| {
+            if self.is_cut.get() {
+                return Poll::Ready(None);
+            }
+            let mut known = self.waker.borrow_mut();
+            if !known
+                .as_ref()
+                .is_some_and(|known| known.will_wake(cx.waker()))
+            {
+                *known = Some(cx.waker().clone());
+            }
+            drop(known);
+            future.as_mut().poll(cx).map(Some)
+        })
+        .await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_was_cut_waits_no_longer() {
+        let cut = Cut::default();
+        assert_eq!(cut.or(std::future::ready(7)).await, Some(7));
+        let (ended, ()) = tokio::join!(cut.or(std::future::pending::<()>()), async {
+            tokio::task::yield_now().await;
+            cut.cut();
+        });
+        assert_eq!(ended, None);
+        assert_eq!(cut.or(std::future::ready(7)).await, None);
+    }
+}
