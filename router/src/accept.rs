@@ -7,13 +7,14 @@ use std::time::Duration;
 
 use futures::FutureExt as _;
 use hyper::rt::Executor;
-use rustls::ProtocolVersion;
+use rustls::{HandshakeKind, ProtocolVersion};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{sleep, timeout};
 use tracing::{debug, warn};
 
 use crate::client::Client;
 use crate::http1::request::peer_text;
+use crate::metrics::{Connected, Door, Protocol};
 use crate::proxied;
 use crate::serve;
 use crate::stream::Stream;
@@ -62,6 +63,8 @@ pub(crate) async fn accept(worker: Rc<Worker>, listener: TcpListener, is_https: 
 }
 
 fn start(worker: &Rc<Worker>, stream: TcpStream, peer: SocketAddr, is_https: bool) {
+    let door = if is_https { Door::Https } else { Door::Http };
+    worker.counters.accept(door);
     let serving = serve(worker.clone(), stream, peer, is_https);
     worker.connections.spawn_local(serving);
 }
@@ -96,9 +99,12 @@ async fn serve(worker: Rc<Worker>, mut stream: TcpStream, peer: SocketAddr, is_h
     };
     let Some(tls) = worker.shared.tls.as_ref().filter(|_| is_https) else {
         let client = client(None);
+        let counted = Connected::new(&worker.counters, Protocol::Http1);
         if let Some((stream, said)) =
             serve::http1::serve(client.clone(), Stream::Plain(stream)).await
         {
+            drop(counted);
+            let _counted = Connected::new(&worker.counters, Protocol::Http2);
             Box::pin(serve::http2::serve(client, stream, Some(said))).await;
         }
         return;
@@ -120,22 +126,33 @@ async fn serve(worker: Rc<Worker>, mut stream: TcpStream, peer: SocketAddr, is_h
     let stream = match handshake.await {
         Some(Ok(Ok(stream))) => stream,
         Some(Ok(Err(error))) => {
+            worker.counters.failed_handshakes.one();
             debug!(error = &error as &dyn std::error::Error, %peer, "A TLS handshake failed");
             return;
         }
         Some(Err(_)) => {
+            worker.counters.failed_handshakes.one();
             debug!(%peer, "A TLS handshake took too long");
             return;
         }
         None => return,
     };
     let (_, session) = stream.get_ref();
+    worker.counters.handshakes.one();
+    if session.handshake_kind() == Some(HandshakeKind::Resumed) {
+        worker.counters.resumed.one();
+    }
     let is_http2 = session.alpn_protocol() == Some(b"h2");
     let client = client(Some(match session.protocol_version() {
         Some(ProtocolVersion::TLSv1_2) => "tls1.2",
         _ => "tls1.3",
     }));
     let stream = Stream::Client(Box::new(stream));
+    let protocol = match is_http2 {
+        true => Protocol::Http2OverTls,
+        false => Protocol::Http1OverTls,
+    };
+    let _counted = Connected::new(&worker.counters, protocol);
     if is_http2 {
         Box::pin(serve::http2::serve(client, stream, None)).await;
     } else {

@@ -17,6 +17,7 @@ use crate::client::Client;
 use crate::error_page::Taste;
 use crate::fault::Fault;
 use crate::http1::request::Places;
+use crate::metrics::Finished;
 use crate::pool::Link;
 use crate::table::{App, Target};
 use crate::worker::Worker;
@@ -82,6 +83,9 @@ pub(crate) struct Exchange {
     status: u16,
     /// Of the response's body.
     pub(crate) bytes: u64,
+    /// Of the request's body, as far as the dyno was sent it.
+    pub(crate) bytes_in: u64,
+    is_upgraded: bool,
     is_logged: bool,
 }
 
@@ -100,6 +104,8 @@ impl Exchange {
             dispatched: None,
             status: 0,
             bytes: 0,
+            bytes_in: 0,
+            is_upgraded: false,
             is_logged: false,
         }
     }
@@ -108,6 +114,7 @@ impl Exchange {
     pub(crate) fn set_app(&mut self, app: &Arc<App>) {
         if self.app.is_none() {
             self.app = Some(app.clone());
+            app.counters.of(self.worker.index).begin();
         }
     }
 
@@ -153,6 +160,10 @@ impl Exchange {
     }
 
     pub(crate) fn become_tunnel(&mut self) -> Option<Tunnel> {
+        self.is_upgraded = true;
+        if let Some(app) = &self.app {
+            app.counters.of(self.worker.index).upgrade();
+        }
         self.claim.take().map(InFlight::into_tunnel)
     }
 
@@ -199,6 +210,13 @@ impl Exchange {
             return;
         }
         let Some(app) = &self.app else { return };
+        let now = Instant::now();
+        app.counters.of(self.worker.index).finished(&Finished {
+            fault,
+            status,
+            took: now.duration_since(self.began),
+            connect: self.connect,
+        });
         let (head, places) = (&self.asked.head, &self.asked.places);
         access_log::send(
             &self.worker.shared.log,
@@ -212,7 +230,7 @@ impl Exchange {
                 fwd: &text(places.fwd.of(head)),
                 dyno: self.backend.as_ref().map_or("", |backend| &backend.label),
                 connect: self.connect,
-                service: self.dispatched.map(|at| at.elapsed()),
+                service: self.dispatched.map(|at| now.duration_since(at)),
                 status,
                 bytes: self.dispatched.map(|_| self.bytes),
                 version: self.asked.version,
@@ -236,6 +254,11 @@ impl Drop for Exchange {
                 Fault::ClientInterrupted
             };
             self.log(Some(fault), fault.status().as_u16());
+        }
+        self.worker.counters.requests.one();
+        if let Some(app) = &self.app {
+            let counters = app.counters.of(self.worker.index);
+            counters.end(self.bytes_in, self.bytes, self.is_upgraded);
         }
         let head = std::mem::take(&mut self.asked.head);
         self.worker.buffers.put_text(head);

@@ -22,6 +22,8 @@ mod follow;
 mod forward;
 mod http1;
 mod listen;
+mod metrics;
+mod ops;
 mod outbox;
 mod phase;
 mod pick;
@@ -46,10 +48,13 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use controller_api::LogSink;
+use model::RouterAbout;
 use store::Store;
 use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 use tracing::error;
 
 pub use config::{
@@ -57,10 +62,12 @@ pub use config::{
     default_workers,
 };
 pub use listen::{Listeners, bind};
+pub use ops::Internal;
 pub use tls::TlsError;
 
 use disk::Mirror;
 use follow::{Acks, Duty, Follow};
+use metrics::Metrics;
 use records::Records;
 use worker::{Seat, Shared};
 
@@ -104,6 +111,9 @@ pub struct RouterHandle {
     /// Told when a worker's thread ends, however it does.
     ended: mpsc::Receiver<()>,
     leaving: Leaving,
+    /// Those who tell how the router is. They end when it leaves, or with this.
+    _telling: JoinSet<()>,
+    _window: AbortOnDropHandle<()>,
 }
 
 /// How a router comes to its end. Both follow the token it was started with.
@@ -245,17 +255,29 @@ pub fn start(
     let http = listen::deal(listeners.http, config.workers).map_err(StartError::Listeners)?;
     let https = listen::deal(listeners.https, config.workers).map_err(StartError::Listeners)?;
 
+    let leaving = Leaving::of(shutdown);
     let (publish, published) = watch::channel(None);
     let acks = Arc::new(Acks::new(config.workers.get()));
+    let metrics = Arc::new(Metrics::new(
+        config.id,
+        config.workers.get(),
+        published.clone(),
+    ));
     let follow = Follow {
+        about: RouterAbout {
+            host: config.host,
+            addr: listeners.internal.addr(),
+            ..RouterAbout::default()
+        },
+        leave: leaving.leave.clone(),
+        metrics: metrics.clone(),
         id: config.id,
         store,
-        records: Records::new(config.domain.clone()),
+        records: Records::new(config.domain.clone(), config.workers.get()),
         mirror: Mirror::new(&config.data_dir),
         publish,
         acks: acks.clone(),
     };
-    let leaving = Leaving::of(shutdown);
     let (begin_accepting, accepting) = mpsc::channel(config.workers.get());
     let (is_busy, busy) = mpsc::channel(1);
     let (ends, ended) = mpsc::channel(1);
@@ -264,7 +286,12 @@ pub fn start(
         log,
         tls,
         leaving: leaving.clone(),
+        metrics: metrics.clone(),
     });
+    let telling = listeners
+        .internal
+        .start(&metrics, &leaving.leave)
+        .map_err(StartError::Listeners)?;
     let mut workers = Vec::new();
     for (index, (http, https)) in http.into_iter().zip(https).enumerate() {
         let seat = Seat {
@@ -295,5 +322,7 @@ pub fn start(
         busy,
         ended,
         leaving,
+        _telling: telling,
+        _window: AbortOnDropHandle::new(tokio::spawn(metrics.keep_window())),
     })
 }

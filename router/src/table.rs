@@ -7,12 +7,14 @@ use std::sync::Arc;
 use model::{AppId, Hostname, NoBackend, ServiceRole};
 
 use crate::backend::Backend;
+use crate::metrics::AppCounters;
 
 #[derive(Debug, Default)]
 pub(crate) struct Table {
     exact: HashMap<Box<str>, Target>,
     /// By what follows the `*.`.
     wildcard: HashMap<Box<str>, Target>,
+    by_id: HashMap<AppId, Arc<App>>,
     /// Whether it was made from records; an empty table that was not knows no app, and must not say "no such app".
     known: bool,
 }
@@ -28,6 +30,7 @@ pub(crate) enum Target {
 #[derive(Debug)]
 pub(crate) struct App {
     pub(crate) id: AppId,
+    pub(crate) name: String,
     /// `<app>.<domain>`: this name is the app's before any other app's.
     pub(crate) own_name: String,
     pub(crate) hosts: Vec<Hostname>,
@@ -37,6 +40,7 @@ pub(crate) struct App {
     pub(crate) no_backend: Option<NoBackend>,
     pub(crate) error_page_url: Option<String>,
     pub(crate) maintenance_page_url: Option<String>,
+    pub(crate) counters: Arc<AppCounters>,
 }
 
 /// Controllers or builders.
@@ -70,6 +74,7 @@ impl Table {
             );
         }
         apps.sort_by_key(|app| app.id);
+        table.by_id = apps.iter().map(|app| (app.id, app.clone())).collect();
         for app in apps.iter().rev() {
             if app.hosts.iter().any(|host| host.as_str() == app.own_name) {
                 table.claim(&app.own_name, app);
@@ -105,6 +110,15 @@ impl Table {
                 self.wildcard.get(parent)
             }
         })
+    }
+
+    /// Whatever its names.
+    pub(crate) fn app(&self, id: AppId) -> Option<&Arc<App>> {
+        self.by_id.get(&id)
+    }
+
+    pub(crate) fn apps(&self) -> impl Iterator<Item = &Arc<App>> {
+        self.by_id.values()
     }
 
     pub(crate) const fn is_known(&self) -> bool {
@@ -163,6 +177,7 @@ mod tests {
     fn app(own_name: &str, hosts: &[&str]) -> Arc<App> {
         Arc::new(App {
             id: AppId::new(),
+            name: own_name.to_owned(),
             own_name: own_name.to_owned(),
             hosts: hosts.iter().map(|host| host.parse().unwrap()).collect(),
             backends: Box::default(),
@@ -170,6 +185,7 @@ mod tests {
             no_backend: Some(NoBackend::Blank),
             error_page_url: None,
             maintenance_page_url: None,
+            counters: Arc::new(AppCounters::new(1)),
         })
     }
 

@@ -25,6 +25,7 @@ use crate::accept::{self, LocalExecutor};
 use crate::alarm::Alarms;
 use crate::buffer::Buffers;
 use crate::follow::{Acks, Published};
+use crate::metrics::{Metrics, WorkerCell};
 use crate::pool::Pool;
 use crate::table::Table;
 use crate::tls::Tls;
@@ -36,11 +37,14 @@ pub(crate) struct Shared {
     pub(crate) log: LogSink,
     pub(crate) tls: Option<Tls>,
     pub(crate) leaving: Leaving,
+    pub(crate) metrics: Arc<Metrics>,
 }
 
 /// One worker's own.
 pub(crate) struct Worker {
     pub(crate) shared: Arc<Shared>,
+    pub(crate) index: usize,
+    pub(crate) counters: Arc<WorkerCell>,
     table: RefCell<Arc<Table>>,
     table_changed: Notify,
     pub(crate) pool: Pool,
@@ -91,9 +95,10 @@ fn look_every(timeouts: &Timeouts) -> Duration {
 }
 
 impl Worker {
-    fn new(shared: Arc<Shared>) -> Rc<Self> {
+    fn new(shared: Arc<Shared>, index: usize) -> Rc<Self> {
         let timeouts = shared.config.timeouts;
-        let buffers = Buffers::new();
+        let counters = shared.metrics.worker(index);
+        let buffers = Buffers::counted(counters.buffers.clone());
         let leave = shared.leaving.leave.child_token();
         let mut http2 = http2::Builder::new(LocalExecutor);
         http2
@@ -111,6 +116,8 @@ impl Worker {
             alarms: Alarms::new(look_every(&timeouts)),
             date: RefCell::default(),
             shared,
+            index,
+            counters,
             table: RefCell::default(),
             table_changed: Notify::new(),
             http2,
@@ -295,7 +302,7 @@ pub(crate) fn run(shared: Arc<Shared>, seat: Seat) -> io::Result<()> {
     let runtime = Builder::new_current_thread()
         .enable_all()
         .build_local(LocalOptions::default())?;
-    let worker = Worker::new(shared);
+    let worker = Worker::new(shared, index);
     let ended = runtime.block_on(worker.clone().run(seat));
     // Whatever still runs is dropped with the runtime, and says its last words through the worker.
     drop(runtime);

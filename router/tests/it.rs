@@ -10,6 +10,7 @@ mod it {
     mod client_faults;
     mod faults;
     mod headers;
+    mod metrics;
     mod platform;
     mod protocols;
     mod proxied;

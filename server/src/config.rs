@@ -123,6 +123,11 @@ pub(crate) struct Router {
     pub(crate) trusted_proxies: Vec<IpNet>,
     /// Whether those begin each connection with the PROXY protocol, version 1 or 2.
     pub(crate) proxy_protocol: bool,
+    /// Where controllers ask how the router is; by default port 7402 of `node.address`, and any free port of the loopback
+    /// address.
+    pub(crate) listen: Option<SocketAddr>,
+    /// Where metrics are scraped, in the clear: an address that only the operators' machines reach. None are served without.
+    pub(crate) metrics: Option<SocketAddr>,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -218,6 +223,8 @@ impl Default for Router {
             tls_key: None,
             trusted_proxies: Vec::new(),
             proxy_protocol: false,
+            listen: None,
+            metrics: None,
         }
     }
 }
@@ -327,6 +334,12 @@ impl Config {
             .unwrap_or_else(|| self.internal_listen(7401))
     }
 
+    pub(crate) fn router_listen(&self) -> SocketAddr {
+        self.router
+            .listen
+            .unwrap_or_else(|| self.internal_listen(7402))
+    }
+
     pub(crate) const fn certificate_lifetime(&self) -> Duration {
         Duration::from_secs(self.controller.host_certificate_secs)
     }
@@ -393,10 +406,19 @@ impl Config {
                  else could say whatever address it likes"
             );
         }
+        let public = self.router.http.iter().chain(&self.router.https);
+        if let Some(metrics) = self.router.metrics
+            && public.clone().any(|addr| addr.port() == metrics.port())
+        {
+            bail!(
+                "router.metrics is {metrics}, whose port is one of router.http and router.https; metrics need one of their own"
+            );
+        }
         let others_reach_us = !self.node.address.is_loopback();
         for (setting, listen) in [
             ("controller.listen", self.controller_listen()),
             ("builder.listen", self.builder_listen()),
+            ("router.listen", self.router_listen()),
         ] {
             if others_reach_us && listen.ip().is_loopback() {
                 bail!(
@@ -435,6 +457,17 @@ mod tests {
     fn a_misspelt_setting_is_refused() {
         let error = toml::from_str::<Config>("domian = \"a.b\"").unwrap_err();
         assert!(error.to_string().contains("domian"), "{error}");
+    }
+
+    #[test]
+    fn metrics_are_on_no_public_port() {
+        let config = |text: &str| toml::from_str::<Config>(text).unwrap();
+        let error = config("router.metrics = \"10.0.0.1:443\"").check();
+        let error = error.unwrap_err().to_string();
+        assert!(error.contains("one of their own"), "{error}");
+        config("router.metrics = \"127.0.0.1:9180\"")
+            .check()
+            .unwrap();
     }
 
     #[test]

@@ -76,6 +76,10 @@ pub(crate) async fn rehearse(
         let workers = workers(config);
         sockets.listen("http", &config.router.http, workers)?;
         sockets.listen("https", &config.router.https, workers)?;
+        sockets.listen_one("router", config.router_listen())?;
+        if let Some(metrics) = config.router.metrics {
+            sockets.listen_one("metrics", metrics)?;
+        }
     }
     if config.has(HostRole::Controller) {
         sockets.listen_one("controller", config.controller_listen())?;
@@ -226,6 +230,7 @@ fn start_router(common: &Common) -> anyhow::Result<RouterHandle> {
     let workers = workers(config);
     let router = router::Config {
         id: identity::router_id(common.node, common.turn),
+        host: Some(common.node),
         domain: config.domain.clone(),
         workers,
         data_dir: config.data_dir.clone(),
@@ -253,6 +258,7 @@ fn start_router(common: &Common) -> anyhow::Result<RouterHandle> {
         https: common
             .sockets
             .listen("https", &config.router.https, workers)?,
+        internal: internal_doors(common)?,
     };
     Ok(router::start(
         router,
@@ -261,6 +267,21 @@ fn start_router(common: &Common) -> anyhow::Result<RouterHandle> {
         common.logs.clone(),
         common.stop.router.clone(),
     )?)
+}
+
+/// How controllers and the operators' machines reach the router.
+fn internal_doors(common: &Common) -> anyhow::Result<router::Internal> {
+    let (config, sockets) = (&common.config, &common.sockets);
+    let listener = sockets.listen_one("router", config.router_listen())?;
+    let listener = HostListener::tls(TcpListener::from_std(listener)?, common.tls.server()?);
+    let metrics = config.router.metrics;
+    Ok(router::Internal {
+        listener: Some(listener),
+        token: Some(common.keyring.internal_token().clone()),
+        metrics: metrics
+            .map(|addr| sockets.listen_one("metrics", addr))
+            .transpose()?,
+    })
 }
 
 fn start_builder(

@@ -46,6 +46,7 @@ async fn serve(dir: &Path, hosts: usize) -> anyhow::Result<()> {
     let one = NonZeroUsize::MIN;
     let config = Config {
         id: RouterId::new(),
+        host: None,
         domain: "platform.test".parse()?,
         workers: one,
         data_dir: dir.join("router"),
@@ -67,6 +68,7 @@ async fn serve(dir: &Path, hosts: usize) -> anyhow::Result<()> {
     let listeners = Listeners {
         http: router::bind(local(Peer::Paas.http()), one)?,
         https: router::bind(local(Peer::Paas.https()), one)?,
+        internal: router::Internal::default(),
     };
     let router = router::start(config, listeners, store, log, CancellationToken::new())?;
     router.join().await?;
