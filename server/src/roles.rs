@@ -408,6 +408,7 @@ fn controller_config(config: &Config, tls: &HostTls) -> anyhow::Result<controlle
         },
         certificate_lifetime: config.certificate_lifetime(),
         peer_tls: Some(tls.client(ServiceRole::Controller)?),
+        router_tls: Some(tls.client_of(HostRole::Router)?),
         joiners: joiners::for_joiners(config)?,
     })
 }
