@@ -10,7 +10,7 @@ use ipnet::IpNet;
 use model::{Hostname, NodeId, RouterId, Secret, ServiceRole};
 use rustls::ClientConfig;
 
-use crate::TlsError;
+use crate::{TlsError, Tracing};
 
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -35,6 +35,7 @@ pub struct Config {
     /// count.
     pub backlog_per_dyno: u32,
     pub timeouts: Timeouts,
+    pub tracing: Tracing,
 }
 
 /// Load balancers and proxies between clients and us.

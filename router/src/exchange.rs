@@ -20,6 +20,7 @@ use crate::http1::request::Places;
 use crate::metrics::Finished;
 use crate::pool::Link;
 use crate::table::{App, Target};
+use crate::trace::{Span, Tracer};
 use crate::worker::Worker;
 
 /// What is kept of the request.
@@ -87,10 +88,14 @@ pub(crate) struct Exchange {
     pub(crate) bytes_in: u64,
     is_upgraded: bool,
     is_logged: bool,
+    /// Where traces are taken and this request's is.
+    span: Option<Box<Span>>,
 }
 
 impl Exchange {
-    pub(crate) fn new(client: Rc<Client>, asked: Asked, began: Instant) -> Self {
+    pub(crate) fn new(client: Rc<Client>, mut asked: Asked, began: Instant) -> Self {
+        let tracer = client.worker.shared.tracer.as_ref();
+        let span = tracer.and_then(|tracer| tracer.join(&mut asked, began));
         Self {
             worker: client.worker.clone(),
             client,
@@ -107,6 +112,7 @@ impl Exchange {
             bytes_in: 0,
             is_upgraded: false,
             is_logged: false,
+            span,
         }
     }
 
@@ -204,39 +210,46 @@ impl Exchange {
 
     /// The request's one line, whoever comes first.
     pub(crate) fn log(&mut self, fault: Option<Fault>, status: u16) {
-        if std::mem::replace(&mut self.is_logged, true)
-            || fault.is_some_and(|fault| fault.code().is_none())
-        {
+        if std::mem::replace(&mut self.is_logged, true) {
             return;
         }
-        let Some(app) = &self.app else { return };
+        let span = self.span.take();
+        let app = self.app.as_ref();
+        let has_line = app.is_some() && fault.is_none_or(|fault| fault.code().is_some());
+        if !has_line && span.is_none() {
+            return;
+        }
         let now = Instant::now();
-        app.counters.of(self.worker.index).finished(&Finished {
-            fault,
-            status,
-            took: now.duration_since(self.began),
-            connect: self.connect,
-        });
         let (head, places) = (&self.asked.head, &self.asked.places);
-        access_log::send(
-            &self.worker.shared.log,
-            app.id,
-            &Record {
+        let record = Record {
+            fault,
+            method: &text(places.method.of(head)),
+            path: &text(places.path.of(head)),
+            host: &self.asked.host,
+            request_id: &text(places.request_id.of(head)),
+            fwd: &text(places.fwd.of(head)),
+            dyno: self.backend.as_ref().map_or("", |backend| &backend.label),
+            connect: self.connect,
+            service: self.dispatched.map(|at| now.duration_since(at)),
+            status,
+            bytes: self.dispatched.map(|_| self.bytes),
+            version: self.asked.version,
+            tls_version: self.client.tls_version,
+        };
+        let shared = &self.worker.shared;
+        if let Some(app) = app.filter(|_| has_line) {
+            app.counters.of(self.worker.index).finished(&Finished {
                 fault,
-                method: &text(places.method.of(head)),
-                path: &text(places.path.of(head)),
-                host: &self.asked.host,
-                request_id: &text(places.request_id.of(head)),
-                fwd: &text(places.fwd.of(head)),
-                dyno: self.backend.as_ref().map_or("", |backend| &backend.label),
-                connect: self.connect,
-                service: self.dispatched.map(|at| now.duration_since(at)),
                 status,
-                bytes: self.dispatched.map(|_| self.bytes),
-                version: self.asked.version,
-                tls_version: self.client.tls_version,
-            },
-        );
+                took: now.duration_since(self.began),
+                connect: self.connect,
+            });
+            access_log::send(&shared.log, app.id, &record);
+        }
+        let exporter = shared.tracer.as_ref().and_then(Tracer::exporter);
+        if let (Some(span), Some(exporter)) = (span, exporter) {
+            exporter.send(&span, &record, app.map(|app| app.name.as_str()));
+        }
     }
 }
 

@@ -36,6 +36,7 @@ mod silence;
 mod stream;
 mod table;
 mod tls;
+mod trace;
 mod tunnel;
 mod upload;
 mod worker;
@@ -52,7 +53,7 @@ use model::RouterAbout;
 use store::Store;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 use tracing::error;
@@ -64,11 +65,13 @@ pub use config::{
 pub use listen::{Listeners, bind};
 pub use ops::Internal;
 pub use tls::TlsError;
+pub use trace::Tracing;
 
 use disk::Mirror;
 use follow::{Acks, Duty, Follow};
 use metrics::Metrics;
 use records::Records;
+use trace::{Exporter, Exporting, Tracer};
 use worker::{Seat, Shared};
 
 #[derive(Debug, thiserror::Error)]
@@ -79,6 +82,12 @@ pub enum StartError {
     NoCertificate,
     #[error("could not use the listeners")]
     Listeners(#[source] io::Error),
+    #[error("spans cannot be exported to {endpoint}")]
+    Tracing {
+        endpoint: String,
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     #[error("could not start a worker's thread")]
     Thread(#[source] io::Error),
 }
@@ -99,6 +108,9 @@ pub enum RunError {
 /// may just be sending it.
 const LAST_REQUEST_WITHIN: Duration = Duration::from_secs(5);
 
+/// How long the end of a router waits for a collector of traces.
+const LAST_SPANS_WITHIN: Duration = Duration::from_secs(3);
+
 /// A running router. Dropping it does not stop it; the token does.
 pub struct RouterHandle {
     workers: Vec<JoinHandle<io::Result<()>>>,
@@ -113,6 +125,8 @@ pub struct RouterHandle {
     leaving: Leaving,
     /// Those who tell how the router is. They end when it leaves, or with this.
     _telling: JoinSet<()>,
+    /// Spans on their way to the collector.
+    exporting: Option<tokio::task::JoinHandle<()>>,
     _window: AbortOnDropHandle<()>,
 }
 
@@ -206,6 +220,10 @@ impl RouterHandle {
         // The record goes last: while it is there, the scheduler spares dynos with requests in flight.
         self.duty.send_replace(Duty::Nothing);
         self.follow_to_the_end().await;
+        if let Some(exporting) = self.exporting.take() {
+            // The workers have handed over their last ones; a collector that is away costs no longer wait than this.
+            let _ = timeout(LAST_SPANS_WITHIN, exporting).await;
+        }
         for ended in ended {
             ended
                 .map_err(|_| RunError::Panicked)?
@@ -263,6 +281,14 @@ pub fn start(
         config.workers.get(),
         published.clone(),
     ));
+    let tracing = config.tracing.clone();
+    let exporting = Exporter::new(&tracing, &config.domain, &metrics.spans).map_err(|error| {
+        StartError::Tracing {
+            endpoint: tracing.endpoint.clone().unwrap_or_default(),
+            source: error.into(),
+        }
+    })?;
+    let (exporter, exporting) = exporting.unzip();
     let follow = Follow {
         about: RouterAbout {
             host: config.host,
@@ -287,6 +313,7 @@ pub fn start(
         tls,
         leaving: leaving.clone(),
         metrics: metrics.clone(),
+        tracer: Tracer::new(&tracing, exporter),
     });
     let telling = listeners
         .internal
@@ -323,6 +350,7 @@ pub fn start(
         ended,
         leaving,
         _telling: telling,
+        exporting: exporting.map(|exporting| tokio::spawn(Exporting::run(exporting))),
         _window: AbortOnDropHandle::new(tokio::spawn(metrics.keep_window())),
     })
 }

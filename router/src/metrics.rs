@@ -28,6 +28,7 @@ pub(crate) use worker::{Connected, Door, Protocol, WorkerCell, WorkerTotals};
 
 use crate::follow::Published;
 use crate::table::Table;
+use crate::trace::SpanCounts;
 use window::Window;
 
 /// How often the present is put aside, to tell later what was recent: recent is the last one to two of it.
@@ -43,6 +44,8 @@ pub(crate) struct Metrics {
     /// The revision that is in force in all workers.
     applied: AtomicU64,
     window: Mutex<Window>,
+    /// Of traces, where they are exported.
+    pub(crate) spans: Arc<SpanCounts>,
 }
 
 impl Metrics {
@@ -59,6 +62,7 @@ impl Metrics {
             published,
             applied: AtomicU64::new(0),
             window: Mutex::new(Window::new(started)),
+            spans: Arc::default(),
         }
     }
 

@@ -29,6 +29,7 @@ use crate::metrics::{Metrics, WorkerCell};
 use crate::pool::Pool;
 use crate::table::Table;
 use crate::tls::Tls;
+use crate::trace::Tracer;
 use crate::{Config, Leaving, Timeouts};
 
 /// What all workers have in common.
@@ -38,6 +39,8 @@ pub(crate) struct Shared {
     pub(crate) tls: Option<Tls>,
     pub(crate) leaving: Leaving,
     pub(crate) metrics: Arc<Metrics>,
+    /// Where traces are taken.
+    pub(crate) tracer: Option<Tracer>,
 }
 
 /// One worker's own.

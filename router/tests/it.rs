@@ -22,5 +22,6 @@ mod it {
     mod streaming;
     mod support;
     mod switch;
+    mod traces;
     mod upgrades;
 }

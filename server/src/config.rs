@@ -128,6 +128,10 @@ pub(crate) struct Router {
     pub(crate) listen: Option<SocketAddr>,
     /// Where metrics are scraped, in the clear: an address that only the operators' machines reach. None are served without.
     pub(crate) metrics: Option<SocketAddr>,
+    /// Which share of the requests that bring no `traceparent` begins a trace: 0 none, 1 all.
+    pub(crate) trace_sample: f64,
+    /// Where spans are posted, by OTLP over HTTP: `http://collector:4318/v1/traces`. None are exported without.
+    pub(crate) trace_endpoint: Option<String>,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -225,6 +229,8 @@ impl Default for Router {
             proxy_protocol: false,
             listen: None,
             metrics: None,
+            trace_sample: 0.0,
+            trace_endpoint: None,
         }
     }
 }
@@ -414,6 +420,22 @@ impl Config {
                 "router.metrics is {metrics}, whose port is one of router.http and router.https; metrics need one of their own"
             );
         }
+        if !(0.0..=1.0).contains(&self.router.trace_sample) {
+            bail!(
+                "router.trace_sample is {}; it must be from 0 (no request) to 1 (every request)",
+                self.router.trace_sample
+            );
+        }
+        if let Some(endpoint) = &self.router.trace_endpoint
+            && !["http://", "https://"]
+                .iter()
+                .any(|scheme| endpoint.starts_with(scheme))
+        {
+            bail!(
+                "router.trace_endpoint is {endpoint:?}; it must be the URL that takes spans, such as \
+                 http://collector:4318/v1/traces"
+            );
+        }
         let others_reach_us = !self.node.address.is_loopback();
         for (setting, listen) in [
             ("controller.listen", self.controller_listen()),
@@ -468,6 +490,19 @@ mod tests {
         config("router.metrics = \"127.0.0.1:9180\"")
             .check()
             .unwrap();
+    }
+
+    #[test]
+    fn traces_are_of_a_share_and_go_to_a_url() {
+        for bad in [
+            "router.trace_sample = 1.5",
+            "router.trace_sample = nan",
+            "router.trace_endpoint = \"collector:4318\"",
+        ] {
+            let config = toml::from_str::<Config>(bad).unwrap();
+            let error = config.check().unwrap_err().to_string();
+            assert!(error.contains("router.trace_"), "{bad}: {error}");
+        }
     }
 
     #[test]

@@ -250,6 +250,10 @@ fn start_router(common: &Common) -> anyhow::Result<RouterHandle> {
         },
         backlog_per_dyno: router::BACKLOG_PER_DYNO,
         timeouts: router::Timeouts::HEROKU,
+        tracing: router::Tracing {
+            sample: config.router.trace_sample,
+            endpoint: config.router.trace_endpoint.clone(),
+        },
     };
     let listeners = router::Listeners {
         http: common

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use prometheus_client::collector::Collector;
@@ -161,6 +162,17 @@ impl Everything {
             "buffer_bytes",
             "Bytes of the buffers in use",
             workers.buffers as f64 * buffer::SIZE as f64,
+        )?;
+        let spans = [
+            ("exported", &metrics.spans.exported),
+            ("dropped", &metrics.spans.dropped),
+            ("failed", &metrics.spans.failed),
+        ];
+        let spans = spans.map(|(what, count)| ([("outcome", what)], count.load(Ordering::Relaxed)));
+        w.counters(
+            "spans",
+            "Spans of traces, by what became of them",
+            spans.iter().map(|(labels, count)| (&labels[..], *count)),
         )?;
         w.gauge(
             "applied_revision",

@@ -100,6 +100,7 @@ impl Platform {
             proxies: Proxies::default(),
             backlog_per_dyno: router::BACKLOG_PER_DYNO,
             timeouts: Timeouts::HEROKU,
+            tracing: router::Tracing::default(),
         };
         change(&mut config);
         let local = SocketAddr::from(([127, 0, 0, 1], 0));

@@ -63,6 +63,7 @@ async fn serve(dir: &Path, hosts: usize) -> anyhow::Result<()> {
         proxies: Proxies::default(),
         backlog_per_dyno: router::BACKLOG_PER_DYNO,
         timeouts: Timeouts::HEROKU,
+        tracing: router::Tracing::default(),
     };
     let local = |port| SocketAddr::from(([127, 0, 0, 1], port));
     let listeners = Listeners {
