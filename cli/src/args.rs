@@ -6,6 +6,7 @@ mod apps;
 mod auth;
 mod dynos;
 mod nodes;
+mod routers;
 mod routing;
 mod settings;
 mod tags;
@@ -22,6 +23,7 @@ pub(crate) use dynos::{
     LogsArgs, OneOffArgs, PsArgs, RestartArgs, RunArgs, RunDetachedArgs, ScaleArgs, StopArgs,
 };
 pub(crate) use nodes::{NodeArgs, NodeDrainArgs, NodeRebalanceArgs, NodeTagArgs, NodeTokenArgs};
+pub(crate) use routers::RouterStatusArgs;
 pub(crate) use routing::{RoutingSetArgs, RoutingUnsetArgs};
 pub(crate) use settings::{
     AccessArgs, BuildArgs, BuildpackAddArgs, BuildpackRemoveArgs, ConfigArgs, ConfigGetArgs,
@@ -415,6 +417,13 @@ pub(crate) enum Verb {
         after_help = "Examples:\n  $ paas platform:status\n  $ paas platform:status --json"
     )]
     PlatformStatus(JsonArgs),
+    /// Show how the routers are, or what they say of an app (without an app: administrators)
+    #[command(
+        name = "router:status",
+        alias = "routers",
+        after_help = routers::STATUS_EXAMPLES
+    )]
+    RouterStatus(RouterStatusArgs),
     /// List the platform's hosts (administrators)
     #[command(
         name = "nodes",

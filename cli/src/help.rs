@@ -21,6 +21,7 @@ const TOPICS: [(&str, &[&str]); 9] = [
             "whoami",
             "auth:token",
             "platform:status",
+            "router:status",
             "nodes",
             "nodes:info",
             "nodes:cordon",

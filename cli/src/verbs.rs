@@ -19,6 +19,7 @@ mod platform;
 mod ps;
 mod rebalance;
 mod releases;
+mod routers;
 mod routing;
 mod run;
 mod scale;
@@ -115,6 +116,7 @@ async fn online(verb: Verb, context: &Context) -> Result<ExitCode> {
         Verb::AccessRemove(args) => access::remove(context, &args).await,
         Verb::AccountCreate(args) => accounts::create(context, &args).await,
         Verb::PlatformStatus(args) => platform::status(context, args).await,
+        Verb::RouterStatus(args) => routers::status(context, &args).await,
         Verb::Nodes(args) => nodes::list(context, args).await,
         Verb::NodeInfo(args) => nodes::info(context, &args).await,
         Verb::NodeCordon(args) => nodes::cordon(context, &args).await,

@@ -11,6 +11,7 @@ mod it {
     mod platform;
     mod rebalance;
     mod releases;
+    mod routers;
     mod routing;
     mod run_pipes;
     mod run_terminal;

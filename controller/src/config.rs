@@ -34,6 +34,8 @@ pub struct Config {
     pub certificate_lifetime: Duration,
     /// How other controllers are called. Without it (in tests) over plain HTTP.
     pub peer_tls: Option<ClientConfig>,
+    /// How routers are called, likewise.
+    pub router_tls: Option<ClientConfig>,
     /// What hosts that join are given, or why none can.
     pub joiners: Result<ForJoiners, String>,
 }

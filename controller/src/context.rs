@@ -14,6 +14,7 @@ use crate::auth::Passwords;
 use crate::config::Config;
 use crate::limits::{Guesses, Requests};
 use crate::logs::{Batches, LogStore, Peers};
+use crate::routers::Routers;
 
 pub(crate) type Ctx = Arc<Context>;
 
@@ -28,6 +29,7 @@ pub(crate) struct Context {
     /// Where this controller is on record.
     pub(crate) addr: SocketAddr,
     pub(crate) peers: Peers,
+    pub(crate) routers: Routers,
     pub(crate) meetings: Meetings,
     pub(crate) passwords: Passwords,
     pub(crate) guesses: Guesses,

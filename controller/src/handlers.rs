@@ -21,6 +21,7 @@ pub(crate) mod platform;
 pub(crate) mod platform_status;
 pub(crate) mod rebalance;
 pub(crate) mod releases;
+pub(crate) mod routers;
 pub(crate) mod routing;
 pub(crate) mod slugs;
 

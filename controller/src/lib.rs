@@ -16,6 +16,7 @@ mod http;
 mod limits;
 mod logs;
 mod prune;
+mod routers;
 mod routes;
 mod run;
 mod sweep;

@@ -14,7 +14,7 @@ use crate::guard::{Guard, enforce};
 use crate::handlers::{
     accounts, apps, authorizations, buildpacks, builds, collaborators, config_vars, domains, dynos,
     empty, formation, internal, joining, keys, logs, nodes, placement, platform, platform_status,
-    rebalance, releases, routing, slugs,
+    rebalance, releases, routers, routing, slugs,
 };
 use crate::http::body::MAX_BODY_BYTES;
 use crate::http::{etag, plaintext, request_id};
@@ -82,6 +82,7 @@ fn table(r: &mut Routes) {
     r.patch("/apps/{app}/formation", App(Operate), formation::update_all);
     r.get("/apps/{app}/formation/{type}", App(View), formation::show);
     r.patch("/apps/{app}/formation/{type}", App(Operate), formation::update);
+    r.get("/apps/{app}/traffic", App(View), routers::of_app);
     r.get("/apps/{app}/placement", App(View), placement::show);
     r.patch("/apps/{app}/placement", App(Operate), placement::update);
     r.get("/apps/{app}/routing", App(View), routing::show);
@@ -116,6 +117,7 @@ fn table(r: &mut Routes) {
     r.get("/dyno-sizes", Account, platform::dyno_sizes);
     r.get("/dyno-sizes/{size}", Account, platform::dyno_size);
     r.get("/platform/status", Admin, platform_status::show);
+    r.get("/platform/routers", Admin, routers::list);
     r.get("/platform/rebalance", Admin, rebalance::show);
     r.post("/platform/rebalance", Admin, rebalance::request);
     r.delete("/platform/rebalance", Admin, rebalance::stop);

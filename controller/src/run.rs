@@ -18,6 +18,7 @@ use crate::config::Config;
 use crate::context::Context;
 use crate::limits::{Guesses, Requests};
 use crate::logs::{Batches, LogStore, Peers};
+use crate::routers::Routers;
 use crate::{routes, sweep};
 
 /// How long calls in progress may take to end.
@@ -65,6 +66,7 @@ pub async fn run(
     let context = Arc::new(Context {
         addr,
         peers,
+        routers: Routers::new(keyring.internal_token().clone(), config.router_tls.as_ref()),
         logs: LogStore::new(config.data_dir.join("logs"), config.logs),
         batches: Batches::default(),
         requests: Requests::new(config.requests_per_hour),

@@ -11,6 +11,7 @@ pub(crate) mod node;
 pub(crate) mod platform;
 pub(crate) mod platform_status;
 pub(crate) mod release;
+pub(crate) mod router;
 pub(crate) mod routing;
 
 use controller_api::wire::{AppRef, Named, UserRef};

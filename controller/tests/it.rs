@@ -41,6 +41,8 @@ mod platform;
 mod rebalance;
 #[path = "it/releases.rs"]
 mod releases;
+#[path = "it/routers.rs"]
+mod routers;
 #[path = "it/routing.rs"]
 mod routing;
 #[path = "it/scaling.rs"]

@@ -50,7 +50,7 @@ pub use placement::{Placement, TypePlacement};
 pub use rebalance::{RebalanceProgress, RebalanceRequest};
 pub use release::{Actor, Release, ReleaseFailure, ReleaseStatus, ReleaseVersion};
 pub use repository::{BuildCache, BuildSource, Pack, Repository};
-pub use route::{Backend, NoBackend, Revision, Route, RouterReport};
+pub use route::{Backend, NoBackend, Revision, Route, RouterAbout, RouterReport};
 pub use routing::{Canary, ClientLimit, DynoProtocol, Hsts, PathRoute, Routing};
 pub use sealed::Sealed;
 pub use secret::Secret;

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{AppId, AppName, DynoId, DynoName, Hostname, RouterId, Routing, Timestamp};
+use crate::{AppId, AppName, DynoId, DynoName, Hostname, NodeId, RouterId, Routing, Timestamp};
 
 /// A store revision: grows with every commit.
 pub type Revision = u64;
@@ -59,4 +59,20 @@ pub struct RouterReport {
     /// Dynos no longer routed that still have requests in flight (upgraded connections not counted), and how many.
     pub draining: BTreeMap<DynoId, u32>,
     pub started_at: Timestamp,
+    #[serde(default)]
+    pub about: RouterAbout,
+}
+
+/// What a router says of itself for people; nothing is decided by it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RouterAbout {
+    /// The host it runs on.
+    pub host: Option<NodeId>,
+    /// Where controllers ask it how it is.
+    pub addr: Option<SocketAddr>,
+    /// Whether another process has taken over from it, and it only serves what it still has.
+    pub leaving: bool,
+    /// Ports of TCP routes that could not be opened, and why.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub closed_ports: BTreeMap<u16, String>,
 }

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use futures::FutureExt as _;
-use rustls::ProtocolVersion;
+use rustls::{HandshakeKind, ProtocolVersion};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{sleep, timeout};
 use tracing::{debug, warn};
@@ -14,6 +14,7 @@ use tracing::{debug, warn};
 use crate::admission::Place;
 use crate::client::Client;
 use crate::http1::request::peer_text;
+use crate::metrics::{Connected, Door, Protocol};
 use crate::proxied;
 use crate::serve;
 use crate::stream::Stream;
@@ -52,6 +53,8 @@ fn start(worker: &Rc<Worker>, stream: TcpStream, peer: SocketAddr, is_https: boo
     let Some(place) = worker.shared.admission.enter() else {
         return;
     };
+    let door = if is_https { Door::Https } else { Door::Http };
+    worker.counters.accept(door);
     let serving = serve(worker.clone(), stream, peer, is_https, place);
     worker.connections.spawn_local(serving);
 }
@@ -101,9 +104,12 @@ async fn serve(
     };
     let Some(tls) = worker.shared.tls.as_ref().filter(|_| is_https) else {
         let client = client(None);
+        let counted = Connected::new(&worker.counters, Protocol::Http1);
         if let Some((stream, said)) =
             serve::http1::serve(client.clone(), Stream::Plain(stream)).await
         {
+            drop(counted);
+            let _counted = Connected::new(&worker.counters, Protocol::Http2);
             Box::pin(serve::http2::serve(client, stream, Some(said))).await;
         }
         return;
@@ -125,10 +131,12 @@ async fn serve(
     let stream = match handshake.await {
         Some(Some(Ok(Ok(stream)))) => stream,
         Some(Some(Ok(Err(error)))) => {
+            worker.counters.failed_handshakes.one();
             debug!(error = &error as &dyn std::error::Error, %peer, "A TLS handshake failed");
             return;
         }
         Some(Some(Err(_))) => {
+            worker.counters.failed_handshakes.one();
             debug!(%peer, "A TLS handshake took too long");
             return;
         }
@@ -139,12 +147,21 @@ async fn serve(
         }
     };
     let (_, session) = stream.get_ref();
+    worker.counters.handshakes.one();
+    if session.handshake_kind() == Some(HandshakeKind::Resumed) {
+        worker.counters.resumed.one();
+    }
     let is_http2 = session.alpn_protocol() == Some(b"h2");
     let client = client(Some(match session.protocol_version() {
         Some(ProtocolVersion::TLSv1_2) => "tls1.2",
         _ => "tls1.3",
     }));
     let stream = Stream::Client(Box::new(stream));
+    let protocol = match is_http2 {
+        true => Protocol::Http2OverTls,
+        false => Protocol::Http1OverTls,
+    };
+    let _counted = Connected::new(&worker.counters, protocol);
     if is_http2 {
         Box::pin(serve::http2::serve(client, stream, None)).await;
     } else {

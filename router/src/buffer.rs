@@ -4,9 +4,12 @@ use std::cell::RefCell;
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, ReadBuf};
+
+use crate::metrics::UnderWay;
 
 /// Room for a large part of most bodies in one read.
 pub(crate) const SIZE: usize = 64 * 1024;
@@ -23,24 +26,47 @@ pub(crate) struct Buffers {
     free: RefCell<Vec<Box<[u8]>>>,
     /// For what is written piece by piece.
     texts: RefCell<Vec<Vec<u8>>>,
+    count: Arc<BufferCount>,
+}
+
+/// How many of [`SIZE`] are in use.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+pub(crate) struct BufferCount(UnderWay);
+
+impl BufferCount {
+    pub(crate) fn in_use(&self) -> u64 {
+        self.0.now()
+    }
 }
 
 impl Buffers {
+    #[cfg(test)]
     pub(crate) fn new() -> Rc<Self> {
+        Self::counted(Arc::default())
+    }
+
+    pub(crate) fn counted(count: Arc<BufferCount>) -> Rc<Self> {
         Rc::new(Self {
             free: RefCell::default(),
             texts: RefCell::default(),
+            count,
         })
     }
 
     fn take(&self) -> Box<[u8]> {
+        self.count.0.begin();
         let free = self.free.borrow_mut().pop();
         free.unwrap_or_else(|| vec![0; SIZE].into_boxed_slice())
     }
 
     fn put(&self, buffer: Box<[u8]>) {
+        if buffer.len() != SIZE {
+            return;
+        }
+        self.count.0.end();
         let mut free = self.free.borrow_mut();
-        if buffer.len() == SIZE && free.len() < MAX_FREE {
+        if free.len() < MAX_FREE {
             free.push(buffer);
         }
     }

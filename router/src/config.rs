@@ -7,14 +7,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
-use model::{Hostname, RouterId, Secret, ServiceRole};
+use model::{Hostname, NodeId, RouterId, Secret, ServiceRole};
 use rustls::ClientConfig;
 
-use crate::TlsError;
+use crate::{TlsError, Tracing};
 
 #[derive(Debug, Clone)]
 pub struct Config {
     pub id: RouterId,
+    /// The host it runs on, as the platform knows it.
+    pub host: Option<NodeId>,
     /// Apps are `<app>.<domain>`; the platform itself is `api.<domain>` and `git.<domain>`.
     pub domain: Hostname,
     /// Threads, each with a runtime, listeners and backend connections of its own. See [`default_workers`].
@@ -34,6 +36,7 @@ pub struct Config {
     /// count.
     pub backlog_per_dyno: u32,
     pub timeouts: Timeouts,
+    pub tracing: Tracing,
 }
 
 /// Load balancers and proxies between clients and us.

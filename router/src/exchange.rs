@@ -19,9 +19,11 @@ use crate::entry::{Entry, Visit};
 use crate::error_page::Taste;
 use crate::fault::Fault;
 use crate::http1::request::Places;
+use crate::metrics::Finished;
 use crate::pool::Link;
 use crate::queue::{Place, Queue};
 use crate::table::{App, Target};
+use crate::trace::{Span, Tracer};
 use crate::worker::Worker;
 
 /// What is kept of the request.
@@ -96,13 +98,22 @@ pub(crate) struct Exchange {
     status: u16,
     /// Of the response's body.
     pub(crate) bytes: u64,
+    /// Of the request's body, as far as the dyno was sent it.
+    pub(crate) bytes_in: u64,
+    is_upgraded: bool,
     is_logged: bool,
+    /// Whether the app's log says nothing of it.
+    is_hushed: bool,
+    /// Where traces are taken and this request's is.
+    span: Option<Box<Span>>,
 }
 
 impl Exchange {
-    pub(crate) fn new(client: Rc<Client>, asked: Asked, began: Instant) -> Self {
+    pub(crate) fn new(client: Rc<Client>, mut asked: Asked, began: Instant) -> Self {
         client.begun.set(client.begun.get() + 1);
         client.under_way.set(client.under_way.get() + 1);
+        let tracer = client.worker.shared.tracer.as_ref();
+        let span = tracer.and_then(|tracer| tracer.join(&mut asked, began));
         Self {
             worker: client.worker.clone(),
             client,
@@ -118,7 +129,11 @@ impl Exchange {
             dispatched: None,
             status: 0,
             bytes: 0,
+            bytes_in: 0,
+            is_upgraded: false,
             is_logged: false,
+            is_hushed: false,
+            span,
         }
     }
 
@@ -132,6 +147,7 @@ impl Exchange {
     pub(crate) fn set_app(&mut self, app: &Arc<App>) {
         if self.app.is_none() {
             self.app = Some(app.clone());
+            app.counters.of(self.worker.index).begin();
         }
     }
 
@@ -237,6 +253,10 @@ impl Exchange {
     }
 
     pub(crate) fn become_tunnel(&mut self) -> Option<Tunnel> {
+        self.is_upgraded = true;
+        if let Some(app) = &self.app {
+            app.counters.of(self.worker.index).upgrade();
+        }
         self.claim.take().map(InFlight::into_tunnel)
     }
 
@@ -278,37 +298,53 @@ impl Exchange {
 
     /// It is to have no line.
     pub(crate) const fn hush(&mut self) {
-        self.is_logged = true;
+        self.is_hushed = true;
     }
 
     /// The request's one line, whoever comes first.
     pub(crate) fn log(&mut self, fault: Option<Fault>, status: u16) {
-        if std::mem::replace(&mut self.is_logged, true)
-            || fault.is_some_and(|fault| fault.code().is_none())
-        {
+        if std::mem::replace(&mut self.is_logged, true) {
             return;
         }
-        let Some(app) = &self.app else { return };
+        let span = self.span.take();
+        let app = self.app.as_ref();
+        let has_line = app.is_some() && fault.is_none_or(|fault| fault.code().is_some());
+        if !has_line && span.is_none() {
+            return;
+        }
+        let now = Instant::now();
         let (head, places) = (&self.asked.head, &self.asked.places);
-        access_log::send(
-            &self.worker.shared.log,
-            app.id,
-            &Record {
+        let record = Record {
+            fault,
+            method: &text(places.method.of(head)),
+            path: &text(places.path.of(head)),
+            host: &self.asked.host,
+            request_id: &text(places.request_id.of(head)),
+            fwd: &text(places.fwd.of(head)),
+            dyno: self.backend.as_ref().map_or("", |backend| &backend.label),
+            connect: self.connect,
+            service: self.dispatched.map(|at| now.duration_since(at)),
+            status,
+            bytes: self.dispatched.map(|_| self.bytes),
+            version: self.asked.version,
+            tls_version: self.client.tls_version,
+        };
+        let shared = &self.worker.shared;
+        if let Some(app) = app.filter(|_| has_line) {
+            app.counters.of(self.worker.index).finished(&Finished {
                 fault,
-                method: &text(places.method.of(head)),
-                path: &text(places.path.of(head)),
-                host: &self.asked.host,
-                request_id: &text(places.request_id.of(head)),
-                fwd: &text(places.fwd.of(head)),
-                dyno: self.backend.as_ref().map_or("", |backend| &backend.label),
-                connect: self.connect,
-                service: self.dispatched.map(|at| at.elapsed()),
                 status,
-                bytes: self.dispatched.map(|_| self.bytes),
-                version: self.asked.version,
-                tls_version: self.client.tls_version,
-            },
-        );
+                took: now.duration_since(self.began),
+                connect: self.connect,
+            });
+            if !self.is_hushed {
+                access_log::send(&shared.log, app.id, &record);
+            }
+        }
+        let exporter = shared.tracer.as_ref().and_then(Tracer::exporter);
+        if let (Some(span), Some(exporter)) = (span, exporter) {
+            exporter.send(&span, &record, app.map(|app| app.name.as_str()));
+        }
     }
 }
 
@@ -329,6 +365,11 @@ impl Drop for Exchange {
         }
         let under_way = &self.client.under_way;
         under_way.set(under_way.get().saturating_sub(1));
+        self.worker.counters.requests.one();
+        if let Some(app) = &self.app {
+            let counters = app.counters.of(self.worker.index);
+            counters.end(self.bytes_in, self.bytes, self.is_upgraded);
+        }
         let head = std::mem::take(&mut self.asked.head);
         self.worker.buffers.put_text(head);
     }

@@ -11,13 +11,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures::FutureExt as _;
-use model::{DynoId, Revision, RouterId, RouterReport, Timestamp};
+use model::{DynoId, Revision, RouterAbout, RouterId, RouterReport, Timestamp};
 use store::{Entry, Follower, Key, Presence, Store, Update, key};
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::disk::{Change, Mirror, SYNC_AFTER};
+use crate::metrics::Metrics;
 use crate::records::Records;
 use crate::table::Table;
 
@@ -84,6 +86,10 @@ impl Acks {
 
 pub(crate) struct Follow {
     pub(crate) id: RouterId,
+    pub(crate) about: RouterAbout,
+    /// Fires when another process takes over, or the router stops.
+    pub(crate) leave: CancellationToken,
+    pub(crate) metrics: Arc<Metrics>,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) records: Records,
     pub(crate) mirror: Mirror,
@@ -96,6 +102,9 @@ impl Follow {
     pub(crate) async fn run(self, mut duty: watch::Receiver<Duty>) {
         let Self {
             id,
+            about,
+            leave,
+            metrics,
             store,
             records,
             mirror,
@@ -110,6 +119,7 @@ impl Follow {
             applied: 0,
             draining: Default::default(),
             started_at,
+            about,
         };
         // First known, then serving: a scheduler that does not yet know of this router would not wait for it.
         let presence = Presence::start(
@@ -141,6 +151,8 @@ impl Follow {
             history: VecDeque::new(),
             applied: 0,
             draining: BTreeSet::new(),
+            metrics,
+            is_leaving: false,
         };
         let mut sync_at: Option<Instant> = None;
         loop {
@@ -164,6 +176,7 @@ impl Follow {
                 }
                 () = acks.changed.notified() => {}
                 () = drained.notified() => {}
+                () = leave.cancelled(), if !state.is_leaving => state.leave(),
                 () = sleep_until(give_up), if waiting => state.fall_back(&routes_key, &services_key).await,
                 () = sleep_until(sync_at.unwrap_or(begun)), if sync_at.is_some() => {
                     sync_at = None;
@@ -208,9 +221,17 @@ struct State {
     history: VecDeque<(Option<Revision>, Published)>,
     applied: Revision,
     draining: BTreeSet<DynoId>,
+    metrics: Arc<Metrics>,
+    is_leaving: bool,
 }
 
 impl State {
+    /// Says so: what this router has is all it will have.
+    fn leave(&mut self) {
+        self.is_leaving = true;
+        self.presence.update(|report| report.about.leaving = true);
+    }
+
     /// `update` and whatever else is there already, so that a burst of changes makes one table.
     async fn take(&mut self, follower: &mut Follower, prefix: &Key, update: Update) {
         let is_routes = *prefix == key::ROUTES.prefix();
@@ -306,6 +327,7 @@ impl State {
         let draining = self.records.draining();
         if applied != self.applied || !draining.keys().eq(self.draining.iter()) {
             self.applied = applied;
+            self.metrics.set_applied(applied);
             self.draining = draining.keys().copied().collect();
             self.presence.update(|report| {
                 report.applied = applied;

@@ -199,7 +199,9 @@ async fn send(
         pace: Pace::new(exchange.pace()),
     };
     alarm.set(exchange.idle);
-    let failure = match poll_fn(|cx| talk.poll(cx, &mut link, upload, alarm)).await {
+    let talked = poll_fn(|cx| talk.poll(cx, &mut link, upload, alarm)).await;
+    exchange.bytes_in = upload.passed_on();
+    let failure = match talked {
         Ok(head) => {
             if let Some(backend) = exchange.backend() {
                 backend.host().heard();

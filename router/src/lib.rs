@@ -31,6 +31,8 @@ mod handshakes;
 mod http1;
 mod limiter;
 mod listen;
+mod metrics;
+mod ops;
 mod outbox;
 mod pace;
 mod passing;
@@ -47,6 +49,7 @@ mod silence;
 mod stream;
 mod table;
 mod tls;
+mod trace;
 mod tunnel;
 mod upload;
 mod worker;
@@ -59,10 +62,13 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use controller_api::LogSink;
+use model::RouterAbout;
 use store::Store;
 use tokio::sync::{mpsc, watch};
-use tokio::time::sleep;
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 use tracing::error;
 
 pub use config::{
@@ -70,12 +76,16 @@ pub use config::{
     default_workers,
 };
 pub use listen::{Listeners, bind};
+pub use ops::Internal;
 pub use tls::TlsError;
+pub use trace::Tracing;
 
 use admission::Admission;
 use disk::Mirror;
 use follow::{Acks, Duty, Follow};
+use metrics::Metrics;
 use records::Records;
+use trace::{Exporter, Exporting, Tracer};
 use worker::{Seat, Shared};
 
 #[derive(Debug, thiserror::Error)]
@@ -86,6 +96,12 @@ pub enum StartError {
     NoCertificate,
     #[error("could not use the listeners")]
     Listeners(#[source] io::Error),
+    #[error("spans cannot be exported to {endpoint}")]
+    Tracing {
+        endpoint: String,
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     #[error("could not start a worker's thread")]
     Thread(#[source] io::Error),
 }
@@ -106,6 +122,9 @@ pub enum RunError {
 /// may just be sending it.
 const LAST_REQUEST_WITHIN: Duration = Duration::from_secs(5);
 
+/// How long the end of a router waits for a collector of traces.
+const LAST_SPANS_WITHIN: Duration = Duration::from_secs(3);
+
 /// A running router. Dropping it does not stop it; the token does.
 pub struct RouterHandle {
     workers: Vec<JoinHandle<io::Result<()>>>,
@@ -118,6 +137,11 @@ pub struct RouterHandle {
     /// Told when a worker's thread ends, however it does.
     ended: mpsc::Receiver<()>,
     leaving: Leaving,
+    /// Those who tell how the router is. They end when it leaves, or with this.
+    _telling: JoinSet<()>,
+    /// Spans on their way to the collector.
+    exporting: Option<tokio::task::JoinHandle<()>>,
+    _window: AbortOnDropHandle<()>,
 }
 
 /// How a router comes to its end. Both follow the token it was started with.
@@ -210,6 +234,10 @@ impl RouterHandle {
         // The record goes last: while it is there, the scheduler spares dynos with requests in flight.
         self.duty.send_replace(Duty::Nothing);
         self.follow_to_the_end().await;
+        if let Some(exporting) = self.exporting.take() {
+            // The workers have handed over their last ones; a collector that is away costs no longer wait than this.
+            let _ = timeout(LAST_SPANS_WITHIN, exporting).await;
+        }
         for ended in ended {
             ended
                 .map_err(|_| RunError::Panicked)?
@@ -259,17 +287,37 @@ pub fn start(
     let http = listen::deal(listeners.http, config.workers).map_err(StartError::Listeners)?;
     let https = listen::deal(listeners.https, config.workers).map_err(StartError::Listeners)?;
 
+    let leaving = Leaving::of(shutdown);
     let (publish, published) = watch::channel(None);
     let acks = Arc::new(Acks::new(config.workers.get()));
+    let metrics = Arc::new(Metrics::new(
+        config.id,
+        config.workers.get(),
+        published.clone(),
+    ));
+    let tracing = config.tracing.clone();
+    let exporting = Exporter::new(&tracing, &config.domain, &metrics.spans).map_err(|error| {
+        StartError::Tracing {
+            endpoint: tracing.endpoint.clone().unwrap_or_default(),
+            source: error.into(),
+        }
+    })?;
+    let (exporter, exporting) = exporting.unzip();
     let follow = Follow {
+        about: RouterAbout {
+            host: config.host,
+            addr: listeners.internal.addr(),
+            ..RouterAbout::default()
+        },
+        leave: leaving.leave.clone(),
+        metrics: metrics.clone(),
         id: config.id,
         store,
-        records: Records::new(config.domain.clone()),
+        records: Records::new(config.domain.clone(), config.workers.get()),
         mirror: Mirror::new(&config.data_dir),
         publish,
         acks: acks.clone(),
     };
-    let leaving = Leaving::of(shutdown);
     let (begin_accepting, accepting) = mpsc::channel(config.workers.get());
     let (is_busy, busy) = mpsc::channel(1);
     let (ends, ended) = mpsc::channel(1);
@@ -279,7 +327,13 @@ pub fn start(
         log,
         tls,
         leaving: leaving.clone(),
+        metrics: metrics.clone(),
+        tracer: Tracer::new(&tracing, exporter),
     });
+    let telling = listeners
+        .internal
+        .start(&metrics, &leaving.leave)
+        .map_err(StartError::Listeners)?;
     let mut workers = Vec::new();
     for (index, (http, https)) in http.into_iter().zip(https).enumerate() {
         let seat = Seat {
@@ -310,5 +364,8 @@ pub fn start(
         busy,
         ended,
         leaving,
+        _telling: telling,
+        exporting: exporting.map(|exporting| tokio::spawn(Exporting::run(exporting))),
+        _window: AbortOnDropHandle::new(tokio::spawn(metrics.keep_window())),
     })
 }

@@ -5,6 +5,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
+use crate::Internal;
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 
 /// Already bound. Worker *n* takes listener *n*; when there are fewer listeners than workers, workers share them.
@@ -12,6 +13,7 @@ use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 pub struct Listeners {
     pub http: Vec<TcpListener>,
     pub https: Vec<TcpListener>,
+    pub internal: Internal,
 }
 
 /// Enough that a burst waits in the kernel rather than being refused.

@@ -3,7 +3,7 @@
 //! A record that cannot be read hurts only its own app: its names stay its own (if they were ever known) and answer
 //! with a platform error, and everything else is routed as before.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
@@ -14,6 +14,7 @@ use tokio::sync::Notify;
 use tracing::error;
 
 use crate::backend::{Backend, BackendId};
+use crate::metrics::AppCounters;
 use crate::queue::Queue;
 use crate::rules::Rules;
 use crate::silence::Host;
@@ -30,10 +31,13 @@ pub(crate) struct Records {
     next_serial: u64,
     generation: u64,
     drained: Arc<Notify>,
+    workers: usize,
+    /// Of the apps there are.
+    counters: HashMap<AppId, Arc<AppCounters>>,
 }
 
 impl Records {
-    pub(crate) fn new(domain: Hostname) -> Self {
+    pub(crate) fn new(domain: Hostname, workers: usize) -> Self {
         Self {
             domain,
             apps: HashMap::new(),
@@ -43,6 +47,8 @@ impl Records {
             next_serial: 0,
             generation: 0,
             drained: Arc::new(Notify::new()),
+            workers,
+            counters: HashMap::new(),
         }
     }
 
@@ -104,6 +110,7 @@ impl Records {
         let id: Option<AppId> = entry.key.name().parse().ok();
         let broken = before.zip(id).map(|(before, id)| App {
             id,
+            name: before.name.clone(),
             own_name: before.own_name.clone(),
             hosts: before.hosts.clone(),
             backends: Box::default(),
@@ -113,6 +120,7 @@ impl Records {
             maintenance_page_url: None,
             rules: None,
             queue: before.queue.clone(),
+            counters: before.counters.clone(),
         });
         match broken {
             Some(app) => self.apps.insert(entry.key.clone(), Arc::new(app)),
@@ -133,8 +141,13 @@ impl Records {
                 })
             })
             .collect();
+        let workers = self.workers;
+        let counters = self.counters.entry(route.app);
+        let counters = counters.or_insert_with(|| Arc::new(AppCounters::new(workers)));
         App {
             id: route.app,
+            name: route.app_name.to_string(),
+            counters: counters.clone(),
             own_name: format!("{}.{}", route.app_name, self.domain),
             hosts: route.hosts,
             backends,
@@ -194,6 +207,8 @@ impl Records {
         self.backends
             .retain(|_, backend| !backend.is_removed() || Arc::strong_count(backend) > 1);
         self.hosts.retain(|_, host| host.strong_count() > 0);
+        let routed: HashSet<AppId> = self.apps.values().map(|app| app.id).collect();
+        self.counters.retain(|id, _| routed.contains(id));
 
         let platform = [ServiceRole::Controller, ServiceRole::Builder].map(|wanted| {
             let mut backends: Vec<_> = self
@@ -294,7 +309,7 @@ mod tests {
     #[test]
     fn a_record_of_nonsense_hurts_only_its_own_app() {
         let (one, two) = (AppId::new(), AppId::new());
-        let mut records = Records::new("paas.test".parse().unwrap());
+        let mut records = Records::new("paas.test".parse().unwrap(), 1);
         records.replace(
             &key::ROUTES.prefix(),
             &[
@@ -316,7 +331,7 @@ mod tests {
     #[test]
     fn a_removed_dyno_drains_until_its_last_request_ends() {
         let app = AppId::new();
-        let mut records = Records::new("paas.test".parse().unwrap());
+        let mut records = Records::new("paas.test".parse().unwrap(), 1);
         records.apply(&Event::Put(entry(&route(app, "one", &[1, 2]))));
         let table = records.build();
         let gone = app_of(&table, "one.paas.test").unwrap().backends[0].clone();

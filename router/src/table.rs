@@ -7,6 +7,7 @@ use std::sync::Arc;
 use model::{AppId, Hostname, NoBackend, ServiceRole};
 
 use crate::backend::Backend;
+use crate::metrics::AppCounters;
 use crate::queue::Queue;
 use crate::rules::Rules;
 
@@ -15,7 +16,7 @@ pub(crate) struct Table {
     exact: HashMap<Box<str>, Target>,
     /// By what follows the `*.`.
     wildcard: HashMap<Box<str>, Target>,
-    apps: HashMap<AppId, Arc<App>>,
+    by_id: HashMap<AppId, Arc<App>>,
     /// Whether it was made from records; an empty table that was not knows no app, and must not say "no such app".
     known: bool,
 }
@@ -31,6 +32,7 @@ pub(crate) enum Target {
 #[derive(Debug)]
 pub(crate) struct App {
     pub(crate) id: AppId,
+    pub(crate) name: String,
     /// `<app>.<domain>`: this name is the app's before any other app's.
     pub(crate) own_name: String,
     pub(crate) hosts: Vec<Hostname>,
@@ -44,6 +46,7 @@ pub(crate) struct App {
     pub(crate) rules: Option<Box<Rules>>,
     /// Of requests that cannot be passed on yet.
     pub(crate) queue: Queue,
+    pub(crate) counters: Arc<AppCounters>,
 }
 
 /// Controllers or builders.
@@ -76,8 +79,8 @@ impl Table {
                 Target::Platform(platform),
             );
         }
-        table.apps = apps.iter().map(|app| (app.id, app.clone())).collect();
         apps.sort_by_key(|app| app.id);
+        table.by_id = apps.iter().map(|app| (app.id, app.clone())).collect();
         for app in apps.iter().rev() {
             if app.hosts.iter().any(|host| host.as_str() == app.own_name) {
                 table.claim(&app.own_name, app);
@@ -115,8 +118,13 @@ impl Table {
         })
     }
 
+    /// Whatever its names.
     pub(crate) fn app(&self, id: AppId) -> Option<&Arc<App>> {
-        self.apps.get(&id)
+        self.by_id.get(&id)
+    }
+
+    pub(crate) fn apps(&self) -> impl Iterator<Item = &Arc<App>> {
+        self.by_id.values()
     }
 
     pub(crate) const fn is_known(&self) -> bool {
@@ -175,6 +183,7 @@ mod tests {
     fn app(own_name: &str, hosts: &[&str]) -> Arc<App> {
         Arc::new(App {
             id: AppId::new(),
+            name: own_name.to_owned(),
             own_name: own_name.to_owned(),
             hosts: hosts.iter().map(|host| host.parse().unwrap()).collect(),
             backends: Box::default(),
@@ -184,6 +193,7 @@ mod tests {
             maintenance_page_url: None,
             rules: None,
             queue: Queue::default(),
+            counters: Arc::new(AppCounters::new(1)),
         })
     }
 

@@ -82,48 +82,57 @@ pub(crate) fn begin<A>(
     let claim = exchange.become_tunnel();
     let worker = exchange.worker.clone();
     worker.tunnels.spawn_local(async move {
-        let mut bytes = 0;
         if let Some(client) = client.await {
             let dyno = (link.stream, link.buf);
-            splice(client, dyno, exchange.idle, &alarm, &mut bytes).await;
+            let (idle, mut count) = (exchange.idle, |to_dyno, to_client| {
+                exchange.bytes_in += to_dyno;
+                exchange.bytes += to_client;
+            });
+            let ended = splice(client, dyno, idle, &alarm, &mut count).await;
+            if let Err(error) = ended {
+                debug!(error = &error as &dyn std::error::Error, "A tunnel broke");
+            }
         }
         drop(claim);
-        exchange.bytes = bytes;
         exchange.log(None, 101);
     });
 }
 
-/// Each side comes with what it has said already. `to_client` counts what the dyno said.
-async fn splice<A, B>(
+/// Each side comes with what it has said already. `count` is told how many bytes have gone to the dyno and to the client
+/// since it was told last.
+///
+/// # Errors
+/// Where one side broke off, or both were silent for longer than `idle`.
+pub(crate) async fn splice<A, B>(
     client: (A, Buf),
     dyno: (B, Buf),
     idle: Duration,
     alarm: &Alarm,
-    to_client: &mut u64,
-) where
+    count: &mut impl FnMut(u64, u64),
+) -> io::Result<()>
+where
     A: AsyncRead + AsyncWrite + Unpin,
     B: AsyncRead + AsyncWrite + Unpin,
 {
     let ((mut client, said), (mut dyno, answered)) = (client, dyno);
     let (mut up, mut down) = (Pump::new(said), Pump::new(answered));
     alarm.set(idle);
-    let ended = poll_fn(|cx| {
-        let (mut to_dyno, before) = (0, *to_client);
-        let up = up.poll(cx, &mut client, &mut dyno, &mut to_dyno)?;
-        let down = down.poll(cx, &mut dyno, &mut client, to_client)?;
+    poll_fn(|cx| {
+        let (mut to_dyno, mut to_client) = (0, 0);
+        let up = up.poll(cx, &mut client, &mut dyno, &mut to_dyno);
+        let down = down.poll(cx, &mut dyno, &mut client, &mut to_client);
+        count(to_dyno, to_client);
+        let (up, down) = (up?, down?);
         if up.is_ready() && down.is_ready() {
             return Poll::Ready(Ok(()));
         }
-        if to_dyno > 0 || *to_client > before {
+        if to_dyno > 0 || to_client > 0 {
             alarm.set(idle);
         } else if alarm.has_rung() {
             return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
         }
         alarm.watch(cx.waker());
         Poll::Pending
-    });
-    let ended: io::Result<()> = ended.await;
-    if let Err(error) = ended {
-        debug!(error = &error as &dyn std::error::Error, "A tunnel broke");
-    }
+    })
+    .await
 }

@@ -21,6 +21,9 @@ pub(crate) trait Upload {
     /// So much of it was passed on.
     fn consume(&mut self, count: usize);
 
+    /// How much of the body was passed on so far.
+    fn passed_on(&self) -> u64;
+
     /// Whether nothing follows the piece that is there.
     fn is_last(&self) -> bool;
 

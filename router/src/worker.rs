@@ -28,10 +28,12 @@ use crate::buffer::Buffers;
 use crate::coding::Coders;
 use crate::follow::{Acks, Published};
 use crate::handshakes::Handshakes;
+use crate::metrics::{Metrics, WorkerCell};
 use crate::pool::Pool;
 use crate::serve::http2::Streams;
 use crate::table::Table;
 use crate::tls::Tls;
+use crate::trace::Tracer;
 use crate::{Config, Leaving, Timeouts};
 
 /// What all workers have in common.
@@ -41,11 +43,16 @@ pub(crate) struct Shared {
     pub(crate) log: LogSink,
     pub(crate) tls: Option<Tls>,
     pub(crate) leaving: Leaving,
+    pub(crate) metrics: Arc<Metrics>,
+    /// Where traces are taken.
+    pub(crate) tracer: Option<Tracer>,
 }
 
 /// One worker's own.
 pub(crate) struct Worker {
     pub(crate) shared: Arc<Shared>,
+    pub(crate) index: usize,
+    pub(crate) counters: Arc<WorkerCell>,
     table: RefCell<Arc<Table>>,
     table_changed: Notify,
     pub(crate) pool: Pool,
@@ -105,9 +112,10 @@ fn look_every(timeouts: &Timeouts) -> Duration {
 }
 
 impl Worker {
-    fn new(shared: Arc<Shared>) -> Rc<Self> {
+    fn new(shared: Arc<Shared>, index: usize) -> Rc<Self> {
         let timeouts = shared.config.timeouts;
-        let buffers = Buffers::new();
+        let counters = shared.metrics.worker(index);
+        let buffers = Buffers::counted(counters.buffers.clone());
         let leave = shared.leaving.leave.child_token();
         let mut http2 = http2::Builder::new(Streams);
         http2
@@ -130,6 +138,8 @@ impl Worker {
             coders: Coders::default(),
             handshakes: Handshakes::new(shared.config.connections.handshakes),
             shared,
+            index,
+            counters,
             table: RefCell::default(),
             table_changed: Notify::new(),
             http2,
@@ -314,7 +324,7 @@ pub(crate) fn run(shared: Arc<Shared>, seat: Seat) -> io::Result<()> {
     let runtime = Builder::new_current_thread()
         .enable_all()
         .build_local(LocalOptions::default())?;
-    let worker = Worker::new(shared);
+    let worker = Worker::new(shared, index);
     let ended = runtime.block_on(worker.clone().run(seat));
     // Whatever still runs is dropped with the runtime, and says its last words through the worker.
     drop(runtime);

@@ -13,6 +13,7 @@ mod it {
     mod grpc;
     mod headers;
     mod http2_spec;
+    mod metrics;
     mod platform;
     mod protocols;
     mod proxied;
@@ -29,5 +30,6 @@ mod it {
     mod streaming;
     mod support;
     mod switch;
+    mod traces;
     mod upgrades;
 }

@@ -138,6 +138,7 @@ fn routed(mut fleet: Fleet) -> Fleet {
         applied: u64::MAX,
         draining: BTreeMap::new(),
         started_at: start(),
+        about: Default::default(),
     };
     fleet.put(Txn::new().put(&key::ALIVE_ROUTERS, key::alive_router(router.id), &router));
     fleet

@@ -127,6 +127,15 @@ pub(crate) struct Router {
     /// Clients' connections from one address (IPv6: one network of 64 bits), or client of a proxy that speaks the PROXY
     /// protocol; beyond that, H22. By default 4096, or a quarter of all that open files allow, whichever is less.
     pub(crate) connections_per_address: Option<NonZeroUsize>,
+    /// Where controllers ask how the router is; by default port 7402 of `node.address`, and any free port of the loopback
+    /// address.
+    pub(crate) listen: Option<SocketAddr>,
+    /// Where metrics are scraped, in the clear: an address that only the operators' machines reach. None are served without.
+    pub(crate) metrics: Option<SocketAddr>,
+    /// Which share of the requests that bring no `traceparent` begins a trace: 0 none, 1 all.
+    pub(crate) trace_sample: f64,
+    /// Where spans are posted, by OTLP over HTTP: `http://collector:4318/v1/traces`. None are exported without.
+    pub(crate) trace_endpoint: Option<String>,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -223,6 +232,10 @@ impl Default for Router {
             trusted_proxies: Vec::new(),
             proxy_protocol: false,
             connections_per_address: None,
+            listen: None,
+            metrics: None,
+            trace_sample: 0.0,
+            trace_endpoint: None,
         }
     }
 }
@@ -332,6 +345,12 @@ impl Config {
             .unwrap_or_else(|| self.internal_listen(7401))
     }
 
+    pub(crate) fn router_listen(&self) -> SocketAddr {
+        self.router
+            .listen
+            .unwrap_or_else(|| self.internal_listen(7402))
+    }
+
     pub(crate) const fn certificate_lifetime(&self) -> Duration {
         Duration::from_secs(self.controller.host_certificate_secs)
     }
@@ -398,10 +417,35 @@ impl Config {
                  else could say whatever address it likes"
             );
         }
+        let public = self.router.http.iter().chain(&self.router.https);
+        if let Some(metrics) = self.router.metrics
+            && public.clone().any(|addr| addr.port() == metrics.port())
+        {
+            bail!(
+                "router.metrics is {metrics}, whose port is one of router.http and router.https; metrics need one of their own"
+            );
+        }
+        if !(0.0..=1.0).contains(&self.router.trace_sample) {
+            bail!(
+                "router.trace_sample is {}; it must be from 0 (no request) to 1 (every request)",
+                self.router.trace_sample
+            );
+        }
+        if let Some(endpoint) = &self.router.trace_endpoint
+            && !["http://", "https://"]
+                .iter()
+                .any(|scheme| endpoint.starts_with(scheme))
+        {
+            bail!(
+                "router.trace_endpoint is {endpoint:?}; it must be the URL that takes spans, such as \
+                 http://collector:4318/v1/traces"
+            );
+        }
         let others_reach_us = !self.node.address.is_loopback();
         for (setting, listen) in [
             ("controller.listen", self.controller_listen()),
             ("builder.listen", self.builder_listen()),
+            ("router.listen", self.router_listen()),
         ] {
             if others_reach_us && listen.ip().is_loopback() {
                 bail!(
@@ -440,6 +484,30 @@ mod tests {
     fn a_misspelt_setting_is_refused() {
         let error = toml::from_str::<Config>("domian = \"a.b\"").unwrap_err();
         assert!(error.to_string().contains("domian"), "{error}");
+    }
+
+    #[test]
+    fn metrics_are_on_no_public_port() {
+        let config = |text: &str| toml::from_str::<Config>(text).unwrap();
+        let error = config("router.metrics = \"10.0.0.1:443\"").check();
+        let error = error.unwrap_err().to_string();
+        assert!(error.contains("one of their own"), "{error}");
+        config("router.metrics = \"127.0.0.1:9180\"")
+            .check()
+            .unwrap();
+    }
+
+    #[test]
+    fn traces_are_of_a_share_and_go_to_a_url() {
+        for bad in [
+            "router.trace_sample = 1.5",
+            "router.trace_sample = nan",
+            "router.trace_endpoint = \"collector:4318\"",
+        ] {
+            let config = toml::from_str::<Config>(bad).unwrap();
+            let error = config.check().unwrap_err().to_string();
+            assert!(error.contains("router.trace_"), "{bad}: {error}");
+        }
     }
 
     #[test]

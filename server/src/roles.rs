@@ -76,6 +76,10 @@ pub(crate) async fn rehearse(
         let workers = workers(config);
         sockets.listen("http", &config.router.http, workers)?;
         sockets.listen("https", &config.router.https, workers)?;
+        sockets.listen_one("router", config.router_listen())?;
+        if let Some(metrics) = config.router.metrics {
+            sockets.listen_one("metrics", metrics)?;
+        }
     }
     if config.has(HostRole::Controller) {
         sockets.listen_one("controller", config.controller_listen())?;
@@ -235,6 +239,7 @@ fn start_router(common: &Common) -> anyhow::Result<RouterHandle> {
     let workers = workers(config);
     let router = router::Config {
         id: identity::router_id(common.node, common.turn),
+        host: Some(common.node),
         domain: config.domain.clone(),
         workers,
         data_dir: config.data_dir.clone(),
@@ -255,6 +260,10 @@ fn start_router(common: &Common) -> anyhow::Result<RouterHandle> {
         connections: connections(config),
         backlog_per_dyno: router::BACKLOG_PER_DYNO,
         timeouts: router::Timeouts::HEROKU,
+        tracing: router::Tracing {
+            sample: config.router.trace_sample,
+            endpoint: config.router.trace_endpoint.clone(),
+        },
     };
     let listeners = router::Listeners {
         http: common
@@ -263,6 +272,7 @@ fn start_router(common: &Common) -> anyhow::Result<RouterHandle> {
         https: common
             .sockets
             .listen("https", &config.router.https, workers)?,
+        internal: internal_doors(common)?,
     };
     Ok(router::start(
         router,
@@ -271,6 +281,21 @@ fn start_router(common: &Common) -> anyhow::Result<RouterHandle> {
         common.logs.clone(),
         common.stop.router.clone(),
     )?)
+}
+
+/// How controllers and the operators' machines reach the router.
+fn internal_doors(common: &Common) -> anyhow::Result<router::Internal> {
+    let (config, sockets) = (&common.config, &common.sockets);
+    let listener = sockets.listen_one("router", config.router_listen())?;
+    let listener = HostListener::tls(TcpListener::from_std(listener)?, common.tls.server()?);
+    let metrics = config.router.metrics;
+    Ok(router::Internal {
+        listener: Some(listener),
+        token: Some(common.keyring.internal_token().clone()),
+        metrics: metrics
+            .map(|addr| sockets.listen_one("metrics", addr))
+            .transpose()?,
+    })
 }
 
 fn start_builder(
@@ -397,6 +422,7 @@ fn controller_config(config: &Config, tls: &HostTls) -> anyhow::Result<controlle
         },
         certificate_lifetime: config.certificate_lifetime(),
         peer_tls: Some(tls.client(ServiceRole::Controller)?),
+        router_tls: Some(tls.client_of(HostRole::Router)?),
         joiners: joiners::for_joiners(config)?,
     })
 }

@@ -69,6 +69,7 @@ impl Platform {
                     },
                     certificate_lifetime: controller::authority::CERTIFICATE_LIFETIME,
                     peer_tls: None,
+                    router_tls: None,
                     joiners: Err("A test of one host.".to_owned()),
                 };
                 let store: std::sync::Arc<dyn Store> = store;

@@ -140,11 +140,16 @@ impl HostTls {
 
     /// For calls to hosts of one role: whatever the address or name in a URL, the host must prove that role.
     pub fn client(&self, role: ServiceRole) -> Result<ClientConfig, HostTlsError> {
+        self.client_of(role.of_host())
+    }
+
+    /// The same, of any role.
+    pub fn client_of(&self, role: HostRole) -> Result<ClientConfig, HostTlsError> {
         let inner =
             WebPkiServerVerifier::builder_with_provider(self.roots.clone(), self.provider.clone())
                 .build()
                 .map_err(HostTlsError::Authority)?;
-        let name = ServerName::try_from(name_of_role(role.of_host())).map_err(|_| {
+        let name = ServerName::try_from(name_of_role(role)).map_err(|_| {
             HostTlsError::Unusable(rustls::Error::General(
                 "a role's name is no name".to_owned(),
             ))

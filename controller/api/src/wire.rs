@@ -19,6 +19,7 @@ pub mod platform;
 pub mod platform_status;
 pub mod rebalance;
 pub mod release;
+pub mod router;
 pub mod routing;
 pub mod slug;
 
@@ -51,6 +52,10 @@ pub use platform_status::{
 };
 pub use rebalance::{Rebalance, RebalanceMove, RebalanceStatus};
 pub use release::{Release, ReleaseCreate, ReleaseFailure, ReleaseStatus};
+pub use router::{
+    AppReading, AppTraffic, Asked, BackendReading, ConnectionCounts, Latency, RouterReading,
+    RouterState, RoutersStatus, TcpPortReading,
+};
 pub use routing::{Canary, ClientLimit, DynoProtocol, Hsts, Routing};
 pub use slug::{Blob, Slug};
 

@@ -54,6 +54,7 @@ pub(crate) fn status(seen: &Seen) -> PlatformStatus {
         status.problems.extend(etcd_problems(members));
     }
     status.problems.extend(platform_problems(&status));
+    status.problems.extend(closed_ports(seen));
     status
 }
 
@@ -92,8 +93,7 @@ fn router(seen: &Seen, report: &RouterReport) -> RouterStatus {
     RouterStatus {
         applied: report.applied,
         behind: later.count() as u64,
-        // A host's router has the host's id.
-        host: name_of(seen, NodeId::from_uuid(report.id.as_uuid())),
+        host: super::router::host_of(report, &seen.hosts),
         id: report.id,
     }
 }
@@ -133,6 +133,18 @@ fn member(member: &MemberStatus) -> EtcdMember {
         used_bytes: state.map(|state| state.used_bytes),
         version: state.map(|state| state.version.clone()),
     }
+}
+
+fn closed_ports(seen: &Seen) -> Vec<String> {
+    let reports = seen.routers.iter().map(|report| &report.value);
+    let closed = reports.flat_map(|report| {
+        let host = super::router::host_of(report, &seen.hosts);
+        let host = host.unwrap_or_else(|| report.id.to_string());
+        report.about.closed_ports.iter().map(move |(port, why)| {
+            format!("port {port} of a TCP route is not open on {host}: {why}")
+        })
+    });
+    closed.collect()
 }
 
 const NO_SPACE: &str = "no space";

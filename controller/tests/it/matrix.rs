@@ -22,7 +22,7 @@ enum Who {
 
 use Who::{Administrators, AnyAccount, Anybody, Members, OtherRoles, Owners};
 
-const EXPECTED: [(&str, &str, Who); 88] = [
+const EXPECTED: [(&str, &str, Who); 90] = [
     ("GET", "/healthz", Anybody),
     ("POST", "/oauth/authorizations", AnyAccount),
     ("GET", "/oauth/authorizations", AnyAccount),
@@ -66,6 +66,7 @@ const EXPECTED: [(&str, &str, Who); 88] = [
     ("PATCH", "/apps/{app}/formation", Members),
     ("GET", "/apps/{app}/formation/{type}", Members),
     ("PATCH", "/apps/{app}/formation/{type}", Members),
+    ("GET", "/apps/{app}/traffic", Members),
     ("GET", "/apps/{app}/placement", Members),
     ("PATCH", "/apps/{app}/placement", Members),
     ("GET", "/apps/{app}/routing", Members),
@@ -100,6 +101,7 @@ const EXPECTED: [(&str, &str, Who); 88] = [
     ("GET", "/dyno-sizes", AnyAccount),
     ("GET", "/dyno-sizes/{size}", AnyAccount),
     ("GET", "/platform/status", Administrators),
+    ("GET", "/platform/routers", Administrators),
     ("GET", "/platform/rebalance", Administrators),
     ("POST", "/platform/rebalance", Administrators),
     ("DELETE", "/platform/rebalance", Administrators),

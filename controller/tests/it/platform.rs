@@ -166,6 +166,7 @@ async fn its_status_tells_administrators_what_is_wrong() {
         applied: 1,
         draining: [].into(),
         started_at: Timestamp::now(),
+        about: Default::default(),
     };
     Txn::new()
         .put(&key::NODES, key::node(host.id), &host)

@@ -34,10 +34,12 @@ const DEVIATIONS: [(&str, &str); 4] = [
 ];
 
 /// Endpoints the schema does not have.
-const OURS: [(&str, &str); 26] = [
+const OURS: [(&str, &str); 28] = [
     ("GET", "/healthz"),
     ("POST", "/accounts"),
     ("GET", "/platform/status"),
+    ("GET", "/platform/routers"),
+    ("GET", "/apps/*/traffic"),
     ("GET", "/platform/rebalance"),
     ("POST", "/platform/rebalance"),
     ("DELETE", "/platform/rebalance"),

@@ -370,6 +370,24 @@ pub(crate) struct Places {
     pub(crate) fwd: Place,
 }
 
+impl Places {
+    /// So many bytes of the head were taken out at `at`, none of them of a place.
+    pub(crate) fn close_gap(&mut self, at: usize, bytes: usize) {
+        for place in [
+            &mut self.method,
+            &mut self.path,
+            &mut self.request_id,
+            &mut self.fwd,
+        ] {
+            if place.start as usize >= at {
+                let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+                place.start = place.start.saturating_sub(bytes);
+                place.end = place.end.saturating_sub(bytes);
+            }
+        }
+    }
+}
+
 #[derive(Debug, Default, Clone, Copy)]
 pub(crate) struct Place {
     start: u32,

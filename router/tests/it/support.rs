@@ -30,6 +30,8 @@ use tokio_rustls::TlsConnector;
 use tokio_util::sync::CancellationToken;
 
 pub(super) const DOMAIN: &str = "paas.test";
+/// What the platform's roles know.
+pub(super) const TOKEN: &str = "the platform's";
 pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(super) async fn eventually<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
@@ -47,6 +49,9 @@ pub(super) struct Platform {
     pub(super) store: Arc<dyn Store>,
     pub(super) http: SocketAddr,
     pub(super) https: SocketAddr,
+    /// Where controllers ask, and where metrics are scraped.
+    pub(super) internal: SocketAddr,
+    pub(super) metrics: SocketAddr,
     pub(super) id: RouterId,
     pub(super) logs: UnboundedReceiver<LogLine>,
     pub(super) shutdown: CancellationToken,
@@ -80,6 +85,7 @@ impl Platform {
             .unwrap();
         let mut config = Config {
             id: RouterId::new(),
+            host: None,
             domain: DOMAIN.parse().unwrap(),
             workers: NonZeroUsize::new(2).unwrap(),
             data_dir: dir.path().to_owned(),
@@ -97,17 +103,27 @@ impl Platform {
             connections: Connections::for_files(20_000),
             backlog_per_dyno: router::BACKLOG_PER_DYNO,
             timeouts: Timeouts::HEROKU,
+            tracing: router::Tracing::default(),
         };
         change(&mut config);
         let local = SocketAddr::from(([127, 0, 0, 1], 0));
         let listeners = Listeners {
             http: router::bind(local, config.workers).unwrap(),
             https: router::bind(local, config.workers).unwrap(),
+            internal: router::Internal {
+                listener: Some(TcpListener::bind(local).await.unwrap().into()),
+                token: Some(Secret::new(TOKEN.to_owned())),
+                metrics: Some(std::net::TcpListener::bind(local).unwrap()),
+            },
         };
         let (http, https) = (
             listeners.http[0].local_addr().unwrap(),
             listeners.https[0].local_addr().unwrap(),
         );
+        let internal = listeners.internal.listener.as_ref().unwrap();
+        let internal = internal.local_addr().unwrap();
+        let metrics = listeners.internal.metrics.as_ref().unwrap();
+        let metrics = metrics.local_addr().unwrap();
         let (sink, logs) = LogSink::collect();
         let (shutdown, id) = (CancellationToken::new(), config.id);
         let handle =
@@ -116,6 +132,8 @@ impl Platform {
             store,
             http,
             https,
+            internal,
+            metrics,
             id,
             logs,
             shutdown,
@@ -226,6 +244,26 @@ impl Platform {
             .connect(name, stream)
             .await
             .unwrap()
+    }
+
+    /// All metrics, as they are scraped.
+    pub(super) async fn scrape(&self) -> String {
+        let request = Request::get("/metrics").header("host", "metrics");
+        let mut sender = http1(self.metrics).await;
+        let answer = sender.send_request(request.body(Full::default()).unwrap());
+        let answer = collect(answer.await.unwrap()).await;
+        assert_eq!(answer.status(), 200);
+        text(&answer).to_owned()
+    }
+
+    /// As a controller asks.
+    pub(super) async fn ask_internally(&self, path: &str, token: &str) -> Response<Bytes> {
+        let request = Request::get(path)
+            .header("host", "router")
+            .header("authorization", format!("Bearer {token}"));
+        let mut sender = http1(self.internal).await;
+        let answer = sender.send_request(request.body(Full::default()).unwrap());
+        collect(answer.await.unwrap()).await
     }
 
     pub(super) async fn http2(

@@ -95,6 +95,7 @@ fn router(store: &Arc<dyn Store>, index: usize, applied: u64) -> Presence<Router
         applied,
         draining: BTreeMap::new(),
         started_at: Timestamp::now(),
+        about: Default::default(),
     };
     Presence::start(
         store.clone(),

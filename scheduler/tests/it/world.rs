@@ -610,6 +610,7 @@ impl World {
             applied: router.applied,
             draining,
             started_at: self.now,
+            about: Default::default(),
         };
         let key = key::alive_router(router.id);
         let same = self

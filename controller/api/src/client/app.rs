@@ -5,10 +5,11 @@ use reqwest::Method;
 use super::{Client, ClientError};
 use crate::LogStream;
 use crate::wire::{
-    App, AppCreate, AppUpdate, BuildpackInstallation, BuildpackInstallationsUpdate,
+    App, AppCreate, AppTraffic, AppUpdate, BuildpackInstallation, BuildpackInstallationsUpdate,
     BuildpackUpdate, Collaborator, CollaboratorCreate, ConfigVars, ConfigVarsUpdate, Domain,
     DomainCreate, DynoSize, LogSession, LogSessionCreate, Node, NodeToken, NodeTokenCreate,
-    NodeUpdate, Placement, PlacementUpdate, PlatformStatus, Rebalance, Region, Routing, Stack,
+    NodeUpdate, Placement, PlacementUpdate, PlatformStatus, Rebalance, Region, RoutersStatus,
+    Routing, Stack,
 };
 
 impl Client {
@@ -187,6 +188,16 @@ impl Client {
     /// For administrators.
     pub async fn platform_status(&self) -> Result<PlatformStatus, ClientError> {
         self.get(&["platform", "status"]).await
+    }
+
+    /// For administrators.
+    pub async fn routers_status(&self) -> Result<RoutersStatus, ClientError> {
+        self.get(&["platform", "routers"]).await
+    }
+
+    /// What the routers say of an app.
+    pub async fn app_traffic(&self, app: &str) -> Result<AppTraffic, ClientError> {
+        self.get(&["apps", app, "traffic"]).await
     }
 
     /// The newest request to even out the nodes' loads; for administrators.

@@ -12,7 +12,7 @@ use crate::http1::framing::Framing;
 use crate::pace::Pace;
 use crate::passing::Passing;
 use crate::pool::Link;
-use crate::upload::{Sending, Sent};
+use crate::upload::{Sending, Sent, Upload as _};
 
 /// The answer's head is in the client's outbox.
 #[derive(Debug)]
@@ -125,7 +125,9 @@ impl<'e> Relay<'e> {
         if self.is_refused || self.sending.is_over(&self.link) {
             return false;
         }
-        match self.sending.go_on(cx, &mut self.link, wire) {
+        let sent = self.sending.go_on(cx, &mut self.link, wire);
+        self.exchange.bytes_in = wire.passed_on();
+        match sent {
             Sent::All => true,
             Sent::More { moved } => moved,
             Sent::Broken(_) | Sent::Refused(_) => {

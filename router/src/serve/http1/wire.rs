@@ -25,6 +25,8 @@ pub(crate) struct Wire {
     framing: Framing,
     owes_go_ahead: bool,
     is_answering: bool,
+    /// Bytes of the request's body.
+    passed_on: u64,
 }
 
 impl Wire {
@@ -37,6 +39,7 @@ impl Wire {
             framing: Framing::Empty,
             owes_go_ahead: false,
             is_answering: false,
+            passed_on: 0,
         }
     }
 
@@ -57,6 +60,7 @@ impl Wire {
         self.framing = framing;
         self.arriving = Arriving::new(framing);
         self.is_answering = false;
+        self.passed_on = 0;
         // Who has begun to send does not wait for it.
         self.owes_go_ahead = expects_go_ahead && framing != Framing::Empty && self.buf.is_empty();
     }
@@ -119,6 +123,11 @@ impl Upload for Wire {
 
     fn consume(&mut self, count: usize) {
         self.arriving.consume(&mut self.buf, count);
+        self.passed_on += count as u64;
+    }
+
+    fn passed_on(&self) -> u64 {
+        self.passed_on
     }
 
     fn is_last(&self) -> bool {

@@ -34,6 +34,7 @@ pub(crate) struct StreamUpload {
     framing: Framing,
     piece: Bytes,
     is_last: bool,
+    passed_on: u64,
 }
 
 impl StreamUpload {
@@ -43,6 +44,7 @@ impl StreamUpload {
             framing,
             piece: Bytes::new(),
             is_last: framing == Framing::Empty,
+            passed_on: 0,
         }
     }
 }
@@ -73,6 +75,11 @@ impl Upload for StreamUpload {
 
     fn consume(&mut self, count: usize) {
         self.piece.advance(count);
+        self.passed_on += count as u64;
+    }
+
+    fn passed_on(&self) -> u64 {
+        self.passed_on
     }
 
     fn is_last(&self) -> bool {
@@ -202,7 +209,9 @@ impl Carried {
         if self.is_refused || self.sending.is_over(&self.link) {
             return;
         }
-        match self.sending.go_on(cx, &mut self.link, &mut self.upload) {
+        let sent = self.sending.go_on(cx, &mut self.link, &mut self.upload);
+        self.exchange.bytes_in = self.upload.passed_on();
+        match sent {
             Sent::More { moved: false } => {}
             Sent::All | Sent::More { moved: true } => self.alarm.set(self.exchange.idle),
             Sent::Broken(_) | Sent::Refused(_) => self.is_refused = true,

@@ -216,6 +216,7 @@ impl Router {
             applied: news.0,
             draining: news.1.iter().map(|id| (*id, 1)).collect(),
             started_at: super::epoch(),
+            about: Default::default(),
         };
         let place = key::alive_router(self.id);
         let txn = Txn::new().put_leased(&key::ALIVE_ROUTERS, place.clone(), &report, lease);

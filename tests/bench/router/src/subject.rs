@@ -48,6 +48,7 @@ async fn serve(dir: &Path, hosts: usize, is_limited: bool) -> anyhow::Result<()>
     let one = NonZeroUsize::MIN;
     let config = Config {
         id: RouterId::new(),
+        host: None,
         domain: "platform.test".parse()?,
         workers: one,
         data_dir: dir.join("router"),
@@ -65,11 +66,13 @@ async fn serve(dir: &Path, hosts: usize, is_limited: bool) -> anyhow::Result<()>
         connections: Connections::for_files(1 << 20),
         backlog_per_dyno: router::BACKLOG_PER_DYNO,
         timeouts: Timeouts::HEROKU,
+        tracing: router::Tracing::default(),
     };
     let local = |port| SocketAddr::from(([127, 0, 0, 1], port));
     let listeners = Listeners {
         http: router::bind(local(Peer::Paas.http()), one)?,
         https: router::bind(local(Peer::Paas.https()), one)?,
+        internal: router::Internal::default(),
     };
     let router = router::start(config, listeners, store, log, CancellationToken::new())?;
     router.join().await?;
