@@ -23,8 +23,10 @@ mod views;
 
 pub mod accounts;
 pub mod authority;
+pub mod certificate;
+pub mod platform_certificate;
 
-pub use config::{Config, ForJoiners, PublicEndpoint, Scheme};
+pub use config::{AcmeConfig, Config, ForJoiners, PublicEndpoint, Scheme};
 pub use logs::LogLimits;
 pub use routes::{Rule, rules};
 pub use run::{RunError, run};

@@ -17,6 +17,8 @@ mod accounts;
 mod apps;
 #[path = "it/attach.rs"]
 mod attach;
+#[path = "it/certificates.rs"]
+mod certificates;
 #[path = "it/concurrency.rs"]
 mod concurrency;
 #[path = "it/config_vars.rs"]

@@ -108,6 +108,7 @@ impl Follow {
         let report = RouterReport {
             id,
             applied: 0,
+            certificates: 0,
             draining: Default::default(),
             started_at,
         };

@@ -386,9 +386,23 @@ fn controller_config(config: &Config, tls: &HostTls) -> anyhow::Result<controlle
             total_bytes: 1 << 30,
         },
         certificate_lifetime: config.certificate_lifetime(),
+        acme: acme(config)?,
         peer_tls: Some(tls.client(ServiceRole::Controller)?),
         joiners: joiners::for_joiners(config)?,
     })
+}
+
+fn acme(config: &Config) -> anyhow::Result<Option<controller::AcmeConfig>> {
+    let Some(directory) = config.acme.directory.clone() else {
+        return Ok(None);
+    };
+    let ca = config.acme.ca.as_ref().map(fs_err::read_to_string);
+    Ok(Some(controller::AcmeConfig {
+        directory,
+        email: config.acme.email.clone(),
+        ca: ca.transpose()?,
+        orders_per_hour: config.acme.orders_per_hour,
+    }))
 }
 
 fn network(config: &Config) -> NetworkSpec {

@@ -22,7 +22,7 @@ enum Who {
 
 use Who::{Administrators, AnyAccount, Anybody, Members, OtherRoles, Owners};
 
-const EXPECTED: [(&str, &str, Who); 86] = [
+const EXPECTED: [(&str, &str, Who); 97] = [
     ("GET", "/healthz", Anybody),
     ("POST", "/oauth/authorizations", AnyAccount),
     ("GET", "/oauth/authorizations", AnyAccount),
@@ -83,7 +83,20 @@ const EXPECTED: [(&str, &str, Who); 86] = [
     ("GET", "/apps/{app}/domains", Members),
     ("POST", "/apps/{app}/domains", Members),
     ("GET", "/apps/{app}/domains/{domain}", Members),
+    ("PATCH", "/apps/{app}/domains/{domain}", Members),
     ("DELETE", "/apps/{app}/domains/{domain}", Members),
+    ("GET", "/apps/{app}/sni-endpoints", Members),
+    ("POST", "/apps/{app}/sni-endpoints", Members),
+    ("GET", "/apps/{app}/sni-endpoints/{sni_endpoint}", Members),
+    ("PATCH", "/apps/{app}/sni-endpoints/{sni_endpoint}", Members),
+    (
+        "DELETE",
+        "/apps/{app}/sni-endpoints/{sni_endpoint}",
+        Members,
+    ),
+    ("POST", "/apps/{app}/acm", Members),
+    ("PATCH", "/apps/{app}/acm", Members),
+    ("DELETE", "/apps/{app}/acm", Members),
     ("GET", "/apps/{app}/collaborators", Members),
     ("POST", "/apps/{app}/collaborators", Owners),
     ("GET", "/apps/{app}/collaborators/{user}", Members),
@@ -98,6 +111,8 @@ const EXPECTED: [(&str, &str, Who); 86] = [
     ("GET", "/dyno-sizes", AnyAccount),
     ("GET", "/dyno-sizes/{size}", AnyAccount),
     ("GET", "/platform/status", Administrators),
+    ("GET", "/platform/certificate", Administrators),
+    ("PUT", "/platform/certificate", Administrators),
     ("GET", "/platform/rebalance", Administrators),
     ("POST", "/platform/rebalance", Administrators),
     ("DELETE", "/platform/rebalance", Administrators),
@@ -119,12 +134,11 @@ const EXPECTED: [(&str, &str, Who); 86] = [
     ("POST", "/internal/certificates", OtherRoles),
 ];
 
-const LISTS_OF_NOTHING: [&str; 6] = [
+const LISTS_OF_NOTHING: [&str; 5] = [
     "features",
     "addons",
     "addon-attachments",
     "log-drains",
-    "sni-endpoints",
     "webhooks",
 ];
 
@@ -254,6 +268,7 @@ fn concrete(path: &str, app: &str) -> String {
         ("{dyno}", "web.99"),
         ("{node}", "nowhere"),
         ("{domain}", "www.example.com"),
+        ("{sni_endpoint}", "0"),
     ] {
         concrete = concrete.replace(placeholder, value);
     }

@@ -34,7 +34,9 @@ const DEVIATIONS: [(&str, &str); 4] = [
 ];
 
 /// Endpoints the schema does not have.
-const OURS: [(&str, &str); 24] = [
+const OURS: [(&str, &str); 26] = [
+    ("GET", "/platform/certificate"),
+    ("PUT", "/platform/certificate"),
     ("GET", "/healthz"),
     ("POST", "/accounts"),
     ("GET", "/platform/status"),
