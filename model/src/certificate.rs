@@ -1,10 +1,11 @@
 //! Certificates that routers show: an app's own (SNI endpoints), and the platform's.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{AppId, Checksum, EndpointId, Hostname, Sealed, Timestamp};
+use crate::{AppId, Checksum, EndpointId, Hostname, Sealed, Secret, Timestamp};
 
 /// What a certificate says of itself, read once when it is taken in.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -127,12 +128,24 @@ pub struct Challenge {
     pub created_at: Timestamp,
 }
 
-/// Keys that session tickets are sealed with, newest first; the newest seals, all open.
+/// How long a ticket at least opens after it was given: it is what clients are told.
+pub const TICKETS_LAST: Duration = Duration::from_secs(24 * 3600);
+
+/// Keys that session tickets are sealed with.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TicketKeys {
     pub made_at: Timestamp,
-    /// Sealed for this record's place: a list of keys.
+    /// Sealed for this record's place: a list of [`TicketKey`], newest first. The newest seals, all open.
     pub keys: Sealed,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct TicketKey {
+    /// 16 bytes, hex: what a ticket begins with.
+    pub name: String,
+    /// 32 bytes, hex.
+    pub key: Secret<String>,
+    pub made_at: Timestamp,
 }
 
 #[cfg(test)]

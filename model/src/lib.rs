@@ -39,7 +39,7 @@ pub use build_place::{BuildPlace, BuildRequest, BuilderReport};
 pub use buildpack::BuildpackRef;
 pub use certificate::{
     CertificateFacts, Challenge, EndpointOrigin, PlatformCertificate, PlatformOrigin, SniEndpoint,
-    TicketKeys,
+    TicketKey, TicketKeys,
 };
 pub use config_vars::{ConfigChange, ConfigVars};
 pub use domain::Domain;

@@ -12,6 +12,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{sleep, timeout};
 use tracing::{debug, warn};
 
+use crate::certificates::Shown;
 use crate::client::Client;
 use crate::http1::request::peer_text;
 use crate::proxied;
@@ -84,13 +85,15 @@ async fn serve(worker: Rc<Worker>, mut stream: TcpStream, peer: SocketAddr, is_h
         }
     }
     let is_trusted = proxies.are_trusted_at(ip);
-    let client = |tls_version| {
+    let client = |tls: Option<(&'static str, Shown)>| {
+        let (tls_version, shown) = tls.unzip();
         Rc::new(Client {
             worker: worker.clone(),
             peer: peer_text(ip),
             is_trusted,
             port,
             tls_version,
+            shown,
             has_asked: Cell::new(false),
         })
     };
@@ -117,8 +120,8 @@ async fn serve(worker: Rc<Worker>, mut stream: TcpStream, peer: SocketAddr, is_h
             () = shutdown => None,
         }
     });
-    let stream = match handshake.await {
-        Some(Ok(Ok(stream))) => stream,
+    let (stream, shown) = match handshake.await {
+        Some(Ok(Ok(accepted))) => accepted,
         Some(Ok(Err(error))) => {
             debug!(error = &error as &dyn std::error::Error, %peer, "A TLS handshake failed");
             return;
@@ -131,10 +134,11 @@ async fn serve(worker: Rc<Worker>, mut stream: TcpStream, peer: SocketAddr, is_h
     };
     let (_, session) = stream.get_ref();
     let is_http2 = session.alpn_protocol() == Some(b"h2");
-    let client = client(Some(match session.protocol_version() {
+    let version = match session.protocol_version() {
         Some(ProtocolVersion::TLSv1_2) => "tls1.2",
         _ => "tls1.3",
-    }));
+    };
+    let client = client(Some((version, shown)));
     let stream = Stream::Client(Box::new(stream));
     if is_http2 {
         Box::pin(serve::http2::serve(client, stream, None)).await;

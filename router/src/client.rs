@@ -4,6 +4,7 @@ use std::cell::Cell;
 use std::rc::Rc;
 use std::time::SystemTime;
 
+use crate::certificates::Shown;
 use crate::http1::request::Origin;
 use crate::worker::Worker;
 
@@ -18,6 +19,8 @@ pub(crate) struct Client {
     pub(crate) port: Option<u16>,
     /// `tls1.3`; `None`: plain HTTP.
     pub(crate) tls_version: Option<&'static str>,
+    /// The certificate it was shown, if any.
+    pub(crate) shown: Option<Shown>,
     /// Whether it has asked for anything yet.
     pub(crate) has_asked: Cell<bool>,
 }

@@ -28,6 +28,8 @@ use crate::upload::{Sending, Sent, Upload};
 pub(crate) enum Instead {
     /// The platform's own page.
     Landing,
+    /// What an authority asked for.
+    Challenge,
     Fault(Fault),
 }
 
@@ -68,6 +70,7 @@ pub(crate) async fn forward(
         let first_byte = match route::next(exchange, &tries, now) {
             Step::To { first_byte } => first_byte,
             Step::Landing => return Err(Instead::Landing),
+            Step::Challenge => return Err(Instead::Challenge),
             Step::Answer(fault) => return Err(fault.into()),
             Step::Wait { at_most, then } => {
                 let left = at_most.saturating_sub(began.elapsed());

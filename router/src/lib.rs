@@ -12,6 +12,8 @@ mod access_log;
 mod alarm;
 mod backend;
 mod buffer;
+mod certificate_records;
+mod certificates;
 mod client;
 mod config;
 mod disk;
@@ -33,6 +35,7 @@ mod serve;
 mod silence;
 mod stream;
 mod table;
+mod tickets;
 mod tls;
 mod tunnel;
 mod upload;
@@ -59,6 +62,7 @@ pub use config::{
 pub use listen::{Listeners, bind};
 pub use tls::TlsError;
 
+use certificate_records::CertificateRecords;
 use disk::Mirror;
 use follow::{Acks, Duty, Follow};
 use records::Records;
@@ -237,7 +241,7 @@ pub fn start(
     let tls = config
         .tls
         .as_ref()
-        .map(|tls| tls::acceptor(tls, &config.domain))
+        .map(|tls| tls::acceptor(tls, &config.domain).map(Arc::new))
         .transpose()?;
     if tls.is_none() && !listeners.https.is_empty() {
         return Err(StartError::NoCertificate);
@@ -251,6 +255,9 @@ pub fn start(
         id: config.id,
         store,
         records: Records::new(config.domain.clone()),
+        certificates: tls
+            .clone()
+            .map(|tls| CertificateRecords::new(tls, config.keyring.clone())),
         mirror: Mirror::new(&config.data_dir),
         publish,
         acks: acks.clone(),

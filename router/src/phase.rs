@@ -84,6 +84,11 @@ pub(crate) fn error(exchange: &mut Exchange, instead: Instead) -> Response<Bytes
             let domain = exchange.worker.shared.config.domain.as_str();
             return error_page::landing(domain, taste);
         }
+        Instead::Challenge => match exchange.challenge() {
+            Some(answer) => return error_page::challenge(&answer),
+            // The order has ended in this very moment.
+            None => Fault::NoSuchApp,
+        },
         Instead::Fault(fault) => fault,
     };
     exchange.release();

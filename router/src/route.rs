@@ -23,6 +23,8 @@ pub(crate) enum Step {
     },
     Answer(Fault),
     Landing,
+    /// An authority asks whether the host is ours.
+    Challenge,
     /// Ask again when the table has changed or a moment has passed; after `at_most`, answer with the fault.
     Wait {
         at_most: Duration,
@@ -50,8 +52,15 @@ impl Tries {
 
 pub(crate) fn next(exchange: &mut Exchange, tries: &Tries, now: Instant) -> Step {
     let worker = exchange.worker.clone();
+    if exchange.is_challenge() {
+        return Step::Challenge;
+    }
     let table = worker.table();
-    match table.lookup(&exchange.asked.host) {
+    let target = table.lookup(&exchange.asked.host);
+    if let Some(fault) = misdirection(exchange, target.is_some()) {
+        return Step::Answer(fault);
+    }
+    match target {
         Some(Target::App(app)) => {
             exchange.set_app(app);
             to_app(exchange, app, tries, now)
@@ -61,6 +70,19 @@ pub(crate) fn next(exchange: &mut Exchange, tries: &Tries, now: Instant) -> Step
         None if table.is_known() => Step::Answer(Fault::NoSuchApp),
         None => Step::Answer(Fault::Platform),
     }
+}
+
+/// Whether the client asks on a connection that was opened for something else; see [`Shown::misdirection`].
+///
+/// [`Shown::misdirection`]: crate::certificates::Shown::misdirection
+fn misdirection(exchange: &Exchange, is_known: bool) -> Option<Fault> {
+    let shown = exchange.client.shown.as_ref()?;
+    let tls = exchange.worker.shared.tls.as_ref()?;
+    let host = &exchange.asked.host;
+    if shown.name.as_deref() == Some(host) {
+        return None;
+    }
+    shown.misdirection(host, is_known, &tls.current())
 }
 
 fn to_app(exchange: &mut Exchange, app: &Arc<App>, tries: &Tries, now: Instant) -> Step {

@@ -34,7 +34,7 @@ use crate::{Config, Leaving, Timeouts};
 pub(crate) struct Shared {
     pub(crate) config: Config,
     pub(crate) log: LogSink,
-    pub(crate) tls: Option<Tls>,
+    pub(crate) tls: Option<Arc<Tls>>,
     pub(crate) leaving: Leaving,
 }
 

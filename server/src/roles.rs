@@ -230,6 +230,7 @@ fn start_router(common: &Common) -> anyhow::Result<RouterHandle> {
         workers,
         data_dir: config.data_dir.clone(),
         tls: Some(certificate(config)?),
+        keyring: Some(common.keyring.clone()),
         services: Some(router::ServicesTls {
             controller: Arc::new(common.tls.client(ServiceRole::Controller)?),
             builder: Arc::new(common.tls.client(ServiceRole::Builder)?),
