@@ -20,12 +20,11 @@ pub enum PublishError {
     Store(#[from] StoreError),
 }
 
-/// A certificate for the platform, and where it comes from.
+/// A certificate for the platform.
 #[derive(Debug)]
 pub struct Candidate<'a> {
     pub chain: &'a str,
     pub key: &'a Secret<String>,
-    pub origin: PlatformOrigin,
 }
 
 /// How often others may be quicker.
@@ -50,11 +49,17 @@ pub async fn publish(
     candidate: &Candidate<'_>,
 ) -> Result<bool, PublishError> {
     let names = wildcard(domain)?;
-    let inspected = inspect(candidate.chain, candidate.key, Timestamp::now())?;
-    let stays = |current: &PlatformCertificate| {
-        !current.gives_way_to(&inspected.facts, candidate.origin, &names)
+    let now = Timestamp::now();
+    let inspected = inspect(candidate.chain, candidate.key, now)?;
+    // What vouches for itself is of an installation's own making, also where it is a copy that a host was given.
+    let origin = match inspected.pin {
+        Some(_) => PlatformOrigin::Made,
+        None => PlatformOrigin::Configured,
     };
-    put(store, keyring, candidate, &inspected, stays)
+    let stays = |current: &PlatformCertificate| {
+        !current.gives_way_to(&inspected.facts, origin, &names, now)
+    };
+    put(store, keyring, candidate, &inspected, origin, stays)
         .await
         .map(|put| put.is_some())
 }
@@ -72,7 +77,15 @@ pub(crate) async fn set(
             domain: domain.to_owned(),
         });
     }
-    let put = put(store, keyring, candidate, &inspected, |_| false).await?;
+    let put = put(
+        store,
+        keyring,
+        candidate,
+        &inspected,
+        PlatformOrigin::Set,
+        |_| false,
+    )
+    .await?;
     put.ok_or_else(|| StoreError::Contended { attempts: ATTEMPTS }.into())
 }
 
@@ -81,6 +94,7 @@ async fn put(
     keyring: &Keyring,
     candidate: &Candidate<'_>,
     inspected: &Inspected,
+    origin: PlatformOrigin,
     stays: impl Fn(&PlatformCertificate) -> bool,
 ) -> Result<Option<PlatformCertificate>, PublishError> {
     let place = key::platform_certificate();
@@ -88,7 +102,7 @@ async fn put(
         chain: inspected.chain.clone(),
         key: keyring.seal(&place, candidate.key)?,
         facts: inspected.facts.clone(),
-        origin: candidate.origin,
+        origin,
         pin: inspected.pin.clone(),
         updated_at: Timestamp::now(),
     };

@@ -96,8 +96,10 @@ pub struct PlatformCertificate {
 pub enum PlatformOrigin {
     /// By the installation's own authority.
     Made,
-    /// Named in a host's configuration, or set through the API.
-    Given,
+    /// Named in a host's configuration.
+    Configured,
+    /// By an administrator, through the API.
+    Set,
 }
 
 impl PlatformCertificate {
@@ -109,9 +111,13 @@ impl PlatformCertificate {
         other: &CertificateFacts,
         origin: PlatformOrigin,
         platform: &Hostname,
+        now: Timestamp,
     ) -> bool {
         if self.facts.covers(platform) != other.covers(platform) {
             return other.covers(platform);
+        }
+        if self.facts.expires_at <= now {
+            return other.expires_at > now;
         }
         other.fingerprint != self.facts.fingerprint
             && (origin, other.starts_at) > (self.origin, self.facts.starts_at)
@@ -196,7 +202,8 @@ mod tests {
 
     #[test]
     fn the_platforms_certificate_gives_way_to_a_better_founded_or_later_one_only() {
-        use PlatformOrigin::{Given, Made};
+        use PlatformOrigin::{Configured, Made, Set};
+        let now = |second| Timestamp::from_second(second).unwrap();
         let domain: Hostname = "*.paas.test".parse().unwrap();
         let names = ["paas.test", "*.paas.test"];
         let current = |origin, starts_at| PlatformCertificate {
@@ -210,21 +217,25 @@ mod tests {
         for (have, other, gives_way) in [
             ((Made, 5), (Made, 6), true),
             ((Made, 5), (Made, 4), false),
-            ((Made, 5), (Given, 4), true),
-            ((Given, 5), (Made, 6), false),
-            ((Given, 5), (Given, 6), true),
-            ((Given, 5), (Given, 5), false),
+            ((Made, 5), (Configured, 4), true),
+            ((Configured, 5), (Made, 6), false),
+            ((Configured, 5), (Configured, 6), true),
+            ((Configured, 5), (Configured, 5), false),
+            ((Set, 5), (Configured, 6), false),
         ] {
             let other_facts = facts(&names, other.1, 100);
             assert_eq!(
-                current(have.0, have.1).gives_way_to(&other_facts, other.0, &domain),
+                current(have.0, have.1).gives_way_to(&other_facts, other.0, &domain, now(50)),
                 gives_way,
                 "{have:?} {other:?}"
             );
         }
         let elsewhere: Hostname = "*.other.test".parse().unwrap();
         let other = facts(&["*.other.test"], 1, 100);
-        assert!(current(Given, 5).gives_way_to(&other, Made, &elsewhere));
-        assert!(!current(Made, 5).gives_way_to(&facts(&["*.other.test"], 9, 100), Given, &domain));
+        assert!(current(Set, 5).gives_way_to(&other, Made, &elsewhere, now(50)));
+        let other = facts(&["*.other.test"], 9, 100);
+        assert!(!current(Made, 5).gives_way_to(&other, Configured, &domain, now(50)));
+        let later = facts(&names, 2, 200);
+        assert!(current(Set, 5).gives_way_to(&later, Made, &domain, now(100)));
     }
 }

@@ -1,6 +1,7 @@
 //! The configured roles: what each is given, and how it is started.
 
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -212,13 +213,20 @@ fn workers(config: &Config) -> NonZeroUsize {
 }
 
 fn certificate(config: &Config) -> anyhow::Result<router::TlsConfig> {
-    let made = init::certificate(config)?;
-    let (cert, key) = match (made, &config.router.tls_cert, &config.router.tls_key) {
-        (_, Some(cert), Some(key)) => (cert.clone(), key.clone()),
-        (Some(made), ..) => (made.cert, made.key),
-        _ => anyhow::bail!("there is no certificate for the router"),
-    };
+    let (cert, key) = certificate_files(config)?;
     Ok(router::TlsConfig::Files { cert, key })
+}
+
+/// Named in the configuration, or made.
+pub(crate) fn certificate_files(config: &Config) -> anyhow::Result<(PathBuf, PathBuf)> {
+    let made = init::certificate(config)?;
+    Ok(
+        match (made, &config.router.tls_cert, &config.router.tls_key) {
+            (_, Some(cert), Some(key)) => (cert.clone(), key.clone()),
+            (Some(made), ..) => (made.cert, made.key),
+            _ => anyhow::bail!("there is no certificate for the router"),
+        },
+    )
 }
 
 fn start_router(common: &Common) -> anyhow::Result<RouterHandle> {

@@ -3,7 +3,6 @@
 use axum::Json;
 use axum::extract::State;
 use controller_api::wire;
-use model::PlatformOrigin;
 
 use crate::actions::ActionError;
 use crate::context::Ctx;
@@ -25,7 +24,6 @@ pub(crate) async fn replace(
     let candidate = Candidate {
         chain: &body.certificate_chain,
         key: &body.private_key,
-        origin: PlatformOrigin::Given,
     };
     let (store, keyring, domain) = (context.store(), &context.keyring, &context.config.domain);
     let put = set(store, keyring, domain, &candidate)

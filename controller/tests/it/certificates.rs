@@ -297,16 +297,15 @@ async fn an_administrator_exchanges_the_platforms_certificate() {
 #[tokio::test]
 async fn what_a_host_finds_in_its_files_does_not_undo_what_was_set() {
     use controller::platform_certificate::{Candidate, publish};
-    use model::{PlatformOrigin, Secret};
+    use model::Secret;
     let platform = Platform::start().await;
     let names = ["paas.localhost", "*.paas.localhost"];
     let (file, set) = (made(&names), made(&names));
     let secret = Secret::new(file.key.clone());
-    let from_file = async |origin| {
+    let from_file = async || {
         let candidate = Candidate {
             chain: &file.pem,
             key: &secret,
-            origin,
         };
         publish(
             &*platform.store,
@@ -317,22 +316,19 @@ async fn what_a_host_finds_in_its_files_does_not_undo_what_was_set() {
         .await
         .unwrap()
     };
-    assert!(from_file(PlatformOrigin::Made).await);
-    assert!(
-        !from_file(PlatformOrigin::Made).await,
-        "it is there already"
-    );
+    assert!(from_file().await);
+    assert!(!from_file().await, "it is there already");
     platform
         .admin
         .put("/platform/certificate", set.body())
         .await
         .expect(200);
-    assert!(!from_file(PlatformOrigin::Made).await);
+    assert!(!from_file().await);
     let shown = platform
         .admin
         .get("/platform/certificate")
         .await
         .expect(200);
     assert_eq!(shown["certificate_chain"], set.pem.as_str());
-    assert_eq!(shown["origin"], "given");
+    assert_eq!(shown["origin"], "set");
 }

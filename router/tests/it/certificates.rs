@@ -273,7 +273,7 @@ async fn every_router_learns_of_the_platforms_new_certificate() {
             .seal(&place, &Secret::new(next.key.clone()))
             .unwrap(),
         facts: facts(&["paas.test", "*.paas.test"]),
-        origin: PlatformOrigin::Given,
+        origin: PlatformOrigin::Set,
         pin: None,
         updated_at: Timestamp::now(),
     };
