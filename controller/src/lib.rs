@@ -3,6 +3,7 @@
 //! A request is extracted, authorized, acted upon and viewed. Acting means one commit of intent; nobody here starts or
 //! stops anything, the scheduler does. A route without a rule about who may use it cannot be written (see [`routes`]).
 
+mod acme;
 mod actions;
 mod attach;
 mod auth;
@@ -19,6 +20,7 @@ mod prune;
 mod routes;
 mod run;
 mod sweep;
+mod ticket_keys;
 mod views;
 
 pub mod accounts;

@@ -13,6 +13,8 @@ mod world;
 mod access;
 #[path = "it/accounts.rs"]
 mod accounts;
+#[path = "it/acme.rs"]
+mod acme;
 #[path = "it/apps.rs"]
 mod apps;
 #[path = "it/attach.rs"]

@@ -310,6 +310,67 @@ pub(super) async fn without_domain(
         .fold(txn, |txn, seen| release(txn, seen, &only)))
 }
 
+/// Takes in what an authority issued for a domain, in place of what the platform had for it. `guard` makes it void if
+/// somebody else issues by now. `false`: somebody gave the domain another certificate meanwhile, or took it away.
+pub(crate) async fn keep_issued(
+    context: &Context,
+    app: AppId,
+    name: &Hostname,
+    offered: &Offered,
+    guard: impl Fn(Txn) -> Txn,
+) -> Result<bool, ActionError> {
+    let store = context.store();
+    let mut attempts = Attempts::default();
+    loop {
+        let turn = Turn::look(store).await?;
+        let endpoints = list(store, app).await?;
+        let serving = endpoints
+            .iter()
+            .find(|seen| seen.value.serves.contains(name));
+        if serving.is_some_and(|seen| seen.value.origin == EndpointOrigin::Given) {
+            return Ok(false);
+        }
+        let domain = key::DOMAINS.get(store, &key::domain(name)).await?;
+        let Some(domain) = domain.filter(|domain| domain.value.app == app) else {
+            return Ok(false);
+        };
+        let now = Timestamp::now();
+        let id = serving.map_or_else(EndpointId::new, |seen| seen.value.id);
+        let place = key::certificate(app, id);
+        let endpoint = SniEndpoint {
+            id,
+            app,
+            name: match serving {
+                Some(seen) => seen.value.name.clone(),
+                None => free_name(&endpoints)?,
+            },
+            origin: EndpointOrigin::Managed,
+            chain: offered.inspected.chain.clone(),
+            key: context.keyring.seal(&place, &offered.key)?,
+            facts: offered.inspected.facts.clone(),
+            serves: BTreeSet::from([name.clone()]),
+            created_at: serving.map_or(now, |seen| seen.value.created_at),
+            updated_at: now,
+        };
+        let txn = guard(Txn::new())
+            .exists(key::app(app))
+            .exists(key::acm(app))
+            .unchanged(&domain);
+        let txn = turn.take(context, txn)?;
+        let txn = match serving {
+            Some(seen) => txn.replace(&key::CERTIFICATES, seen, &endpoint),
+            None => txn.create(&key::CERTIFICATES, place, &endpoint),
+        };
+        if let Committed::Done(_) = txn.commit(store).await? {
+            return Ok(true);
+        }
+        if key::ACM.get(store, &key::acm(app)).await?.is_none() {
+            return Ok(false);
+        }
+        attempts.lost().await?;
+    }
+}
+
 fn names(domains: &[Versioned<Domain>]) -> Vec<Hostname> {
     let names = domains.iter().map(|domain| domain.value.hostname.clone());
     names.collect()
