@@ -4,6 +4,7 @@
 
 mod apps;
 mod auth;
+mod certs;
 mod dynos;
 mod nodes;
 mod routers;
@@ -19,6 +20,9 @@ pub(crate) use apps::{
     AppsArgs, CreateArgs, DestroyArgs, GitRemoteArgs, InfoArgs, OpenArgs, RenameArgs,
 };
 pub(crate) use auth::{AccountCreateArgs, GitCredentialsArgs, LoginArgs, TokenArgs};
+pub(crate) use certs::{
+    CertAddArgs, CertArgs, CertFiles, CertUpdateArgs, DomainUpdateArgs, PlatformCertSetArgs,
+};
 pub(crate) use dynos::{
     LogsArgs, OneOffArgs, PsArgs, RestartArgs, RunArgs, RunDetachedArgs, ScaleArgs, StopArgs,
 };
@@ -282,12 +286,73 @@ pub(crate) enum Verb {
         after_help = "Examples:\n  $ paas domains:add www.example.com\n  $ paas domains:add '*.example.com'"
     )]
     DomainAdd(DomainArgs),
+    /// Have a domain served with another of the app's certificates
+    #[command(
+        name = "domains:update",
+        after_help = "Examples:\n  $ paas domains:update www.example.com --cert tidy-meadow-12345\n  $ paas domains:update www.example.com --cert none"
+    )]
+    DomainUpdate(DomainUpdateArgs),
     /// Remove a domain from an app
     #[command(
         name = "domains:remove",
         after_help = "Example:\n  $ paas domains:remove www.example.com"
     )]
     DomainRemove(DomainArgs),
+
+    /// List an app's certificates
+    #[command(
+        name = "certs",
+        after_help = "Examples:\n  $ paas certs\n  $ paas certs --json"
+    )]
+    Certs(AppJson),
+    /// Add a certificate to an app; it serves the domains it covers
+    #[command(
+        name = "certs:add",
+        after_help = "Example:\n  $ paas certs:add fullchain.pem privkey.pem"
+    )]
+    CertAdd(CertAddArgs),
+    /// Put another certificate in the place of one
+    #[command(
+        name = "certs:update",
+        after_help = "Examples:\n  $ paas certs:update fullchain.pem privkey.pem\n  $ paas certs:update fullchain.pem privkey.pem --name tidy-meadow-12345"
+    )]
+    CertUpdate(CertUpdateArgs),
+    /// Remove a certificate from an app
+    #[command(
+        name = "certs:remove",
+        after_help = "Example:\n  $ paas certs:remove --name tidy-meadow-12345"
+    )]
+    CertRemove(CertArgs),
+    /// Show one of an app's certificates
+    #[command(
+        name = "certs:info",
+        after_help = "Examples:\n  $ paas certs:info\n  $ paas certs:info --name tidy-meadow-12345 --json"
+    )]
+    CertInfo(CertArgs),
+    /// Show the certificates that the platform gets for an app's domains
+    #[command(
+        name = "certs:auto",
+        after_help = "Examples:\n  $ paas certs:auto\n  $ paas certs:auto --json"
+    )]
+    CertsAuto(AppJson),
+    /// Have the platform get and renew certificates for an app's domains
+    #[command(
+        name = "certs:auto:enable",
+        after_help = "Example:\n  $ paas certs:auto:enable"
+    )]
+    CertsAutoEnable(AppOnly),
+    /// Stop that; certificates that the platform got are removed
+    #[command(
+        name = "certs:auto:disable",
+        after_help = "Example:\n  $ paas certs:auto:disable"
+    )]
+    CertsAutoDisable(AppOnly),
+    /// Try anew at once to get what could not be got
+    #[command(
+        name = "certs:auto:refresh",
+        after_help = "Example:\n  $ paas certs:auto:refresh"
+    )]
+    CertsAutoRefresh(AppOnly),
 
     /// Show whether an app is in maintenance mode
     #[command(
@@ -424,6 +489,18 @@ pub(crate) enum Verb {
         after_help = routers::STATUS_EXAMPLES
     )]
     RouterStatus(RouterStatusArgs),
+    /// Show the platform's own certificate (administrators)
+    #[command(
+        name = "platform:certs",
+        after_help = "Examples:\n  $ paas platform:certs\n  $ paas platform:certs --json"
+    )]
+    PlatformCerts(JsonArgs),
+    /// Put another certificate in the place of the platform's own, on all routers (administrators)
+    #[command(
+        name = "platform:certs:set",
+        after_help = "It must be for *.<domain>; from then on the files that hosts' configurations name do not count.\n\nExample:\n  $ paas platform:certs:set fullchain.pem privkey.pem"
+    )]
+    PlatformCertsSet(PlatformCertSetArgs),
     /// List the platform's hosts (administrators)
     #[command(
         name = "nodes",

@@ -6,6 +6,8 @@ mod apps;
 mod auth;
 mod buildpacks;
 mod builds;
+mod certs;
+mod certs_auto;
 mod config;
 mod create;
 mod domains;
@@ -91,6 +93,18 @@ async fn online(verb: Verb, context: &Context) -> Result<ExitCode> {
         Verb::Domains(args) => domains::list(context, &args).await,
         Verb::DomainAdd(args) => domains::add(context, &args).await,
         Verb::DomainRemove(args) => domains::remove(context, &args).await,
+        Verb::DomainUpdate(args) => domains::update(context, &args).await,
+        Verb::Certs(args) => certs::list(context, &args).await,
+        Verb::CertAdd(args) => certs::add(context, &args).await,
+        Verb::CertUpdate(args) => certs::update(context, &args).await,
+        Verb::CertRemove(args) => certs::remove(context, &args).await,
+        Verb::CertInfo(args) => certs::info(context, &args).await,
+        Verb::CertsAuto(args) => certs_auto::show(context, &args).await,
+        Verb::CertsAutoEnable(args) => certs_auto::enable(context, &args).await,
+        Verb::CertsAutoDisable(args) => certs_auto::disable(context, &args).await,
+        Verb::CertsAutoRefresh(args) => certs_auto::refresh(context, &args).await,
+        Verb::PlatformCerts(args) => certs::platform(context, args).await,
+        Verb::PlatformCertsSet(args) => certs::set_platform(context, &args).await,
         Verb::Maintenance(args) => maintenance::show(context, &args).await,
         Verb::Routing(args) => routing::show(context, &args).await,
         Verb::RoutingSet(args) => routing::set(context, &args).await,

@@ -3,6 +3,7 @@
 #[cfg(test)]
 mod it {
     mod apps;
+    mod certs;
     mod config;
     mod dynos;
     mod git;

@@ -1,8 +1,10 @@
 //! What can be done: each action is one commit of intent, tried again while others are quicker.
 
 pub(crate) mod accounts;
+pub(crate) mod acm;
 pub(crate) mod apps;
 pub(crate) mod buildpacks;
+pub(crate) mod certificates;
 pub(crate) mod collaborators;
 pub(crate) mod config_vars;
 pub(crate) mod domains;
@@ -18,6 +20,7 @@ pub(crate) mod routing;
 pub(crate) mod tokens;
 
 mod app_names;
+mod turn;
 
 use std::time::Duration;
 

@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use model::{Checksum, Secret};
+use model::{Checksum, Email, Secret};
 use rustls::ClientConfig;
 
 use crate::logs::LogLimits;
@@ -32,12 +32,26 @@ pub struct Config {
     pub logs: LogLimits,
     /// How long the certificates of hosts are good for; they are renewed from a third of it on.
     pub certificate_lifetime: Duration,
+    /// Who issues certificates for apps' domains; `None`: nobody.
+    pub acme: Option<AcmeConfig>,
     /// How other controllers are called. Without it (in tests) over plain HTTP.
     pub peer_tls: Option<ClientConfig>,
     /// How routers are called, likewise.
     pub router_tls: Option<ClientConfig>,
     /// What hosts that join are given, or why none can.
     pub joiners: Result<ForJoiners, String>,
+}
+
+/// An authority that speaks ACME (RFC 8555), such as Let's Encrypt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AcmeConfig {
+    pub directory: String,
+    /// Where the authority writes about trouble.
+    pub email: Option<Email>,
+    /// PEM of those who vouch for the directory, if not those whom the system trusts.
+    pub ca: Option<String>,
+    /// New orders within an hour, of all apps.
+    pub orders_per_hour: u32,
 }
 
 /// What a new host needs besides what it finds in the store.

@@ -3,6 +3,7 @@
 //! A request is extracted, authorized, acted upon and viewed. Acting means one commit of intent; nobody here starts or
 //! stops anything, the scheduler does. A route without a rule about who may use it cannot be written (see [`routes`]).
 
+mod acme;
 mod actions;
 mod attach;
 mod auth;
@@ -20,12 +21,15 @@ mod routers;
 mod routes;
 mod run;
 mod sweep;
+mod ticket_keys;
 mod views;
 
 pub mod accounts;
 pub mod authority;
+pub mod certificate;
+pub mod platform_certificate;
 
-pub use config::{Config, ForJoiners, PublicEndpoint, Scheme};
+pub use config::{AcmeConfig, Config, ForJoiners, PublicEndpoint, Scheme};
 pub use logs::LogLimits;
 pub use routes::{Rule, rules};
 pub use run::{RunError, run};

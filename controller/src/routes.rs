@@ -12,9 +12,9 @@ use crate::context::Ctx;
 use crate::error::ApiError;
 use crate::guard::{Guard, enforce};
 use crate::handlers::{
-    accounts, apps, authorizations, buildpacks, builds, collaborators, config_vars, domains, dynos,
-    empty, formation, internal, joining, keys, logs, nodes, placement, platform, platform_status,
-    rebalance, releases, routers, routing, slugs,
+    accounts, apps, authorizations, buildpacks, builds, certificates, collaborators, config_vars,
+    domains, dynos, empty, formation, internal, joining, keys, logs, nodes, placement, platform,
+    platform_certificate, platform_status, rebalance, releases, routers, routing, slugs,
 };
 use crate::http::body::MAX_BODY_BYTES;
 use crate::http::{etag, plaintext, request_id};
@@ -99,7 +99,16 @@ fn table(r: &mut Routes) {
     r.get("/apps/{app}/domains", App(View), domains::list);
     r.post("/apps/{app}/domains", App(Operate), domains::create);
     r.get("/apps/{app}/domains/{domain}", App(View), domains::show);
+    r.patch("/apps/{app}/domains/{domain}", App(Operate), domains::update);
     r.delete("/apps/{app}/domains/{domain}", App(Operate), domains::remove);
+    r.get("/apps/{app}/sni-endpoints", App(View), certificates::list);
+    r.post("/apps/{app}/sni-endpoints", App(Operate), certificates::create);
+    r.get("/apps/{app}/sni-endpoints/{sni_endpoint}", App(View), certificates::show);
+    r.patch("/apps/{app}/sni-endpoints/{sni_endpoint}", App(Operate), certificates::update);
+    r.delete("/apps/{app}/sni-endpoints/{sni_endpoint}", App(Operate), certificates::remove);
+    r.post("/apps/{app}/acm", App(Operate), certificates::enable_acm);
+    r.patch("/apps/{app}/acm", App(Operate), certificates::refresh_acm);
+    r.delete("/apps/{app}/acm", App(Operate), certificates::disable_acm);
     r.get("/apps/{app}/collaborators", App(View), collaborators::list);
     r.post("/apps/{app}/collaborators", App(Manage), collaborators::create);
     r.get("/apps/{app}/collaborators/{user}", App(View), collaborators::show);
@@ -118,6 +127,8 @@ fn table(r: &mut Routes) {
     r.get("/dyno-sizes/{size}", Account, platform::dyno_size);
     r.get("/platform/status", Admin, platform_status::show);
     r.get("/platform/routers", Admin, routers::list);
+    r.get("/platform/certificate", Admin, platform_certificate::show);
+    r.put("/platform/certificate", Admin, platform_certificate::replace);
     r.get("/platform/rebalance", Admin, rebalance::show);
     r.post("/platform/rebalance", Admin, rebalance::request);
     r.delete("/platform/rebalance", Admin, rebalance::stop);
@@ -138,7 +149,6 @@ fn table(r: &mut Routes) {
     r.get("/apps/{app}/addons", App(View), empty::list_of_app);
     r.get("/apps/{app}/addon-attachments", App(View), empty::list_of_app);
     r.get("/apps/{app}/log-drains", App(View), empty::list_of_app);
-    r.get("/apps/{app}/sni-endpoints", App(View), empty::list_of_app);
     r.get("/apps/{app}/webhooks", App(View), empty::list_of_app);
 
     r.post("/internal/logs", Internal, internal::logs);

@@ -79,6 +79,11 @@ async fn sweep(context: &Context, all: bool) -> Result<(), SweepError> {
     left.look(store, &key::COLLABORATORS, |c| Some(c.app))
         .await?;
     left.look(store, &key::DOMAINS, |d| Some(d.app)).await?;
+    left.look(store, &key::CERTIFICATES, |c| Some(c.app))
+        .await?;
+    left.look(store, &key::ACM, |a| Some(a.app)).await?;
+    left.look(store, &key::ACM_PROGRESS, |a| Some(a.app))
+        .await?;
     left.look(store, &key::BUILDS, |b| Some(b.app)).await?;
     left.look(store, &key::BUILD_SOURCES, |s| Some(s.app))
         .await?;

@@ -3,6 +3,7 @@
 pub(crate) mod account;
 pub(crate) mod app;
 pub(crate) mod build;
+pub(crate) mod certificate;
 pub(crate) mod collaborator;
 pub(crate) mod domain;
 pub(crate) mod dyno;

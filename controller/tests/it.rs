@@ -13,10 +13,14 @@ mod world;
 mod access;
 #[path = "it/accounts.rs"]
 mod accounts;
+#[path = "it/acme.rs"]
+mod acme;
 #[path = "it/apps.rs"]
 mod apps;
 #[path = "it/attach.rs"]
 mod attach;
+#[path = "it/certificates.rs"]
+mod certificates;
 #[path = "it/concurrency.rs"]
 mod concurrency;
 #[path = "it/config_vars.rs"]

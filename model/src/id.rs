@@ -57,6 +57,8 @@ ids! {
     BuildId,
     DomainId,
     DynoId,
+    /// A certificate of an app.
+    EndpointId,
     KeyId,
     /// A host that runs dynos.
     NodeId,

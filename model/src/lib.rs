@@ -5,10 +5,12 @@
 
 pub mod access;
 pub mod account;
+pub mod acm;
 pub mod app;
 pub mod build;
 pub mod build_place;
 pub mod buildpack;
+pub mod certificate;
 pub mod config_vars;
 pub mod domain;
 pub mod dyno;
@@ -31,17 +33,22 @@ pub mod slug;
 
 pub use access::{Permission, Role};
 pub use account::{Account, Collaborator, SshKey, Token};
+pub use acm::{Acm, AcmProgress, AcmStatus, NameProgress};
 pub use app::{App, Formation};
 pub use build::{Build, BuildStatus};
 pub use build_place::{BuildPlace, BuildRequest, BuilderReport};
 pub use buildpack::BuildpackRef;
+pub use certificate::{
+    CertificateFacts, Challenge, EndpointOrigin, PlatformCertificate, PlatformOrigin, SniEndpoint,
+    TicketKey, TicketKeys,
+};
 pub use config_vars::{ConfigChange, ConfigVars};
 pub use domain::Domain;
 pub use dyno::{Dyno, DynoKind, DynoName, Intent};
 pub use dyno_status::{DynoState, DynoStatus, Exit, ExitReason};
 pub use id::{
-    AccountId, AppId, BuildId, DomainId, DynoId, KeyId, NodeId, ReleaseId, RouterId, ServiceId,
-    SlugId, TokenId,
+    AccountId, AppId, BuildId, DomainId, DynoId, EndpointId, KeyId, NodeId, ReleaseId, RouterId,
+    ServiceId, SlugId, TokenId,
 };
 pub use log::{LogLine, LogSource};
 pub use name::{AppName, ConfigVarName, Email, Hostname, InvalidName, ProcessType};

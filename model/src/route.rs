@@ -56,6 +56,9 @@ pub struct RouterReport {
     pub id: RouterId,
     /// Every route change up to and including this revision is in force for new requests.
     pub applied: Revision,
+    /// Every certificate, challenge and ticket key up to and including this revision is in use.
+    #[serde(default)]
+    pub certificates: Revision,
     /// Dynos no longer routed that still have requests in flight (upgraded connections not counted), and how many.
     pub draining: BTreeMap<DynoId, u32>,
     pub started_at: Timestamp,

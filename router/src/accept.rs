@@ -12,6 +12,7 @@ use tokio::time::{sleep, timeout};
 use tracing::{debug, warn};
 
 use crate::admission::Place;
+use crate::certificates::Shown;
 use crate::client::Client;
 use crate::http1::request::peer_text;
 use crate::metrics::{Connected, Door, Protocol};
@@ -88,7 +89,8 @@ async fn serve(
         false => place.from(ip),
     };
     let Some(place) = place else { return };
-    let client = |tls_version| {
+    let client = |tls: Option<(&'static str, Shown)>| {
+        let (tls_version, shown) = tls.unzip();
         Rc::new(Client {
             worker: worker.clone(),
             ip,
@@ -96,6 +98,7 @@ async fn serve(
             is_trusted,
             port,
             tls_version,
+            shown,
             has_asked: Cell::new(false),
             begun: Cell::new(0),
             under_way: Cell::new(0),
@@ -128,8 +131,8 @@ async fn serve(
             () = shutdown => None,
         }
     }));
-    let stream = match handshake.await {
-        Some(Some(Ok(Ok(stream)))) => stream,
+    let (stream, shown) = match handshake.await {
+        Some(Some(Ok(Ok(accepted)))) => accepted,
         Some(Some(Ok(Err(error)))) => {
             worker.counters.failed_handshakes.one();
             debug!(error = &error as &dyn std::error::Error, %peer, "A TLS handshake failed");
@@ -152,10 +155,11 @@ async fn serve(
         worker.counters.resumed.one();
     }
     let is_http2 = session.alpn_protocol() == Some(b"h2");
-    let client = client(Some(match session.protocol_version() {
+    let version = match session.protocol_version() {
         Some(ProtocolVersion::TLSv1_2) => "tls1.2",
         _ => "tls1.3",
-    }));
+    };
+    let client = client(Some((version, shown)));
     let stream = Stream::Client(Box::new(stream));
     let protocol = match is_http2 {
         true => Protocol::Http2OverTls,

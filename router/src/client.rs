@@ -6,6 +6,7 @@ use std::rc::Rc;
 use std::time::{Duration, SystemTime};
 
 use crate::admission::{Place, Terms};
+use crate::certificates::Shown;
 use crate::fault::Fault;
 use crate::http1::request::Origin;
 use crate::worker::Worker;
@@ -25,6 +26,8 @@ pub(crate) struct Client {
     pub(crate) port: Option<u16>,
     /// `tls1.3`; `None`: plain HTTP.
     pub(crate) tls_version: Option<&'static str>,
+    /// The certificate it was shown, if any.
+    pub(crate) shown: Option<Shown>,
     /// Whether it has asked for anything yet.
     pub(crate) has_asked: Cell<bool>,
     /// Requests that have begun.

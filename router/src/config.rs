@@ -9,6 +9,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use model::{Hostname, NodeId, RouterId, Secret, ServiceRole};
 use rustls::ClientConfig;
+use store::Keyring;
 
 use crate::{TlsError, Tracing};
 
@@ -25,6 +26,8 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// `None`: no HTTPS listeners may be given.
     pub tls: Option<TlsConfig>,
+    /// Opens the keys of the certificates in the store. Without it the configured one is shown for every name.
+    pub keyring: Option<Keyring>,
     /// How controllers and builders are called. Without it (in tests) over plain HTTP.
     pub services: Option<ServicesTls>,
     pub public_ports: PublicPorts,
@@ -85,7 +88,7 @@ impl Connections {
     }
 }
 
-/// The platform's certificate, for the domain and one label below it.
+/// The platform's certificate, for the domain and one label below it, while the store has none.
 #[derive(Debug, Clone)]
 pub enum TlsConfig {
     Files { cert: PathBuf, key: PathBuf },
@@ -98,7 +101,7 @@ impl TlsConfig {
     /// # Errors
     /// What is the matter with it.
     pub fn check(&self) -> Result<(), TlsError> {
-        crate::tls::server(self).map(|_| ())
+        crate::tls::check(self)
     }
 }
 

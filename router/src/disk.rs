@@ -2,15 +2,18 @@
 //!
 //! A change is written *before* it is acknowledged: a router that is killed and starts again while the store is away
 //! never sends a request to a dyno whose removal it had acknowledged, whose address may by then be another app's.
+//! Records of certificates are kept as the store has them, their keys sealed by the host's own key file. Still nobody but
+//! its owner reads any file here: who serves what, and where, is nobody else's business.
 //! Written means in the kernel's hands, which a kill leaves alone; the disk follows within [`SYNC_AFTER`].
 
 use std::collections::HashSet;
-use std::io;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bytes::Bytes;
 use fs_err as fs;
+use fs_err::os::unix::fs::OpenOptionsExt as _;
 use store::key::ROOT;
 use store::{Entry, Event, Key};
 use tracing::warn;
@@ -173,7 +176,13 @@ fn replace(path: &Path, value: &[u8]) -> io::Result<()> {
         fs::create_dir_all(dir)?;
     }
     let temporary = path.with_extension(TEMPORARY);
-    fs::write(&temporary, value)?;
+    let mut file = fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&temporary)?;
+    file.write_all(value)?;
     fs::rename(&temporary, path)
 }
 

@@ -63,6 +63,15 @@ fn weight(accept: &str, kind: &str, subtype: &str) -> u32 {
     best.1
 }
 
+/// What an authority that issues certificates asks for.
+pub(crate) fn challenge(answer: &str) -> Response<Bytes> {
+    response(
+        StatusCode::OK,
+        "application/octet-stream",
+        answer.to_owned(),
+    )
+}
+
 /// The answer to a fault. `own_page` is the app's `ERROR_PAGE_URL` or `MAINTENANCE_PAGE_URL`.
 pub(crate) fn page(fault: Fault, taste: Taste, own_page: Option<&str>) -> Response<Bytes> {
     let (title, text) = words(fault);
@@ -172,6 +181,10 @@ const fn words(fault: Fault) -> (&'static str, &'static str) {
             "This app is paused right now. Please try again in a moment.",
         ),
         Fault::BadMethod => ("Method not allowed", "This method is not offered here."),
+        Fault::Misdirected | Fault::OtherCertificate => (
+            "Misdirected request",
+            "The connection was made for another host. Ask again over a new one.",
+        ),
         Fault::BadExpect => (
             "Expectation failed",
             "The request expects something that is not offered here.",

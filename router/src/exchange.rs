@@ -74,6 +74,9 @@ impl Asked {
     }
 }
 
+/// Where authorities look (RFC 8555, 8.3).
+const CHALLENGES: &[u8] = b"/.well-known/acme-challenge/";
+
 #[derive(Debug)]
 pub(crate) struct Exchange {
     pub(crate) worker: Rc<Worker>,
@@ -157,6 +160,21 @@ impl Exchange {
         if let Some(Target::App(app)) = worker.table().lookup(&self.asked.host) {
             self.set_app(app);
         }
+    }
+
+    /// Whether an authority asks for what we have an answer to. It asks over plain HTTP first, but may be sent on.
+    pub(crate) fn is_challenge(&self) -> bool {
+        // Nearly never; and then the answer is looked for.
+        let path = self.asked.places.path.of(&self.asked.head);
+        path.starts_with(CHALLENGES) && self.challenge().is_some()
+    }
+
+    pub(crate) fn challenge(&self) -> Option<String> {
+        let path = self.asked.places.path.of(&self.asked.head);
+        let token = std::str::from_utf8(path.strip_prefix(CHALLENGES)?).ok()?;
+        let tls = self.worker.shared.tls.as_ref()?;
+        let answer = tls.current().challenge(&self.asked.host, token)?.to_owned();
+        Some(answer)
     }
 
     pub(crate) const fn app(&self) -> Option<&Arc<App>> {

@@ -35,6 +35,10 @@ pub(crate) enum Fault {
     BadExpect,
     ClientInterrupted,
     ClientIdle,
+    /// The client speaks on a connection that was opened for an app's own name, of a host that is nobody's here.
+    Misdirected,
+    /// Of a host that another certificate is for.
+    OtherCertificate,
     Maintenance,
     Blank,
     /// The app lets others in, or not this one.
@@ -88,6 +92,8 @@ impl Fault {
             Self::BadHeader | Self::BadChunk | Self::BadExpect => ("H26", "Request Error"),
             Self::ClientInterrupted => ("H27", "Client Request Interrupted"),
             Self::ClientIdle => ("H28", "Client Connection Idle"),
+            Self::Misdirected => ("H31", "Misdirected Request"),
+            Self::OtherCertificate => ("H32", "TLS Certificate Mismatch"),
             Self::Maintenance => ("H80", "Maintenance mode"),
             Self::Blank => ("H81", "Blank app"),
             // Heroku has nothing like these; its codes begin with H.
@@ -129,6 +135,7 @@ impl Fault {
             Self::NoSuchApp => StatusCode::NOT_FOUND,
             Self::BadHost | Self::BadHeader | Self::BadChunk => StatusCode::BAD_REQUEST,
             Self::BadMethod => StatusCode::METHOD_NOT_ALLOWED,
+            Self::Misdirected | Self::OtherCertificate => StatusCode::MISDIRECTED_REQUEST,
             Self::BadExpect => StatusCode::EXPECTATION_FAILED,
             Self::NotAllowed => StatusCode::FORBIDDEN,
             Self::OverLimit { .. } => StatusCode::TOO_MANY_REQUESTS,

@@ -18,6 +18,7 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use crate::certificate_records::CertificateRecords;
 use crate::disk::{Change, Mirror, SYNC_AFTER};
 use crate::metrics::Metrics;
 use crate::records::Records;
@@ -92,6 +93,8 @@ pub(crate) struct Follow {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) records: Records,
+    /// `None`: there is no TLS.
+    pub(crate) certificates: Option<CertificateRecords>,
     pub(crate) mirror: Mirror,
     pub(crate) publish: watch::Sender<Option<Published>>,
     pub(crate) acks: Arc<Acks>,
@@ -107,6 +110,7 @@ impl Follow {
             metrics,
             store,
             records,
+            certificates,
             mirror,
             publish,
             acks,
@@ -117,6 +121,7 @@ impl Follow {
         let report = RouterReport {
             id,
             applied: 0,
+            certificates: 0,
             draining: Default::default(),
             started_at,
             about,
@@ -138,9 +143,14 @@ impl Follow {
 
         let [routes_key, services_key] = [key::ROUTES.prefix(), key::ALIVE_SERVICES.prefix()];
         let mut routes = Follower::new(store.clone(), vec![routes_key.clone()]);
-        let mut services = Follower::new(store, vec![services_key.clone()]);
+        let mut services = Follower::new(store.clone(), vec![services_key.clone()]);
+        let mut tls = Follower::new(store, vec![key::tls()]);
         let mut state = State {
             records,
+            has_certificates: certificates.is_none(),
+            certificates,
+            certificates_seen: 0,
+            certificates_told: 0,
             mirror: Some(mirror),
             publish,
             acks: acks.clone(),
@@ -168,6 +178,9 @@ impl Follow {
             let waiting = state.generation == 0;
             tokio::select! {
                 changed = duty.changed() => if changed.is_err() { break },
+                update = tls.next(), if state.certificates.is_some() => {
+                    state.take_certificates(&mut tls, update).await;
+                }
                 update = routes.next() => state.take(&mut routes, &routes_key, update).await,
                 update = services.next() => {
                     if *duty.borrow() == Duty::Everything {
@@ -193,6 +206,11 @@ impl Follow {
     }
 }
 
+/// An authority that asks just when the store is away will ask again.
+fn is_kept(key: &Key) -> bool {
+    !key::CHALLENGES.holds(key)
+}
+
 /// Returns when the router's own record is in the store.
 async fn is_known(store: &dyn Store, id: RouterId, started_at: Timestamp) {
     loop {
@@ -208,6 +226,11 @@ async fn is_known(store: &dyn Store, id: RouterId, started_at: Timestamp) {
 
 struct State {
     records: Records,
+    certificates: Option<CertificateRecords>,
+    has_certificates: bool,
+    /// The newest revision whose certificates are in use.
+    certificates_seen: Revision,
+    certificates_told: Revision,
     /// Elsewhere while it is written to; `None` for good once the records on disk are another's.
     mirror: Option<Mirror>,
     publish: watch::Sender<Option<Published>>,
@@ -270,11 +293,69 @@ impl State {
                 None
             };
         }
-        if is_new && (self.generation > 0 || (self.seen.is_some() && self.has_services)) {
-            self.publish();
+        if is_new {
+            self.publish_if_complete();
         }
         if !changes.is_empty() {
             self.with_mirror(move |mirror| mirror.keep(changes)).await;
+        }
+    }
+
+    /// The same for certificates. No worker need take them into use: all look at one place when hands are shaken.
+    async fn take_certificates(&mut self, follower: &mut Follower, update: Update) {
+        let Some(certificates) = &mut self.certificates else {
+            return;
+        };
+        let mut changes = Vec::new();
+        let mut next = Some(update);
+        let mut seen = self.certificates_seen;
+        while let Some(update) = next {
+            match update {
+                Update::Snapshot { revision, entries } => {
+                    certificates.replace(&entries);
+                    seen = revision;
+                    changes.push(Change::Replace {
+                        prefix: key::tls(),
+                        entries: entries.into_iter().filter(|e| is_kept(&e.key)).collect(),
+                    });
+                }
+                Update::Changes { events, .. } if events.is_empty() => {}
+                Update::Changes { revision, events } => {
+                    seen = seen.max(revision);
+                    for event in events {
+                        certificates.apply(&event);
+                        changes.push(Change::Apply(event));
+                    }
+                }
+            }
+            next = if changes.len() < MAX_MERGED {
+                follower.next().now_or_never()
+            } else {
+                None
+            };
+        }
+        if !changes.is_empty() {
+            certificates.publish();
+        }
+        self.certificates_seen = seen;
+        self.has_certificates = true;
+        if self.generation == 0 {
+            self.publish_if_complete();
+        }
+        changes.retain(|change| match change {
+            Change::Apply(event) => is_kept(event.key()),
+            Change::Replace { .. } => true,
+        });
+        if !changes.is_empty() {
+            self.with_mirror(move |mirror| mirror.keep(changes)).await;
+        }
+    }
+
+    /// The first table waits until all is there that connections are served by.
+    fn publish_if_complete(&mut self) {
+        let is_complete = self.seen.is_some() && self.has_services && self.has_certificates;
+        if self.generation > 0 || is_complete {
+            self.publish();
         }
     }
 
@@ -296,6 +377,13 @@ impl State {
                 let entries = self.load(prefix.clone()).await;
                 info!(%prefix, records = entries.len(), "Serving by the records kept on disk until the store answers");
                 self.records.replace(prefix, &entries);
+            }
+        }
+        if !self.has_certificates {
+            let entries = self.load(key::tls()).await;
+            if let Some(certificates) = &mut self.certificates {
+                certificates.replace(&entries);
+                certificates.publish();
             }
         }
         self.publish();
@@ -325,12 +413,16 @@ impl State {
             applied = applied.max(*revision);
         }
         let draining = self.records.draining();
-        if applied != self.applied || !draining.keys().eq(self.draining.iter()) {
+        let is_news = self.certificates_seen != self.certificates_told;
+        if applied != self.applied || is_news || !draining.keys().eq(self.draining.iter()) {
             self.applied = applied;
             self.metrics.set_applied(applied);
+            let certificates = self.certificates_seen;
+            self.certificates_told = certificates;
             self.draining = draining.keys().copied().collect();
             self.presence.update(|report| {
                 report.applied = applied;
+                report.certificates = certificates;
                 report.draining = draining;
             });
         }

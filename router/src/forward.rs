@@ -31,6 +31,8 @@ pub(crate) enum Instead {
     /// The platform's own page.
     Landing,
     Redirect(Redirect),
+    /// What an authority asked for.
+    Challenge,
     Fault(Fault),
 }
 
@@ -72,6 +74,7 @@ pub(crate) async fn forward(
             Step::To { first_byte } => first_byte,
             Step::Landing => return Err(Instead::Landing),
             Step::Redirect(to) => return Err(Instead::Redirect(to)),
+            Step::Challenge => return Err(Instead::Challenge),
             Step::Answer(fault) => return Err(fault.into()),
             Step::Wait { at_most, then } => {
                 let left = at_most.saturating_sub(began.elapsed());

@@ -16,6 +16,8 @@ mod alarm;
 mod backend;
 mod bridge;
 mod buffer;
+mod certificate_records;
+mod certificates;
 mod client;
 mod coding;
 mod config;
@@ -48,6 +50,7 @@ mod serve;
 mod silence;
 mod stream;
 mod table;
+mod tickets;
 mod tls;
 mod trace;
 mod tunnel;
@@ -81,6 +84,7 @@ pub use tls::TlsError;
 pub use trace::Tracing;
 
 use admission::Admission;
+use certificate_records::CertificateRecords;
 use disk::Mirror;
 use follow::{Acks, Duty, Follow};
 use metrics::Metrics;
@@ -279,7 +283,7 @@ pub fn start(
     let tls = config
         .tls
         .as_ref()
-        .map(|tls| tls::acceptor(tls, &config.domain))
+        .map(|tls| tls::acceptor(tls, &config.domain).map(Arc::new))
         .transpose()?;
     if tls.is_none() && !listeners.https.is_empty() {
         return Err(StartError::NoCertificate);
@@ -314,6 +318,9 @@ pub fn start(
         id: config.id,
         store,
         records: Records::new(config.domain.clone(), config.workers.get()),
+        certificates: tls
+            .clone()
+            .map(|tls| CertificateRecords::new(tls, config.keyring.clone())),
         mirror: Mirror::new(&config.data_dir),
         publish,
         acks: acks.clone(),

@@ -132,6 +132,11 @@ pub(crate) fn error(exchange: &mut Exchange, instead: Instead) -> Response<Bytes
             exchange.log(None, to.status.as_u16());
             return error_page::redirect(&to, exchange.hsts());
         }
+        Instead::Challenge => match exchange.challenge() {
+            Some(answer) => return error_page::challenge(&answer),
+            // The order has ended in this very moment.
+            None => Fault::NoSuchApp,
+        },
         Instead::Fault(fault) => fault,
     };
     if exchange.app().is_none() {

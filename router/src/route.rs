@@ -26,6 +26,8 @@ pub(crate) enum Step {
     Answer(Fault),
     Redirect(Redirect),
     Landing,
+    /// An authority asks whether the host is ours.
+    Challenge,
     /// Ask again when the table has changed or a moment has passed; after `at_most`, answer with the fault.
     Wait {
         at_most: Duration,
@@ -53,8 +55,15 @@ impl Tries {
 
 pub(crate) fn next(exchange: &mut Exchange, tries: &Tries, now: Instant) -> Step {
     let worker = exchange.worker.clone();
+    if exchange.is_challenge() {
+        return Step::Challenge;
+    }
     let table = worker.table();
-    match table.lookup(&exchange.asked.host) {
+    let target = table.lookup(&exchange.asked.host);
+    if let Some(fault) = misdirection(exchange, target.is_some()) {
+        return Step::Answer(fault);
+    }
+    match target {
         Some(Target::App(front)) => {
             if exchange.entry.is_none()
                 && let Some(rules) = &front.rules
@@ -113,6 +122,19 @@ fn enter(
     };
     exchange.set_app(front);
     Some(step)
+}
+
+/// Whether the client asks on a connection that was opened for something else; see [`Shown::misdirection`].
+///
+/// [`Shown::misdirection`]: crate::certificates::Shown::misdirection
+fn misdirection(exchange: &Exchange, is_known: bool) -> Option<Fault> {
+    let shown = exchange.client.shown.as_ref()?;
+    let tls = exchange.worker.shared.tls.as_ref()?;
+    let host = &exchange.asked.host;
+    if shown.name.as_deref() == Some(host) {
+        return None;
+    }
+    shown.misdirection(host, is_known, &tls.current())
 }
 
 fn to_app(exchange: &mut Exchange, app: &Arc<App>, tries: &Tries, now: Instant) -> Step {

@@ -1,8 +1,10 @@
-//! TLS towards clients: rustls with ring, session tickets, and the platform's certificate for whatever name is asked.
+//! TLS towards clients: rustls with ring, TLS 1.2 (ECDHE with AEAD only) and 1.3, session tickets, and for each name the
+//! certificate that is for it.
 
 use std::io;
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use fs_err as fs;
 use model::Hostname;
 use rustls::ServerConfig;
@@ -16,6 +18,8 @@ use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use crate::TlsConfig;
+use crate::certificates::{Certificates, Ready, Shown};
+use crate::tickets::Tickets;
 
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
@@ -29,78 +33,144 @@ pub enum TlsError {
     Unusable(#[source] rustls::Error),
 }
 
-/// Which certificate a client is shown.
-#[derive(Debug)]
-struct Certificates {
-    platform: Arc<CertifiedKey>,
-}
-
-impl ResolvesServerCert for Certificates {
-    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(self.platform.clone())
-    }
-}
-
-/// Clients' connections, as far as TLS goes.
-#[derive(Clone)]
-pub(crate) struct Tls {
-    apps: Arc<ServerConfig>,
+/// How hands are shaken with a certificate: as with any other, and it alone is shown.
+#[derive(Debug, Clone)]
+pub(crate) struct Manner {
+    pub(crate) apps: Arc<ServerConfig>,
     /// Without HTTP/2, where several versions of libcurl, git's on Debian 12 (7.88) among them, break off or damage pushes
     /// of some megabytes (curl/curl#11157, #11353, #14892).
     git: Arc<ServerConfig>,
+    /// What is shown first.
+    pub(crate) leaf: CertificateDer<'static>,
+}
+
+/// The same for all certificates.
+#[derive(Debug)]
+pub(crate) struct Base {
+    config: ServerConfig,
+    pub(crate) tickets: Arc<Tickets>,
+}
+
+/// Clients' connections, as far as TLS goes. Shared by all workers.
+#[derive(Debug)]
+pub(crate) struct Tls {
+    pub(crate) base: Arc<Base>,
+    /// What the host's own configuration has, for as long as no record says otherwise.
+    pub(crate) configured: Ready,
+    current: ArcSwap<Certificates>,
     git_name: String,
 }
 
+#[derive(Debug)]
+struct Only(Arc<CertifiedKey>);
+
+impl ResolvesServerCert for Only {
+    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        Some(self.0.clone())
+    }
+}
+
+/// Nothing is shown until a certificate is chosen.
+#[derive(Debug)]
+struct Nothing;
+
+impl ResolvesServerCert for Nothing {
+    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        None
+    }
+}
+
+impl Base {
+    fn new() -> Result<Self, TlsError> {
+        let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .map_err(TlsError::Unusable)?
+            .with_no_client_auth()
+            .with_cert_resolver(Arc::new(Nothing));
+        let tickets = Tickets::new();
+        config.ticketer = tickets.clone();
+        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        Ok(Self { config, tickets })
+    }
+
+    pub(crate) fn manner(&self, chain: &[u8], key: &[u8]) -> Result<Manner, TlsError> {
+        let chain = CertificateDer::pem_slice_iter(chain)
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(TlsError::Pem)?;
+        let leaf = chain.first().ok_or(TlsError::NoCertificate)?.clone();
+        let key = PrivateKeyDer::from_pem_slice(key).map_err(TlsError::Pem)?;
+        let certified = CertifiedKey::from_der(chain, key, self.config.crypto_provider())
+            .map_err(TlsError::Unusable)?;
+        let mut apps = self.config.clone();
+        apps.cert_resolver = Arc::new(Only(Arc::new(certified)));
+        let mut git = apps.clone();
+        git.alpn_protocols = vec![b"http/1.1".to_vec()];
+        Ok(Manner {
+            apps: Arc::new(apps),
+            git: Arc::new(git),
+            leaf,
+        })
+    }
+}
+
 impl Tls {
-    pub(crate) async fn accept(&self, stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
+    /// The certificate that was shown comes with the connection.
+    pub(crate) async fn accept(
+        &self,
+        stream: TcpStream,
+    ) -> io::Result<(TlsStream<TcpStream>, Shown)> {
         let start = LazyConfigAcceptor::new(Acceptor::default(), stream).await?;
-        let is_git = start
+        let name = start
             .client_hello()
             .server_name()
-            .is_some_and(|name| name.eq_ignore_ascii_case(&self.git_name));
-        let config = if is_git { &self.git } else { &self.apps };
-        start.into_stream(config.clone()).await
+            .map(str::to_ascii_lowercase);
+        let Ready {
+            certificate,
+            manner,
+        } = self.current.load().choose(name.as_deref());
+        let is_git = name.as_ref().is_some_and(|name| *name == self.git_name);
+        let config = if is_git { &manner.git } else { &manner.apps };
+        let stream = start.into_stream(config.clone()).await?;
+        let shown = Shown {
+            name: name.map(String::into_boxed_str),
+            certificate,
+        };
+        Ok((stream, shown))
+    }
+
+    /// What is in use now.
+    pub(crate) fn current(&self) -> arc_swap::Guard<Arc<Certificates>> {
+        self.current.load()
+    }
+
+    /// In use for every handshake from here on.
+    pub(crate) fn use_from_now_on(&self, certificates: Certificates) {
+        self.current.store(Arc::new(certificates));
     }
 }
 
 pub(crate) fn acceptor(config: &TlsConfig, domain: &Hostname) -> Result<Tls, TlsError> {
-    let apps = server(config)?;
-    let mut git = apps.clone();
-    git.alpn_protocols = vec![b"http/1.1".to_vec()];
+    let base = Arc::new(Base::new()?);
+    let configured = Ready::configured(manner(&base, config)?);
     Ok(Tls {
-        apps: Arc::new(apps),
-        git: Arc::new(git),
+        current: ArcSwap::from_pointee(Certificates::only(configured.clone())),
+        base,
+        configured,
         git_name: format!("git.{domain}"),
     })
 }
 
-pub(crate) fn server(config: &TlsConfig) -> Result<ServerConfig, TlsError> {
-    let (cert, key) = match config {
-        TlsConfig::Files { cert, key } => (
-            fs::read(cert).map_err(TlsError::Read)?,
-            fs::read(key).map_err(TlsError::Read)?,
+/// Whether a router could use it.
+pub(crate) fn check(config: &TlsConfig) -> Result<(), TlsError> {
+    manner(&Base::new()?, config).map(|_| ())
+}
+
+fn manner(base: &Base, config: &TlsConfig) -> Result<Manner, TlsError> {
+    match config {
+        TlsConfig::Files { cert, key } => base.manner(
+            &fs::read(cert).map_err(TlsError::Read)?,
+            &fs::read(key).map_err(TlsError::Read)?,
         ),
-        TlsConfig::Pem { cert, key } => {
-            (cert.clone().into_bytes(), key.expose().clone().into_bytes())
-        }
-    };
-    let chain = CertificateDer::pem_slice_iter(&cert)
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(TlsError::Pem)?;
-    if chain.is_empty() {
-        return Err(TlsError::NoCertificate);
+        TlsConfig::Pem { cert, key } => base.manner(cert.as_bytes(), key.expose().as_bytes()),
     }
-    let key = PrivateKeyDer::from_pem_slice(&key).map_err(TlsError::Pem)?;
-    let provider = Arc::new(ring::default_provider());
-    let platform = CertifiedKey::from_der(chain, key, &provider).map_err(TlsError::Unusable)?;
-    let mut server = ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(TlsError::Unusable)?
-        .with_no_client_auth()
-        .with_cert_resolver(Arc::new(Certificates {
-            platform: Arc::new(platform),
-        }));
-    server.ticketer = ring::Ticketer::new().map_err(TlsError::Unusable)?;
-    server.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    Ok(server)
 }

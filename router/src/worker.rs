@@ -41,7 +41,7 @@ pub(crate) struct Shared {
     pub(crate) config: Config,
     pub(crate) admission: Arc<Admission>,
     pub(crate) log: LogSink,
-    pub(crate) tls: Option<Tls>,
+    pub(crate) tls: Option<Arc<Tls>>,
     pub(crate) leaving: Leaving,
     pub(crate) metrics: Arc<Metrics>,
     /// Where traces are taken.

@@ -7,6 +7,7 @@
 )]
 
 mod it {
+    mod certificates;
     mod client_faults;
     mod faults;
     mod frames;

@@ -136,6 +136,7 @@ fn routed(mut fleet: Fleet) -> Fleet {
     let router = RouterReport {
         id: RouterId::from_uuid(uuid::Uuid::from_u128(1)),
         applied: u64::MAX,
+        certificates: 0,
         draining: BTreeMap::new(),
         started_at: start(),
         about: Default::default(),

@@ -11,7 +11,7 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use controller::authority::CERTIFICATE_LIFETIME;
 use ipnet::IpNet;
-use model::{HostRole, Hostname, Secret};
+use model::{Email, HostRole, Hostname, Secret};
 use serde::{Deserialize, Serialize};
 
 use crate::args::ConfigSource;
@@ -34,6 +34,7 @@ pub(crate) struct Config {
     pub(crate) controller: Controller,
     pub(crate) builder: Builder,
     pub(crate) router: Router,
+    pub(crate) acme: Acme,
     pub(crate) node: Node,
 }
 
@@ -138,6 +139,21 @@ pub(crate) struct Router {
     pub(crate) trace_endpoint: Option<String>,
 }
 
+/// Who issues certificates for apps' domains, by ACME.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Acme {
+    /// The authority's directory, such as `https://acme-v02.api.letsencrypt.org/directory`; naming it is agreeing to the
+    /// authority's terms. Without it no app can have certificates managed.
+    pub(crate) directory: Option<String>,
+    /// Where the authority writes about trouble.
+    pub(crate) email: Option<Email>,
+    /// PEM file of those who vouch for the directory, where the system's authorities do not.
+    pub(crate) ca: Option<PathBuf>,
+    /// New orders within an hour, of all apps.
+    pub(crate) orders_per_hour: u32,
+}
+
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Node {
@@ -172,6 +188,7 @@ impl Default for Config {
             controller: Controller::default(),
             builder: Builder::default(),
             router: Router::default(),
+            acme: Acme::default(),
             node: Node::default(),
         }
     }
@@ -236,6 +253,18 @@ impl Default for Router {
             metrics: None,
             trace_sample: 0.0,
             trace_endpoint: None,
+        }
+    }
+}
+
+impl Default for Acme {
+    fn default() -> Self {
+        Self {
+            directory: None,
+            email: None,
+            ca: None,
+            // Let's Encrypt allows 300 in three hours.
+            orders_per_hour: 90,
         }
     }
 }

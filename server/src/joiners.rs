@@ -122,6 +122,7 @@ fn common(config: &Config) -> anyhow::Result<Table> {
     common.insert("stack".to_owned(), Table::try_from(&config.stack)?.into());
     common.insert("builder".to_owned(), builder(config)?.into());
     common.insert("router".to_owned(), router(config)?.into());
+    common.insert("acme".to_owned(), Table::try_from(&config.acme)?.into());
     let mut node = Table::new();
     let of_node = &config.node;
     for (name, value) in [

@@ -12,6 +12,7 @@ mod join;
 mod joiners;
 mod machine;
 mod migrate;
+mod platform_certificate;
 mod roles;
 mod serve;
 mod sockets;

@@ -1,6 +1,7 @@
 //! The configured roles: what each is given, and how it is started.
 
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -216,12 +217,7 @@ fn workers(config: &Config) -> NonZeroUsize {
 }
 
 fn certificate(config: &Config) -> anyhow::Result<router::TlsConfig> {
-    let made = init::certificate(config)?;
-    let (cert, key) = match (made, &config.router.tls_cert, &config.router.tls_key) {
-        (_, Some(cert), Some(key)) => (cert.clone(), key.clone()),
-        (Some(made), ..) => (made.cert, made.key),
-        _ => anyhow::bail!("there is no certificate for the router"),
-    };
+    let (cert, key) = certificate_files(config)?;
     Ok(router::TlsConfig::Files { cert, key })
 }
 
@@ -234,6 +230,18 @@ fn connections(config: &Config) -> router::Connections {
     connections
 }
 
+/// Named in the configuration, or made.
+pub(crate) fn certificate_files(config: &Config) -> anyhow::Result<(PathBuf, PathBuf)> {
+    let made = init::certificate(config)?;
+    Ok(
+        match (made, &config.router.tls_cert, &config.router.tls_key) {
+            (_, Some(cert), Some(key)) => (cert.clone(), key.clone()),
+            (Some(made), ..) => (made.cert, made.key),
+            _ => anyhow::bail!("there is no certificate for the router"),
+        },
+    )
+}
+
 fn start_router(common: &Common) -> anyhow::Result<RouterHandle> {
     let config = &common.config;
     let workers = workers(config);
@@ -244,6 +252,7 @@ fn start_router(common: &Common) -> anyhow::Result<RouterHandle> {
         workers,
         data_dir: config.data_dir.clone(),
         tls: Some(certificate(config)?),
+        keyring: Some(common.keyring.clone()),
         services: Some(router::ServicesTls {
             controller: Arc::new(common.tls.client(ServiceRole::Controller)?),
             builder: Arc::new(common.tls.client(ServiceRole::Builder)?),
@@ -421,10 +430,24 @@ fn controller_config(config: &Config, tls: &HostTls) -> anyhow::Result<controlle
             total_bytes: 1 << 30,
         },
         certificate_lifetime: config.certificate_lifetime(),
+        acme: acme(config)?,
         peer_tls: Some(tls.client(ServiceRole::Controller)?),
         router_tls: Some(tls.client_of(HostRole::Router)?),
         joiners: joiners::for_joiners(config)?,
     })
+}
+
+fn acme(config: &Config) -> anyhow::Result<Option<controller::AcmeConfig>> {
+    let Some(directory) = config.acme.directory.clone() else {
+        return Ok(None);
+    };
+    let ca = config.acme.ca.as_ref().map(fs_err::read_to_string);
+    Ok(Some(controller::AcmeConfig {
+        directory,
+        email: config.acme.email.clone(),
+        ca: ca.transpose()?,
+        orders_per_hour: config.acme.orders_per_hour,
+    }))
 }
 
 fn network(config: &Config) -> NetworkSpec {

@@ -26,7 +26,7 @@ use crate::handover::{Predecessor, Successor};
 use crate::roles::{self, Common, Roles, Stop};
 use crate::sockets::Sockets;
 use crate::storage::{self, OpenStore};
-use crate::{discovery, identity};
+use crate::{discovery, identity, platform_certificate};
 
 /// After the signal to stop. A builder gives its builds half a minute.
 const SERVICES_WITHIN: Duration = Duration::from_secs(45);
@@ -76,11 +76,17 @@ struct Upkeep {
     discovery: JoinHandle<()>,
     renewal: JoinHandle<()>,
     store: JoinHandle<()>,
+    certificate: JoinHandle<()>,
 }
 
 impl Upkeep {
     fn end(&self) {
-        for task in [&self.discovery, &self.renewal, &self.store] {
+        for task in [
+            &self.discovery,
+            &self.renewal,
+            &self.store,
+            &self.certificate,
+        ] {
             task.abort();
         }
     }
@@ -191,6 +197,11 @@ impl Server {
                 common.stop.services.clone(),
             )),
             store: tokio::spawn(keep_store(&common, opened.clone())),
+            certificate: tokio::spawn(platform_certificate::keep_published(
+                common.config.clone(),
+                opened.store.clone(),
+                common.keyring.clone(),
+            )),
         };
 
         let mut roles = Roles::default();

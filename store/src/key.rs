@@ -9,6 +9,12 @@
 //! /paas/v1/app-names/<name>                        AppId            (unique name)
 //! /paas/v1/collaborators/<app>/<account>           Collaborator
 //! /paas/v1/domains/<host name>                     Domain           (unique host name)
+//! /paas/v1/tls/certificates/<app>/<endpoint>      SniEndpoint
+//! /paas/v1/tls/platform/<name>                     PlatformCertificate
+//! /paas/v1/tls/challenges/<host name>              Challenge        (while an authority asks)
+//! /paas/v1/tls/tickets/<name>                      TicketKeys
+//! /paas/v1/acm/<app>                               Acm              (while it is enabled)
+//! /paas/v1/acm-progress/<app>                      AcmProgress
 //! /paas/v1/slugs/<app>/<slug>                      Slug
 //! /paas/v1/builds/<app>/<build>                    Build
 //! /paas/v1/build-sources/<app>/<build>              BuildSource      (of builds that are not over)
@@ -39,11 +45,12 @@
 use std::fmt;
 
 use model::{
-    Account, AccountId, App, AppId, AppName, Build, BuildCache, BuildId, BuildPlace, BuildRequest,
-    BuildSource, BuilderReport, Checksum, Collaborator, Domain, Dyno, DynoId, DynoStatus, Email,
-    Hostname, Node, NodeHeartbeat, NodeId, NodeToken, RebalanceProgress, RebalanceRequest, Release,
-    ReleaseVersion, Repository, Route, RouterId, RouterReport, Sealed, ServiceEndpoint, ServiceId,
-    ServiceRole, Slug, SlugId, SshKey, Token,
+    Account, AccountId, Acm, AcmProgress, App, AppId, AppName, Build, BuildCache, BuildId,
+    BuildPlace, BuildRequest, BuildSource, BuilderReport, Challenge, Checksum, Collaborator,
+    Domain, Dyno, DynoId, DynoStatus, Email, EndpointId, Hostname, Node, NodeHeartbeat, NodeId,
+    NodeToken, PlatformCertificate, RebalanceProgress, RebalanceRequest, Release, ReleaseVersion,
+    Repository, Route, RouterId, RouterReport, Sealed, ServiceEndpoint, ServiceId, ServiceRole,
+    Slug, SlugId, SniEndpoint, SshKey, TicketKeys, Token,
 };
 
 use crate::Table;
@@ -107,6 +114,12 @@ pub const APPS: Table<App> = Table::new("apps/");
 pub const APP_NAMES: Table<AppId> = Table::new("app-names/");
 pub const COLLABORATORS: Table<Collaborator> = Table::new("collaborators/");
 pub const DOMAINS: Table<Domain> = Table::new("domains/");
+pub const CERTIFICATES: Table<SniEndpoint> = Table::new("tls/certificates/");
+pub const PLATFORM_CERTIFICATES: Table<PlatformCertificate> = Table::new("tls/platform/");
+pub const CHALLENGES: Table<Challenge> = Table::new("tls/challenges/");
+pub const TICKETS: Table<TicketKeys> = Table::new("tls/tickets/");
+pub const ACM: Table<Acm> = Table::new("acm/");
+pub const ACM_PROGRESS: Table<AcmProgress> = Table::new("acm-progress/");
 pub const SLUGS: Table<Slug> = Table::new("slugs/");
 pub const BUILDS: Table<Build> = Table::new("builds/");
 pub const BUILD_SOURCES: Table<BuildSource> = Table::new("build-sources/");
@@ -151,6 +164,13 @@ keys! {
     COLLABORATORS: Collaborator = collaborator(app: AppId, account: AccountId) "{app}/{account}";
     COLLABORATORS: Collaborator = collaborators_of(app: AppId) "{app}/";
     DOMAINS: Domain = domain(hostname: &Hostname) "{hostname}";
+    CERTIFICATES: SniEndpoint = certificate(app: AppId, endpoint: EndpointId) "{app}/{endpoint}";
+    CERTIFICATES: SniEndpoint = certificates_of(app: AppId) "{app}/";
+    PLATFORM_CERTIFICATES: PlatformCertificate = platform_certificate() "current";
+    CHALLENGES: Challenge = challenge(hostname: &Hostname) "{hostname}";
+    TICKETS: TicketKeys = ticket_keys() "current";
+    ACM: Acm = acm(app: AppId) "{app}";
+    ACM_PROGRESS: AcmProgress = acm_progress(app: AppId) "{app}";
     SLUGS: Slug = slug(app: AppId, slug: SlugId) "{app}/{slug}";
     SLUGS: Slug = slugs_of(app: AppId) "{app}/";
     BUILDS: Build = build(app: AppId, build: BuildId) "{app}/{build}";
@@ -180,6 +200,11 @@ keys! {
     BUILD_REQUESTS: BuildRequest = build_request(app: AppId) "{app}";
     ALIVE_BUILDERS: BuilderReport = alive_builder(builder: ServiceId) "{builder}";
     LEADERS: String = leader(election: &str) "{election}";
+}
+
+/// All that routers need to know of certificates is below it.
+pub fn tls() -> Key {
+    Key::join("tls/", "")
 }
 
 /// All leased keys are below it.

@@ -26,30 +26,35 @@ pub struct Keyring {
     master: Option<Secret<String>>,
     /// Seals the host authority: whoever has it can make hosts.
     authority: Option<XChaCha20Poly1305>,
+    /// Seals the keys of certificates, which routers open.
+    certificates: Option<XChaCha20Poly1305>,
     /// Seals all else: config vars, host keys, ….
     seal: Option<XChaCha20Poly1305>,
     internal_token: Secret<String>,
 }
 
-/// The keys that a host's roles call for.
+/// The keys that a host's roles call for. All have what they prove themselves with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Share {
     /// Controllers.
     All,
-    /// Nodes and builders: they open config vars.
-    Secrets,
-    /// Routers and schedulers: they prove themselves, and open nothing.
-    Token,
+    Some {
+        /// Nodes and builders open config vars.
+        secrets: bool,
+        /// Routers open the keys of certificates.
+        certificates: bool,
+    },
 }
 
 impl Share {
     pub fn of(roles: &BTreeSet<HostRole>) -> Self {
         if roles.contains(&HostRole::Controller) {
             Self::All
-        } else if roles.contains(&HostRole::Node) || roles.contains(&HostRole::Builder) {
-            Self::Secrets
         } else {
-            Self::Token
+            Self::Some {
+                secrets: roles.contains(&HostRole::Node) || roles.contains(&HostRole::Builder),
+                certificates: roles.contains(&HostRole::Router),
+            }
         }
     }
 }
@@ -59,10 +64,13 @@ impl Share {
 struct Parts {
     #[serde(skip_serializing_if = "Option::is_none")]
     seal: Option<Secret<String>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    certificates: Option<Secret<String>>,
     internal: Secret<String>,
 }
 
 const SEAL: &[u8] = b"paas seal v1";
+const CERTIFICATES: &[u8] = b"paas certificates v1";
 const AUTHORITY: &[u8] = b"paas host authority v1";
 const INTERNAL: &[u8] = b"paas internal v1";
 
@@ -78,6 +86,9 @@ impl Keyring {
         Self {
             master: Some(Secret::new(hex::encode(master))),
             authority: Some(XChaCha20Poly1305::new((&derive(&hkdf, AUTHORITY)).into())),
+            certificates: Some(XChaCha20Poly1305::new(
+                (&derive(&hkdf, CERTIFICATES)).into(),
+            )),
             seal: Some(XChaCha20Poly1305::new((&derive(&hkdf, SEAL)).into())),
             internal_token: Secret::new(hex::encode(derive(&hkdf, INTERNAL))),
         }
@@ -104,14 +115,17 @@ impl Keyring {
             return Ok(Self::new(&key_of(text)?));
         }
         let parts: Parts = serde_json::from_str(text)?;
-        let seal = match &parts.seal {
-            Some(seal) => Some(XChaCha20Poly1305::new((&key_of(seal.expose())?).into())),
-            None => None,
+        let cipher = |key: &Option<Secret<String>>| match key {
+            Some(key) => {
+                key_of(key.expose()).map(|key| Some(XChaCha20Poly1305::new((&key).into())))
+            }
+            None => Ok(None),
         };
         Ok(Self {
             master: None,
             authority: None,
-            seal,
+            certificates: cipher(&parts.certificates)?,
+            seal: cipher(&parts.seal)?,
             internal_token: parts.internal,
         })
     }
@@ -119,12 +133,18 @@ impl Keyring {
     /// What to put into the key file of a host that is to have this much. `None` if this host has too little itself.
     pub fn share(&self, share: Share) -> Option<Secret<String>> {
         let master = self.master.as_ref()?;
-        if share == Share::All {
+        let Share::Some {
+            secrets,
+            certificates,
+        } = share
+        else {
             return Some(master.clone());
-        }
+        };
         let hkdf = Hkdf::<Sha256>::new(None, &key_of(master.expose()).ok()?);
         let parts = Parts {
-            seal: (share == Share::Secrets).then(|| Secret::new(hex::encode(derive(&hkdf, SEAL)))),
+            seal: secrets.then(|| Secret::new(hex::encode(derive(&hkdf, SEAL)))),
+            certificates: certificates
+                .then(|| Secret::new(hex::encode(derive(&hkdf, CERTIFICATES)))),
             internal: self.internal_token.clone(),
         };
         serde_json::to_string(&parts).ok().map(Secret::new)
@@ -135,9 +155,16 @@ impl Keyring {
         self.master.is_some()
     }
 
+    /// Whether it opens the keys of certificates.
+    pub const fn opens_certificates(&self) -> bool {
+        self.certificates.is_some()
+    }
+
     fn cipher(&self, place: &Key) -> Result<&XChaCha20Poly1305, StoreError> {
         let cipher = if *place == key::platform(HOST_AUTHORITY) {
             &self.authority
+        } else if place.starts_with(&key::tls()) {
+            &self.certificates
         } else {
             &self.seal
         };
@@ -292,11 +319,24 @@ mod tests {
         let (app, authority) = (Key::from_text("/paas/v1/x"), key::platform(HOST_AUTHORITY));
         let sealed = whole.seal(&app, &"secret").unwrap();
         let signing = whole.seal(&authority, &"key").unwrap();
-        for (roles, opens_secrets, opens_authority) in [
-            (vec![HostRole::Controller, HostRole::Router], true, true),
-            (vec![HostRole::Node, HostRole::Router], true, false),
-            (vec![HostRole::Builder], true, false),
-            (vec![HostRole::Router, HostRole::Scheduler], false, false),
+        let certificate = key::platform_certificate();
+        let private = whole.seal(&certificate, &"key").unwrap();
+        for (roles, opens_secrets, opens_certificates, opens_authority) in [
+            (
+                vec![HostRole::Controller, HostRole::Scheduler],
+                true,
+                true,
+                true,
+            ),
+            (vec![HostRole::Node, HostRole::Router], true, true, false),
+            (vec![HostRole::Builder], true, false, false),
+            (
+                vec![HostRole::Router, HostRole::Scheduler],
+                false,
+                true,
+                false,
+            ),
+            (vec![HostRole::Scheduler], false, false, false),
         ] {
             let roles: BTreeSet<_> = roles.into_iter().collect();
             let given = whole.share(Share::of(&roles)).unwrap();
@@ -304,9 +344,15 @@ mod tests {
             assert_eq!(theirs.internal_token(), whole.internal_token());
             let open = |place, sealed| theirs.open::<String>(place, sealed).is_ok();
             assert_eq!(open(&app, &sealed), opens_secrets, "{roles:?}");
+            assert_eq!(
+                open(&certificate, &private),
+                opens_certificates,
+                "{roles:?}"
+            );
+            assert_eq!(theirs.opens_certificates(), opens_certificates);
             assert_eq!(open(&authority, &signing), opens_authority, "{roles:?}");
             assert_eq!(theirs.is_whole(), opens_authority);
-            assert_eq!(theirs.share(Share::Token).is_some(), opens_authority);
+            assert_eq!(theirs.share(Share::of(&roles)).is_some(), opens_authority);
         }
     }
 

@@ -1,9 +1,9 @@
-//! domains, domains:add, domains:remove.
+//! domains, domains:add, domains:update, domains:remove.
 
 use anyhow::Result;
-use controller_api::wire::DomainCreate;
+use controller_api::wire::{DomainCreate, DomainUpdate};
 
-use crate::args::{AppJson, DomainArgs};
+use crate::args::{AppJson, DomainArgs, DomainUpdateArgs};
 use crate::context::Context;
 use crate::output::{Colour, Table};
 
@@ -62,6 +62,22 @@ pub(crate) async fn add(context: &Context, args: &DomainArgs) -> Result<()> {
             domain.hostname
         ))?;
     }
+    Ok(())
+}
+
+pub(crate) async fn update(context: &Context, args: &DomainUpdateArgs) -> Result<()> {
+    let app = context.app(&args.app)?;
+    let (client, output) = (context.client()?, &context.output);
+    let action = output.action(format!(
+        "Updating {} of {}",
+        args.hostname,
+        output.app(&app)
+    ));
+    let update = DomainUpdate {
+        sni_endpoint: Some(args.cert.clone()).filter(|name| name != "none"),
+    };
+    client.update_domain(&app, &args.hostname, &update).await?;
+    action.done();
     Ok(())
 }
 

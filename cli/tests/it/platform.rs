@@ -68,6 +68,7 @@ impl Platform {
                         total_bytes: 100 << 20,
                     },
                     certificate_lifetime: controller::authority::CERTIFICATE_LIFETIME,
+                    acme: None,
                     peer_tls: None,
                     router_tls: None,
                     joiners: Err("A test of one host.".to_owned()),

@@ -84,6 +84,19 @@ pub(crate) fn domain(kind: &str, hostname: &str, cname: Option<&str>) -> Value {
     })
 }
 
+pub(crate) fn endpoint(name: &str, domains: &[u64]) -> Value {
+    let domains: Vec<_> = domains.iter().map(|number| id(*number)).collect();
+    json!({
+        "app": app_ref(), "certificate_chain": "PEM", "created_at": AT, "display_name": null, "domains": domains,
+        "id": id(450), "name": name, "updated_at": AT,
+        "ssl_cert": {
+            "acm": false, "ca_signed?": true, "cert_domains": ["*.example.com"], "expires_at": AT,
+            "fingerprint": "ab".repeat(32), "id": id(450), "issuer": "CN=Issuer", "self_signed?": false, "starts_at": AT,
+            "subject": "CN=example.com",
+        },
+    })
+}
+
 pub(crate) fn buildpacks(urls: &[&str]) -> Value {
     let installation = |(ordinal, url): (usize, &&str)| json!({ "buildpack": { "url": url, "name": url }, "ordinal": ordinal });
     urls.iter().enumerate().map(installation).collect()

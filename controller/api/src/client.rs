@@ -5,6 +5,7 @@
 
 mod account;
 mod app;
+mod certificate;
 mod dyno;
 mod error;
 #[cfg(feature = "hosts")]

@@ -6,6 +6,7 @@ pub mod access;
 pub mod account;
 pub mod app;
 pub mod build;
+pub mod certificate;
 pub mod config;
 pub mod domain;
 pub mod dyno;
@@ -37,8 +38,9 @@ pub use build::{
     Build, BuildpackInstallation, BuildpackInstallationsUpdate, BuildpackName, BuildpackUpdate,
     SourceBlob,
 };
+pub use certificate::{CertificateUpload, PlatformCertificate, SniEndpoint, SslCert};
 pub use config::{ConfigVars, ConfigVarsUpdate};
-pub use domain::{Domain, DomainCreate};
+pub use domain::{Domain, DomainCreate, DomainUpdate};
 pub use dyno::{Dyno, DynoCreate};
 pub use error::ErrorBody;
 pub use formation::{Formation, FormationBatch, FormationChange, FormationUpdate, Quantity};

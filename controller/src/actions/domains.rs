@@ -3,20 +3,19 @@
 use model::{Account, App, Domain, DomainId, Hostname, Permission, Timestamp};
 use store::{Committed, Store, StoreError, Txn, Versioned, key};
 
-use super::{ActionError, Attempts, read_app};
+use super::turn::Turn;
+use super::{ActionError, Attempts, certificates, read_app};
 use crate::context::Context;
 use crate::find;
 
 const MAX_DOMAINS: usize = 1000;
-/// The platform-wide record that every addition compares and sets: a new name is checked against all others, and no
-/// comparison of theirs would see one that is added meanwhile.
-const TURN: &str = "domains";
 
 pub(crate) async fn add(
     context: &Context,
     by: &Account,
     app: &App,
     hostname: &str,
+    endpoint: Option<&str>,
 ) -> Result<Domain, ActionError> {
     let hostname: Hostname = hostname.parse()?;
     check_name(&hostname, &context.config.domain, by)?;
@@ -29,11 +28,9 @@ pub(crate) async fn add(
         updated_at: now,
     };
     let store = context.store();
-    let turn = key::platform(TURN);
-    let taken = context.keyring.seal(&turn, &domain.id)?;
     let mut attempts = Attempts::default();
     loop {
-        let seen = key::PLATFORM.get(store, &turn).await?;
+        let turn = Turn::look(store).await?;
         check_others(store, by, app, &domain.hostname).await?;
         read_app(store, app.id).await?;
         let txn = Txn::new().exists(key::app(app.id)).create(
@@ -41,10 +38,9 @@ pub(crate) async fn add(
             key::domain(&domain.hostname),
             &domain,
         );
-        let txn = match &seen {
-            Some(seen) => txn.replace(&key::PLATFORM, seen, &taken),
-            None => txn.create(&key::PLATFORM, turn.clone(), &taken),
-        };
+        let txn = turn.take(context, txn)?;
+        let txn =
+            certificates::with_new_domain(store, app, &domain.hostname, endpoint, txn).await?;
         if let Committed::Done(_) = txn.commit(store).await? {
             return Ok(domain);
         }
@@ -162,13 +158,22 @@ pub(crate) async fn find(
 }
 
 pub(crate) async fn remove(
-    store: &dyn Store,
-    domain: &Versioned<Domain>,
-) -> Result<(), ActionError> {
-    let txn = Txn::new().unchanged(domain).delete(domain.key.clone());
-    match txn.commit(store).await? {
-        Committed::Done(_) => Ok(()),
-        Committed::Conflict => Err(ActionError::Gone { resource: "domain" }),
+    context: &Context,
+    app: &App,
+    identity: &str,
+) -> Result<Domain, ActionError> {
+    let store = context.store();
+    let mut attempts = Attempts::default();
+    loop {
+        let turn = Turn::look(store).await?;
+        let seen = find(store, app, identity).await?;
+        let txn = Txn::new().unchanged(&seen).delete(seen.key.clone());
+        let txn = turn.take(context, txn)?;
+        let txn = certificates::without_domain(store, app.id, &seen.value.hostname, txn).await?;
+        if let Committed::Done(_) = txn.commit(store).await? {
+            return Ok(seen.value);
+        }
+        attempts.lost().await?;
     }
 }
 

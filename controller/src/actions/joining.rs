@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use controller_api::join::JoinToken;
 use controller_api::wire::{self, JoinRequest, Joined, NodeTokenCreate};
-use model::{Account, HostRole, Node, NodeId, NodeToken, Timestamp, TokenId};
+use model::{Account, Checksum, HostRole, Node, NodeId, NodeToken, Timestamp, TokenId};
 use store::{Committed, Share, StoreError, Txn, key};
 
 use super::{ActionError, Attempts};
@@ -14,6 +14,7 @@ use crate::auth;
 use crate::authority::{Authority, AuthorityError, Subject};
 use crate::config::ForJoiners;
 use crate::context::Context;
+use crate::platform_certificate;
 
 const DEFAULT_EXPIRY: Duration = Duration::from_secs(3600);
 const LONGEST_EXPIRY: Duration = Duration::from_secs(366 * 24 * 3600);
@@ -86,7 +87,7 @@ pub(crate) async fn create_token(
             .parse()
             .map_err(ActionError::internal)?,
         addresses: given.addresses.clone(),
-        pin: given.pin.clone(),
+        pin: pin(context, given).await?,
         secret,
     };
     Ok(wire::NodeToken {
@@ -181,12 +182,7 @@ pub(crate) async fn join(context: &Context, request: JoinRequest) -> Result<Join
         attempts.lost().await?;
     };
     let public_certificate = if roles.contains(&HostRole::Router) {
-        let (certificate, key) = &given.public_certificate;
-        let read = |path| fs_err::read_to_string(path).map_err(ActionError::internal);
-        Some(wire::CertificateAndKey {
-            certificate: read(certificate)?,
-            key: read(key)?.into(),
-        })
+        Some(public_certificate(context, given).await?)
     } else {
         None
     };
@@ -254,6 +250,32 @@ pub(crate) async fn remove(context: &Context, identity: &str) -> Result<Node, Ac
             "{name} is up and has {placed} dynos; move them first with `paas nodes:drain {name}`."
         ),
     }))
+}
+
+/// The one in use; before there is a record of it, this host's.
+async fn public_certificate(
+    context: &Context,
+    given: &ForJoiners,
+) -> Result<wire::CertificateAndKey, ActionError> {
+    if let Some(current) = platform_certificate::current(context.store()).await? {
+        let key = context.keyring.open(&current.key, &current.value.key)?;
+        return Ok(wire::CertificateAndKey {
+            certificate: current.value.chain,
+            key,
+        });
+    }
+    let (certificate, key) = &given.public_certificate;
+    let read = |path| fs_err::read_to_string(path).map_err(ActionError::internal);
+    Ok(wire::CertificateAndKey {
+        certificate: read(certificate)?,
+        key: read(key)?.into(),
+    })
+}
+
+/// By what a host that joins knows the platform.
+async fn pin(context: &Context, given: &ForJoiners) -> Result<Option<Checksum>, ActionError> {
+    let current = platform_certificate::current(context.store()).await?;
+    Ok(current.map_or_else(|| given.pin.clone(), |current| current.value.pin))
 }
 
 fn for_joiners(context: &Context) -> Result<&ForJoiners, ActionError> {

@@ -105,9 +105,13 @@ async fn apps_of(context: &Context, account: &Account) -> ApiResult<Vec<App>> {
 async fn page(context: &Context, apps: Vec<App>, range: &PageRange) -> ApiResult<Page> {
     let owners = apps.iter().map(|app| app.owner).collect();
     let emails = find::emails(context.store(), owners).await?;
+    let acm: HashSet<AppId> = (key::ACM.all(context.store()).await?.iter())
+        .map(|acm| acm.value.app)
+        .collect();
     range.page(apps.iter().filter_map(|app| {
         let owner = emails.get(&app.owner)?.clone();
-        Some(views::app::app(&context.config, app, owner))
+        let acm = acm.contains(&app.id);
+        Some(views::app::app(&context.config, app, owner, acm))
     }))
 }
 
@@ -116,5 +120,6 @@ async fn view(context: &Context, app: &App) -> ApiResult<wire::App> {
         .get(context.store(), &key::account(app.owner))
         .await?;
     let owner = owner.ok_or_else(|| ApiError::not_found("app"))?.value.email;
-    Ok(views::app::app(&context.config, app, owner))
+    let acm = actions::acm::is_enabled(context.store(), app.id).await?;
+    Ok(views::app::app(&context.config, app, owner, acm))
 }

@@ -7,9 +7,9 @@ use super::platform::{REGION, region_named, stack_named};
 use super::{GENERATION, named};
 use crate::config::Config;
 
-pub(crate) fn app(config: &Config, app: &App, owner: Email) -> wire::App {
+pub(crate) fn app(config: &Config, app: &App, owner: Email, acm: bool) -> wire::App {
     wire::App {
-        acm: false,
+        acm,
         archived_at: None,
         build_stack: stack_named(&app.stack),
         buildpack_provided_description: None,

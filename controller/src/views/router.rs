@@ -78,6 +78,7 @@ mod tests {
 
     fn report(about: RouterAbout) -> RouterReport {
         RouterReport {
+            certificates: 0,
             id: RouterId::new(),
             applied: 7,
             draining: [(model::DynoId::new(), 2), (model::DynoId::new(), 1)].into(),

@@ -185,6 +185,7 @@ fn config(addr: SocketAddr, data_dir: &Path) -> Config {
             total_bytes: 100 << 20,
         },
         certificate_lifetime: controller::authority::CERTIFICATE_LIFETIME,
+        acme: None,
         peer_tls: None,
         router_tls: None,
         joiners: Err("A test of one host.".to_owned()),

@@ -22,7 +22,7 @@ enum Who {
 
 use Who::{Administrators, AnyAccount, Anybody, Members, OtherRoles, Owners};
 
-const EXPECTED: [(&str, &str, Who); 90] = [
+const EXPECTED: [(&str, &str, Who); 101] = [
     ("GET", "/healthz", Anybody),
     ("POST", "/oauth/authorizations", AnyAccount),
     ("GET", "/oauth/authorizations", AnyAccount),
@@ -86,7 +86,20 @@ const EXPECTED: [(&str, &str, Who); 90] = [
     ("GET", "/apps/{app}/domains", Members),
     ("POST", "/apps/{app}/domains", Members),
     ("GET", "/apps/{app}/domains/{domain}", Members),
+    ("PATCH", "/apps/{app}/domains/{domain}", Members),
     ("DELETE", "/apps/{app}/domains/{domain}", Members),
+    ("GET", "/apps/{app}/sni-endpoints", Members),
+    ("POST", "/apps/{app}/sni-endpoints", Members),
+    ("GET", "/apps/{app}/sni-endpoints/{sni_endpoint}", Members),
+    ("PATCH", "/apps/{app}/sni-endpoints/{sni_endpoint}", Members),
+    (
+        "DELETE",
+        "/apps/{app}/sni-endpoints/{sni_endpoint}",
+        Members,
+    ),
+    ("POST", "/apps/{app}/acm", Members),
+    ("PATCH", "/apps/{app}/acm", Members),
+    ("DELETE", "/apps/{app}/acm", Members),
     ("GET", "/apps/{app}/collaborators", Members),
     ("POST", "/apps/{app}/collaborators", Owners),
     ("GET", "/apps/{app}/collaborators/{user}", Members),
@@ -102,6 +115,8 @@ const EXPECTED: [(&str, &str, Who); 90] = [
     ("GET", "/dyno-sizes/{size}", AnyAccount),
     ("GET", "/platform/status", Administrators),
     ("GET", "/platform/routers", Administrators),
+    ("GET", "/platform/certificate", Administrators),
+    ("PUT", "/platform/certificate", Administrators),
     ("GET", "/platform/rebalance", Administrators),
     ("POST", "/platform/rebalance", Administrators),
     ("DELETE", "/platform/rebalance", Administrators),
@@ -123,12 +138,11 @@ const EXPECTED: [(&str, &str, Who); 90] = [
     ("POST", "/internal/certificates", OtherRoles),
 ];
 
-const LISTS_OF_NOTHING: [&str; 6] = [
+const LISTS_OF_NOTHING: [&str; 5] = [
     "features",
     "addons",
     "addon-attachments",
     "log-drains",
-    "sni-endpoints",
     "webhooks",
 ];
 
@@ -258,6 +272,7 @@ fn concrete(path: &str, app: &str) -> String {
         ("{dyno}", "web.99"),
         ("{node}", "nowhere"),
         ("{domain}", "www.example.com"),
+        ("{sni_endpoint}", "0"),
     ] {
         concrete = concrete.replace(placeholder, value);
     }

@@ -164,6 +164,7 @@ async fn its_status_tells_administrators_what_is_wrong() {
     let report = RouterReport {
         id: RouterId::from_uuid(host.id.as_uuid()),
         applied: 1,
+        certificates: 0,
         draining: [].into(),
         started_at: Timestamp::now(),
         about: Default::default(),

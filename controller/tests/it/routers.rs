@@ -42,6 +42,7 @@ async fn stand_in(token: &str, id: RouterId, answer: Value) -> SocketAddr {
 
 async fn announce(platform: &Platform, id: RouterId, about: RouterAbout) {
     let report = RouterReport {
+        certificates: 0,
         id,
         applied: 1,
         draining: [].into(),

@@ -34,7 +34,9 @@ const DEVIATIONS: [(&str, &str); 4] = [
 ];
 
 /// Endpoints the schema does not have.
-const OURS: [(&str, &str); 28] = [
+const OURS: [(&str, &str); 30] = [
+    ("GET", "/platform/certificate"),
+    ("PUT", "/platform/certificate"),
     ("GET", "/healthz"),
     ("POST", "/accounts"),
     ("GET", "/platform/status"),

@@ -21,7 +21,7 @@ use router::{
 };
 use rustls::pki_types::{CertificateDer, ServerName, pem::PemObject as _};
 use store::embedded::Embedded;
-use store::{Committed, Store, Txn, key};
+use store::{Committed, Keyring, Store, Txn, key};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -93,6 +93,7 @@ impl Platform {
                 cert: cert.pem(),
                 key: Secret::new(signing_key.serialize_pem()),
             }),
+            keyring: Some(keyring()),
             services: None,
             public_ports: PublicPorts {
                 http: 80,
@@ -279,6 +280,11 @@ impl Platform {
         tokio::spawn(connection);
         sender
     }
+}
+
+/// The platform's.
+pub(super) fn keyring() -> Keyring {
+    Keyring::new(&[7; 32])
 }
 
 pub(super) async fn http1(

@@ -93,6 +93,7 @@ fn router(store: &Arc<dyn Store>, index: usize, applied: u64) -> Presence<Router
     let report = RouterReport {
         id,
         applied,
+        certificates: 0,
         draining: BTreeMap::new(),
         started_at: Timestamp::now(),
         about: Default::default(),

@@ -608,6 +608,7 @@ impl World {
         let report = RouterReport {
             id: router.id,
             applied: router.applied,
+            certificates: 0,
             draining,
             started_at: self.now,
             about: Default::default(),

@@ -7,9 +7,9 @@ use crate::LogStream;
 use crate::wire::{
     App, AppCreate, AppTraffic, AppUpdate, BuildpackInstallation, BuildpackInstallationsUpdate,
     BuildpackUpdate, Collaborator, CollaboratorCreate, ConfigVars, ConfigVarsUpdate, Domain,
-    DomainCreate, DynoSize, LogSession, LogSessionCreate, Node, NodeToken, NodeTokenCreate,
-    NodeUpdate, Placement, PlacementUpdate, PlatformStatus, Rebalance, Region, RoutersStatus,
-    Routing, Stack,
+    DomainCreate, DomainUpdate, DynoSize, LogSession, LogSessionCreate, Node, NodeToken,
+    NodeTokenCreate, NodeUpdate, Placement, PlacementUpdate, PlatformStatus, Rebalance, Region,
+    RoutersStatus, Routing, Stack,
 };
 
 impl Client {
@@ -69,6 +69,17 @@ impl Client {
     /// By id or host name.
     pub async fn remove_domain(&self, app: &str, domain: &str) -> Result<Domain, ClientError> {
         self.delete(&["apps", app, "domains", domain]).await
+    }
+
+    /// By id or host name.
+    pub async fn update_domain(
+        &self,
+        app: &str,
+        domain: &str,
+        update: &DomainUpdate,
+    ) -> Result<Domain, ClientError> {
+        self.send(Method::PATCH, &["apps", app, "domains", domain], update)
+            .await
     }
 
     pub async fn collaborators(&self, app: &str) -> Result<Vec<Collaborator>, ClientError> {

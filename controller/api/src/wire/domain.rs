@@ -23,6 +23,12 @@ pub struct Domain {
     pub updated_at: WireTime,
 }
 
+/// `None`: by none of the app's certificates.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct DomainUpdate {
+    pub sni_endpoint: Option<String>,
+}
+
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct DomainCreate {
     pub hostname: String,

@@ -214,6 +214,7 @@ impl Router {
         let report = RouterReport {
             id: self.id,
             applied: news.0,
+            certificates: 0,
             draining: news.1.iter().map(|id| (*id, 1)).collect(),
             started_at: super::epoch(),
             about: Default::default(),

@@ -56,6 +56,7 @@ async fn serve(dir: &Path, hosts: usize, is_limited: bool) -> anyhow::Result<()>
             cert: dir.join("cert.pem"),
             key: dir.join("key.pem"),
         }),
+        keyring: None,
         services: None,
         public_ports: PublicPorts {
             http: 80,
