@@ -11,6 +11,7 @@ mod stories {
     #[cfg(feature = "real-s3")]
     mod bucket;
     mod build_limits;
+    mod certs;
     mod deploy;
     mod failures;
     mod git;

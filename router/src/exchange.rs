@@ -162,6 +162,17 @@ impl Exchange {
         }
     }
 
+    /// Whose name the connection was opened for: who else should hear of what went wrong on it?
+    pub(crate) fn find_app_of_connection(&mut self) {
+        let (worker, client) = (self.worker.clone(), self.client.clone());
+        let shown = client.shown.as_ref();
+        if let Some(name) = shown.and_then(|shown| shown.name.as_deref())
+            && let Some(Target::App(app)) = worker.table().lookup(name)
+        {
+            self.set_app(app);
+        }
+    }
+
     /// Whether an authority asks for what we have an answer to. It asks over plain HTTP first, but may be sent on.
     pub(crate) fn is_challenge(&self) -> bool {
         // Nearly never; and then the answer is looked for.

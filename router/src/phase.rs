@@ -142,9 +142,14 @@ pub(crate) fn error(exchange: &mut Exchange, instead: Instead) -> Response<Bytes
     if exchange.app().is_none() {
         exchange.find_app();
     }
+    if fault == Fault::Misdirected {
+        exchange.find_app_of_connection();
+    }
     exchange.log(Some(fault), fault.status().as_u16());
     let own_page = exchange.app().and_then(|app| match fault {
         Fault::Maintenance => app.maintenance_page_url.as_deref(),
+        // It is not the app that was asked for.
+        Fault::Misdirected => None,
         _ => app.error_page_url.as_deref(),
     });
     let mut page = error_page::page(fault, taste, own_page);

@@ -10,6 +10,7 @@
     reason = "a test that meets the unexpected ends there, and shows where"
 )]
 
+pub mod authority;
 pub mod command;
 pub mod eventually;
 pub mod lab;

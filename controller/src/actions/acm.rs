@@ -13,7 +13,7 @@ pub(crate) async fn is_enabled(store: &dyn Store, app: AppId) -> Result<bool, St
 pub(crate) async fn enable(context: &Context, app: AppId) -> Result<(), ActionError> {
     if context.config.acme.is_none() {
         return Err(ActionError::invalid(
-            "This platform has no certificate authority to ask. Whoever runs it can name one: see \"Certificates\" in \
+            "This platform has no certificate authority to ask. Whoever runs it can name one: see \"Certificates of apps\" in \
              docs/OPERATING.md.",
         ));
     }

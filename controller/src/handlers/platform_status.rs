@@ -3,11 +3,12 @@
 use axum::Json;
 use axum::extract::State;
 use controller_api::wire;
-use model::ServiceRole;
+use model::{ServiceRole, Timestamp};
 use store::key;
 
 use crate::context::Ctx;
 use crate::error::ApiResult;
+use crate::platform_certificate;
 use crate::views::platform_status::{Seen, status};
 
 pub(crate) async fn show(State(context): State<Ctx>) -> ApiResult<Json<wire::PlatformStatus>> {
@@ -23,6 +24,8 @@ pub(crate) async fn show(State(context): State<Ctx>) -> ApiResult<Json<wire::Pla
         controllers: key::ALIVE_SERVICES.list(store, &controllers).await?,
         builders: key::ALIVE_SERVICES.list(store, &builders).await?,
         leader: key::LEADERS.get(store, &key::leader("scheduler")).await?,
+        certificate: platform_certificate::current(store).await?,
+        now: Timestamp::now(),
     };
     Ok(Json(status(&seen)))
 }

@@ -6,7 +6,10 @@ use controller_api::wire;
 use controller_api::wire::{
     EtcdMember, HostStatus, PlatformStatus, RouterStatus, ServiceStatus, StoreKind,
 };
-use model::{Node, NodeHeartbeat, NodeId, Route, RouterReport, ServiceEndpoint};
+use model::{
+    Node, NodeHeartbeat, NodeId, PlatformCertificate, Route, RouterReport, ServiceEndpoint,
+    Timestamp,
+};
 use store::status::{Alarm, BackendStatus, MemberStatus};
 use store::{StoreStatus, Versioned};
 
@@ -14,6 +17,8 @@ use store::{StoreStatus, Versioned};
 const MUCH_LAG: u64 = 5000;
 /// Bytes of a member's file, from which it matters that most of it is unused.
 const LARGE: u64 = 100 << 20;
+/// Whoever renews certificates has done so by then.
+const CERTIFICATE_DAYS: i64 = 14;
 
 /// What all of it is told from.
 pub(crate) struct Seen {
@@ -26,6 +31,8 @@ pub(crate) struct Seen {
     pub(crate) builders: Vec<Versioned<ServiceEndpoint>>,
     /// The id of its host.
     pub(crate) leader: Option<Versioned<String>>,
+    pub(crate) certificate: Option<Versioned<PlatformCertificate>>,
+    pub(crate) now: Timestamp,
 }
 
 pub(crate) fn status(seen: &Seen) -> PlatformStatus {
@@ -55,7 +62,27 @@ pub(crate) fn status(seen: &Seen) -> PlatformStatus {
     }
     status.problems.extend(platform_problems(&status));
     status.problems.extend(closed_ports(seen));
+    let certificate = seen.certificate.as_ref().map(|seen| &seen.value);
     status
+        .problems
+        .extend(certificate.and_then(|certificate| end_of(certificate, seen.now)));
+    status
+}
+
+/// A certificate near its end that nobody has exchanged: whoever renews it does not, or nobody does.
+fn end_of(certificate: &PlatformCertificate, now: Timestamp) -> Option<String> {
+    let at = certificate.facts.expires_at;
+    let days = (at.as_second() - now.as_second()) / (24 * 3600);
+    let what = "The platform's certificate";
+    if at <= now {
+        Some(format!(
+            "{what} expired at {at}: set another with `paas platform:certs:set`"
+        ))
+    } else if days < CERTIFICATE_DAYS {
+        Some(format!("{what} expires in {days} days, at {at}"))
+    } else {
+        None
+    }
 }
 
 fn service(endpoint: &Versioned<ServiceEndpoint>) -> ServiceStatus {

@@ -295,6 +295,34 @@ async fn an_administrator_exchanges_the_platforms_certificate() {
 }
 
 #[tokio::test]
+async fn a_certificate_of_the_platform_near_its_end_is_a_problem() {
+    use controller::platform_certificate::{Candidate, publish};
+    let platform = Platform::start().await;
+    let problems = async || {
+        let status = platform.admin.get("/platform/status").await.expect(200);
+        status["problems"].to_string()
+    };
+    assert!(!problems().await.contains("certificate"));
+    let key = KeyPair::generate().unwrap();
+    let mut params = CertificateParams::new(vec!["*.paas.localhost".to_owned()]).unwrap();
+    let days = |days: u64| std::time::Duration::from_secs(days * 24 * 3600 + 60);
+    params.not_after = time::OffsetDateTime::now_utc() + days(3);
+    let candidate = Candidate {
+        chain: &params.self_signed(&key).unwrap().pem(),
+        key: &key.serialize_pem().into(),
+    };
+    publish(
+        &*platform.store,
+        &platform.keyring,
+        "paas.localhost",
+        &candidate,
+    )
+    .await
+    .unwrap();
+    assert!(problems().await.contains("certificate expires in 3 days"));
+}
+
+#[tokio::test]
 async fn what_a_host_finds_in_its_files_does_not_undo_what_was_set() {
     use controller::platform_certificate::{Candidate, publish};
     use model::Secret;

@@ -354,13 +354,16 @@ async fn a_request_on_the_wrong_connection_is_sent_away_and_told_in_the_log() {
         assert_eq!(get(host).await, status, "{host}");
     }
     let mut lines = Vec::new();
-    while lines.len() < 4 {
+    while lines.len() < 5 {
         lines.push(platform.log().await);
     }
     let refused: Vec<_> = lines.iter().filter(|line| line.contains("421")).collect();
-    let [line] = refused.as_slice() else {
-        panic!("nobody's host is in nobody's log: {lines:#?}")
+    let [line, misdirected] = refused.as_slice() else {
+        panic!("two were sent away: {lines:#?}")
     };
+    for part in ["code=H31 desc=\"Misdirected Request\"", "host=nobody.test"] {
+        assert!(misdirected.contains(part), "{misdirected}");
+    }
     for part in [
         "at=error code=H32 desc=\"TLS Certificate Mismatch\"",
         "host=other.test",
