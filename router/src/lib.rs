@@ -22,6 +22,8 @@ mod exchange;
 mod fault;
 mod follow;
 mod forward;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod handshakes;
 mod http1;
 mod listen;

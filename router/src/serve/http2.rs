@@ -45,6 +45,9 @@ use pressure::Pressure;
 
 pub(crate) use streams::Streams;
 
+#[cfg(any(test, fuzzing))]
+pub(crate) use frames::fuzz;
+
 /// A client that was told to leave, or has taken nothing for long, has this long for its last words, or as long as it may be idle.
 const LAST_WORDS: Duration = Duration::from_secs(10);
 /// A client that is hung up on has this long, and so many bytes, to notice.
