@@ -24,8 +24,10 @@ mod it {
     mod siege_slow;
     mod silent_hosts;
     mod smuggling;
+    mod storm;
     mod streaming;
     mod support;
     mod switch;
     mod upgrades;
+    mod websockets;
 }

@@ -54,6 +54,7 @@ pub(super) struct Platform {
     _dir: Arc<TempDir>,
     pub(super) roots: Arc<rustls::RootCertStore>,
     pub(super) handle: RouterHandle,
+    config: Config,
 }
 
 impl Platform {
@@ -71,6 +72,15 @@ impl Platform {
         dir: Arc<TempDir>,
         change: impl FnOnce(&mut Config),
     ) -> Self {
+        Self::start_to_be_succeeded(store, dir, change).await.0
+    }
+
+    /// With the sockets, as a [`successor`](Self::successor) gets them.
+    pub(super) async fn start_to_be_succeeded(
+        store: Arc<dyn Store>,
+        dir: Arc<TempDir>,
+        change: impl FnOnce(&mut Config),
+    ) -> (Self, Listeners) {
         let names = vec![DOMAIN.to_owned(), format!("*.{DOMAIN}")];
         let rcgen::CertifiedKey { cert, signing_key } =
             rcgen::generate_simple_self_signed(names).unwrap();
@@ -110,9 +120,19 @@ impl Platform {
         );
         let (sink, logs) = LogSink::collect();
         let (shutdown, id) = (CancellationToken::new(), config.id);
-        let handle =
-            router::start(config, listeners, store.clone(), sink, shutdown.clone()).unwrap();
-        Self {
+        let same = Listeners {
+            http: same(&listeners.http),
+            https: same(&listeners.https),
+        };
+        let handle = router::start(
+            config.clone(),
+            listeners,
+            store.clone(),
+            sink,
+            shutdown.clone(),
+        )
+        .unwrap();
+        let platform = Self {
             store,
             http,
             https,
@@ -122,7 +142,26 @@ impl Platform {
             _dir: dir,
             roots: Arc::new(roots),
             handle,
-        }
+            config,
+        };
+        (platform, same)
+    }
+
+    /// Another router, as another process starts one that is to take over: with the same sockets.
+    pub(super) fn successor(&self, listeners: Listeners) -> RouterHandle {
+        let config = Config {
+            id: RouterId::new(),
+            ..self.config.clone()
+        };
+        let (sink, _) = LogSink::collect();
+        router::start(
+            config,
+            listeners,
+            self.store.clone(),
+            sink,
+            self.shutdown.clone(),
+        )
+        .unwrap()
     }
 
     /// Writes the route, and waits until every worker routes by it.
@@ -241,6 +280,13 @@ impl Platform {
         tokio::spawn(connection);
         sender
     }
+}
+
+fn same(listeners: &[std::net::TcpListener]) -> Vec<std::net::TcpListener> {
+    listeners
+        .iter()
+        .map(|listener| listener.try_clone().unwrap())
+        .collect()
 }
 
 pub(super) async fn http1(
