@@ -3,7 +3,9 @@
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::{client, server};
@@ -24,6 +26,13 @@ impl Stream {
             Self::Client(stream) => stream.get_ref().0,
             Self::Service(stream) => stream.get_ref().0,
         }
+    }
+
+    /// Has its end be a reset, and what the kernel still has for the other end be thrown away: one that takes nothing would
+    /// make it keep that, and the connection, for minutes.
+    pub(crate) fn reset_at_end(&self) {
+        // If it refuses, the kernel's own limits hold.
+        let _ = SockRef::from(self.tcp()).set_linger(Some(Duration::ZERO));
     }
 
     /// Whether what was written may still be here.

@@ -124,14 +124,16 @@ async fn hang_up(gathered: &Gathered, alarm: &Alarm) {
     gathered.say_calm();
     let mut left = LINGER_BYTES;
     alarm.set(LINGER);
-    poll_fn(|cx| {
+    let is_taken = poll_fn(|cx| {
         alarm.watch(cx.waker());
         match gathered.poll_linger(cx, &mut left) {
-            Poll::Pending if !alarm.has_rung() => Poll::Pending,
-            _ => Poll::Ready(()),
+            Poll::Pending if alarm.has_rung() => Poll::Ready(false),
+            lingered => lingered.map(|_| true),
         }
-    })
-    .await;
+    });
+    if !is_taken.await {
+        gathered.reset_at_end();
+    }
 }
 
 /// Whether anything goes on over a connection. The library has no such bound: one that never begins, and one whose client
