@@ -50,12 +50,15 @@ fn end(bytes: &[u8], limits: &Limits) -> Option<usize> {
     let whole = Scan::default().end(bytes, limits);
     let mut scan = Scan::default();
     // In pieces that grow, so that it is not quadratic here.
-    let (mut at, mut step, mut found) = (0, 1, Ok(None));
-    while at < bytes.len() && found == Ok(None) {
+    let (mut at, mut step) = (0, 1);
+    let found = loop {
         at = (at + step).min(bytes.len());
         step = step * 5 / 4 + 1;
-        found = scan.end(&bytes[..at], limits);
-    }
+        let found = scan.end(&bytes[..at], limits);
+        if at == bytes.len() || found != Ok(None) {
+            break found;
+        }
+    };
     match (whole, found) {
         (Ok(whole), Ok(found)) => assert_eq!(whole, found, "by pieces it ends elsewhere"),
         (whole, found) => assert!(whole.is_err() && found.is_err(), "{whole:?} {found:?}"),
@@ -242,7 +245,9 @@ pub fn host(bytes: &[u8]) {
         let host = host.into_owned();
         assert_eq!(host, host.to_ascii_lowercase());
         assert!(host.bytes().all(|byte| byte.is_ascii_graphic()), "{host:?}");
-        assert_eq!(table::parse_host(&host).as_deref(), Some(host.as_str()));
+        // One dot at the end is none; more are a host that nobody has.
+        let again = table::parse_host(&host);
+        assert!(host.ends_with('.') || again.as_deref() == Some(&host));
     }
 }
 

@@ -25,6 +25,7 @@ mod forward;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
 mod handshakes;
+mod host;
 mod http1;
 mod listen;
 mod outbox;
