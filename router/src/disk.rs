@@ -94,17 +94,9 @@ impl Mirror {
         !self.unsynced.is_empty()
     }
 
-    pub(crate) fn sync(&mut self) {
-        for path in self.unsynced.drain() {
-            match fs::File::open(&path).and_then(|file| file.sync_all()) {
-                Ok(()) => {}
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => warn!(
-                    error = &error as &dyn std::error::Error,
-                    "Could not sync a kept record"
-                ),
-            }
-        }
+    /// What is to be synced. It may take a while, and the mirror is not needed for it.
+    pub(crate) fn unsynced(&mut self) -> Unsynced {
+        Unsynced(std::mem::take(&mut self.unsynced))
     }
 
     fn path(&self, key: &Key) -> PathBuf {
@@ -169,6 +161,26 @@ impl Mirror {
     }
 }
 
+/// Files and directories that the disk may not have yet.
+#[derive(Debug)]
+pub(crate) struct Unsynced(HashSet<PathBuf>);
+
+impl Unsynced {
+    /// Blocking, and for long where there are many or the disk is busy.
+    pub(crate) fn sync(self) {
+        for path in self.0 {
+            match fs::File::open(&path).and_then(|file| file.sync_all()) {
+                Ok(()) => {}
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => warn!(
+                    error = &error as &dyn std::error::Error,
+                    "Could not sync a kept record"
+                ),
+            }
+        }
+    }
+}
+
 const TEMPORARY: &str = "new";
 
 fn replace(path: &Path, value: &[u8]) -> io::Result<()> {
@@ -225,7 +237,8 @@ mod tests {
             }),
         ]);
         assert!(mirror.needs_sync());
-        mirror.sync();
+        mirror.unsynced().sync();
+        assert!(!mirror.needs_sync());
         assert_eq!(
             loaded(&Mirror::new(dir.path())),
             [entry(two, "2"), entry(three, "3")]

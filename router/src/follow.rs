@@ -14,6 +14,7 @@ use futures::FutureExt as _;
 use model::{DynoId, Revision, RouterAbout, RouterId, RouterReport, Timestamp};
 use store::{Entry, Follower, Key, Presence, Store, Update, key};
 use tokio::sync::{Notify, watch};
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -152,6 +153,7 @@ impl Follow {
             certificates_seen: 0,
             certificates_told: 0,
             mirror: Some(mirror),
+            syncing: None,
             publish,
             acks: acks.clone(),
             presence,
@@ -190,18 +192,23 @@ impl Follow {
                 () = acks.changed.notified() => {}
                 () = drained.notified() => {}
                 () = leave.cancelled(), if !state.is_leaving => state.leave(),
+                () = ended(&mut state.syncing), if state.syncing.is_some() => state.syncing = None,
                 () = sleep_until(give_up), if waiting => state.fall_back(&routes_key, &services_key).await,
                 () = sleep_until(sync_at.unwrap_or(begun)), if sync_at.is_some() => {
                     sync_at = None;
-                    state.with_mirror(Mirror::sync).await;
+                    state.begin_sync();
                 }
             }
             state.settle();
-            if sync_at.is_none() && state.mirror.as_ref().is_some_and(Mirror::needs_sync) {
+            // One at a time.
+            if sync_at.is_none()
+                && state.syncing.is_none()
+                && state.mirror.as_ref().is_some_and(Mirror::needs_sync)
+            {
                 sync_at = Some(Instant::now() + SYNC_AFTER);
             }
         }
-        state.with_mirror(Mirror::sync).await;
+        state.sync().await;
         state.presence.stop().await;
     }
 }
@@ -209,6 +216,18 @@ impl Follow {
 /// An authority that asks just when the store is away will ask again.
 fn is_kept(key: &Key) -> bool {
     !key::CHALLENGES.holds(key)
+}
+
+/// Returns when it is over, or there is none.
+async fn ended(syncing: &mut Option<JoinHandle<()>>) {
+    if let Some(syncing) = syncing
+        && let Err(error) = syncing.await
+    {
+        warn!(
+            error = &error as &dyn std::error::Error,
+            "Kept records may not be on the disk"
+        );
+    }
 }
 
 /// Returns when the router's own record is in the store.
@@ -233,6 +252,8 @@ struct State {
     certificates_told: Revision,
     /// Elsewhere while it is written to; `None` for good once the records on disk are another's.
     mirror: Option<Mirror>,
+    /// Beside everything else: the disk may take long, and routes do not wait for it.
+    syncing: Option<JoinHandle<()>>,
     publish: watch::Sender<Option<Published>>,
     acks: Arc<Acks>,
     presence: Presence<RouterReport>,
@@ -446,8 +467,23 @@ impl State {
     }
 
     async fn give_up_disk(&mut self) {
-        self.with_mirror(Mirror::sync).await;
+        self.sync().await;
         self.mirror = None;
+    }
+
+    fn begin_sync(&mut self) {
+        if let Some(mirror) = &mut self.mirror {
+            let unsynced = mirror.unsynced();
+            self.syncing = Some(tokio::task::spawn_blocking(move || unsynced.sync()));
+        }
+    }
+
+    /// Returns when the disk has all of it.
+    async fn sync(&mut self) {
+        ended(&mut self.syncing).await;
+        self.begin_sync();
+        ended(&mut self.syncing).await;
+        self.syncing = None;
     }
 
     async fn with_mirror(&mut self, act: impl FnOnce(&mut Mirror) + Send + 'static) {

@@ -29,7 +29,10 @@ mod exchange;
 mod fault;
 mod follow;
 mod forward;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod handshakes;
+mod host;
 mod http1;
 mod limiter;
 mod listen;

@@ -104,6 +104,17 @@ fn read(bytes: &[u8]) -> Read {
     }
 }
 
+/// A header is never longer than what is there, and what is behind it changes nothing.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn fuzz(bytes: &[u8]) {
+    let bytes = &bytes[..bytes.len().min(MAX)];
+    let Read::Whole(length, said) = read(bytes) else {
+        return;
+    };
+    assert!(length <= bytes.len());
+    assert_eq!(read(&bytes[..length]), Read::Whole(length, said));
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

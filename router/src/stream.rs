@@ -3,7 +3,9 @@
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::{client, server};
@@ -29,6 +31,15 @@ impl Stream {
             Self::Client(stream) => Some(stream.get_ref().0),
             Self::Service(stream) => Some(stream.get_ref().0),
             Self::Bridge(_) => None,
+        }
+    }
+
+    /// Has its end be a reset, and what the kernel still has for the other end be thrown away: one that takes nothing would
+    /// make it keep that, and the connection, for minutes.
+    pub(crate) fn reset_at_end(&self) {
+        // If it refuses, the kernel's own limits hold.
+        if let Some(socket) = self.tcp().map(SockRef::from) {
+            let _ = socket.set_linger(Some(Duration::ZERO));
         }
     }
 

@@ -28,9 +28,11 @@ mod it {
     mod siege_slow;
     mod silent_hosts;
     mod smuggling;
+    mod storm;
     mod streaming;
     mod support;
     mod switch;
     mod traces;
     mod upgrades;
+    mod websockets;
 }

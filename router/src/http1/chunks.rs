@@ -25,7 +25,8 @@ enum State {
     DataEndLine,
     /// At the beginning of a line after the last chunk.
     Trailer,
-    InTrailer,
+    TrailerName,
+    TrailerValue,
     TrailerEnd,
     LastEnd,
     Over,
@@ -100,8 +101,8 @@ impl Chunks {
 
     fn step(&mut self, byte: u8) -> Result<(), BadChunk> {
         use State::{
-            Data, DataEnd, DataEndLine, Extension, InTrailer, LastEnd, Over, Size, SizeEnd,
-            Trailer, TrailerEnd,
+            Data, DataEnd, DataEndLine, Extension, LastEnd, Over, Size, SizeEnd, Trailer,
+            TrailerEnd, TrailerName, TrailerValue,
         };
         self.state = match (self.state, byte) {
             (Size, _) if byte.is_ascii_hexdigit() && self.count < MAX_SIZE_DIGITS => {
@@ -126,11 +127,20 @@ impl Chunks {
             (DataEnd, b'\r') => DataEndLine,
             (DataEndLine, b'\n') => Size,
             (Trailer, b'\r') => LastEnd,
-            (Trailer | InTrailer, _) if byte != b'\r' && byte != b'\n' => {
+            // A line that is no field may be the first one of another request.
+            (Trailer | TrailerName, _) if is_of_name(byte) => {
                 self.keep(byte)?;
-                InTrailer
+                TrailerName
             }
-            (InTrailer, b'\r') => TrailerEnd,
+            (TrailerName, b':') => {
+                self.keep(byte)?;
+                TrailerValue
+            }
+            (TrailerValue, b'\t' | b' '..=b'~' | 0x80..) => {
+                self.keep(byte)?;
+                TrailerValue
+            }
+            (TrailerValue, b'\r') => TrailerEnd,
             (TrailerEnd, b'\n') => {
                 self.keep(b'\r')?;
                 self.keep(b'\n')?;
@@ -149,6 +159,12 @@ impl Chunks {
         self.trailers.push(byte);
         Ok(())
     }
+}
+
+/// RFC 9110, section 5.6.2.
+const fn is_of_name(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric()
+        || matches!(byte, b'!' | b'#'..=b'\'' | b'*' | b'+' | b'-' | b'.' | b'^'..=b'`' | b'|' | b'~')
 }
 
 const fn hex(digit: u8) -> u8 {
@@ -231,6 +247,11 @@ mod tests {
             "FFFFFFFFFFFFFFFFF\r\n",
             "10000000000000001\r\nx\r\n0\r\n\r\n",
             "0\r\nA: b\nC: d\r\n\r\n",
+            "0\r\nGET / HTTP/1.1\r\nA: b\r\n\r\n",
+            "0\r\nA : b\r\n\r\n",
+            "0\r\n: b\r\n\r\n",
+            "0\r\n A: b\r\n\r\n",
+            "0\r\nA: \0\r\n\r\n",
             "0\r\n\n",
             "1\r\nx\r\r\n0\r\n\r\n",
         ] {

@@ -289,6 +289,9 @@ impl Connection {
                 After::End(Last::Linger)
             }
             Ended::Cut(fault) => {
+                if fault == Fault::ClientIdle {
+                    self.wire.stream.reset_at_end();
+                }
                 exchange.cut(fault);
                 After::End(Last::Close)
             }

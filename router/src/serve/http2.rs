@@ -46,6 +46,9 @@ use pressure::Pressure;
 
 pub(crate) use streams::Streams;
 
+#[cfg(any(test, fuzzing))]
+pub(crate) use frames::fuzz;
+
 /// A client that was told to leave, or has taken nothing for long, has this long for its last words, or as long as it may be idle.
 const LAST_WORDS: Duration = Duration::from_secs(10);
 /// A client that is hung up on has this long, and so many bytes, to notice.
@@ -122,14 +125,16 @@ async fn hang_up(gathered: &Gathered, alarm: &Alarm) {
     gathered.say_calm();
     let mut left = LINGER_BYTES;
     alarm.set(LINGER);
-    poll_fn(|cx| {
+    let is_taken = poll_fn(|cx| {
         alarm.watch(cx.waker());
         match gathered.poll_linger(cx, &mut left) {
-            Poll::Pending if !alarm.has_rung() => Poll::Pending,
-            _ => Poll::Ready(()),
+            Poll::Pending if alarm.has_rung() => Poll::Ready(false),
+            lingered => lingered.map(|_| true),
         }
-    })
-    .await;
+    });
+    if !is_taken.await {
+        gathered.reset_at_end();
+    }
 }
 
 /// Whether anything goes on over a connection. The library has no such bound: one that never begins, and one whose client

@@ -59,6 +59,7 @@ pub(super) struct Platform {
     _dir: Arc<TempDir>,
     pub(super) roots: Arc<rustls::RootCertStore>,
     pub(super) handle: RouterHandle,
+    config: Config,
 }
 
 impl Platform {
@@ -76,6 +77,15 @@ impl Platform {
         dir: Arc<TempDir>,
         change: impl FnOnce(&mut Config),
     ) -> Self {
+        Self::start_to_be_succeeded(store, dir, change).await.0
+    }
+
+    /// With the sockets, as a [`successor`](Self::successor) gets them.
+    pub(super) async fn start_to_be_succeeded(
+        store: Arc<dyn Store>,
+        dir: Arc<TempDir>,
+        change: impl FnOnce(&mut Config),
+    ) -> (Self, Listeners) {
         let names = vec![DOMAIN.to_owned(), format!("*.{DOMAIN}")];
         let rcgen::CertifiedKey { cert, signing_key } =
             rcgen::generate_simple_self_signed(names).unwrap();
@@ -127,9 +137,20 @@ impl Platform {
         let metrics = metrics.local_addr().unwrap();
         let (sink, logs) = LogSink::collect();
         let (shutdown, id) = (CancellationToken::new(), config.id);
-        let handle =
-            router::start(config, listeners, store.clone(), sink, shutdown.clone()).unwrap();
-        Self {
+        let same = Listeners {
+            http: same(&listeners.http),
+            https: same(&listeners.https),
+            internal: router::Internal::default(),
+        };
+        let handle = router::start(
+            config.clone(),
+            listeners,
+            store.clone(),
+            sink,
+            shutdown.clone(),
+        )
+        .unwrap();
+        let platform = Self {
             store,
             http,
             https,
@@ -141,7 +162,26 @@ impl Platform {
             _dir: dir,
             roots: Arc::new(roots),
             handle,
-        }
+            config,
+        };
+        (platform, same)
+    }
+
+    /// Another router, as another process starts one that is to take over: with the same sockets.
+    pub(super) fn successor(&self, listeners: Listeners) -> RouterHandle {
+        let config = Config {
+            id: RouterId::new(),
+            ..self.config.clone()
+        };
+        let (sink, _) = LogSink::collect();
+        router::start(
+            config,
+            listeners,
+            self.store.clone(),
+            sink,
+            self.shutdown.clone(),
+        )
+        .unwrap()
     }
 
     /// Writes the route, and waits until every worker routes by it.
@@ -285,6 +325,13 @@ impl Platform {
 /// The platform's.
 pub(super) fn keyring() -> Keyring {
     Keyring::new(&[7; 32])
+}
+
+fn same(listeners: &[std::net::TcpListener]) -> Vec<std::net::TcpListener> {
+    listeners
+        .iter()
+        .map(|listener| listener.try_clone().unwrap())
+        .collect()
 }
 
 pub(super) async fn http1(

@@ -89,6 +89,22 @@ impl Frames {
     }
 }
 
+/// The same frames in whatever pieces they come.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn fuzz(bytes: &[u8]) {
+    let Some((&by, bytes)) = bytes.split_first() else {
+        return;
+    };
+    let read = |by: usize| {
+        let (mut frames, mut seen) = (Frames::after(0), Vec::new());
+        for piece in bytes.chunks(by) {
+            frames.pass(piece, |head| seen.push(head));
+        }
+        (seen, frames.is_between())
+    };
+    assert_eq!(read(usize::from(by).max(1)), read(bytes.len().max(1)));
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

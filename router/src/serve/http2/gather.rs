@@ -85,6 +85,11 @@ impl Gathered {
         self.0.borrow().data_gone
     }
 
+    /// The client has not taken what it was sent, and will not.
+    pub(crate) fn reset_at_end(&self) {
+        self.0.borrow().stream.reset_at_end();
+    }
+
     /// If the client has sent more than it may, it is told so, provided that a frame can be told at this place.
     pub(crate) fn say_calm(&self) {
         let mut inner = self.0.borrow_mut();
