@@ -27,5 +27,6 @@ mod stories {
     mod run;
     mod spread;
     mod upgrade;
+    mod watch;
     mod zero_loss;
 }

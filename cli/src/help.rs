@@ -85,6 +85,9 @@ const TOPICS: [(&str, &[&str]); 9] = [
             "maintenance",
             "maintenance:on",
             "maintenance:off",
+            "tcp-routes",
+            "tcp-routes:add",
+            "tcp-routes:remove",
         ],
     ),
     (

@@ -14,6 +14,7 @@ pub(crate) mod nodes;
 pub(crate) mod placement;
 pub(crate) mod rebalance;
 pub(crate) mod releases;
+pub(crate) mod tcp_routes;
 pub(crate) mod tokens;
 
 mod app_names;

@@ -23,6 +23,7 @@ pub(crate) mod rebalance;
 pub(crate) mod releases;
 pub(crate) mod routers;
 pub(crate) mod slugs;
+pub(crate) mod tcp_routes;
 
 use axum::Json;
 use axum::http::StatusCode;

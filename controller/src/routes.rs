@@ -14,7 +14,7 @@ use crate::guard::{Guard, enforce};
 use crate::handlers::{
     accounts, apps, authorizations, buildpacks, builds, collaborators, config_vars, domains, dynos,
     empty, formation, internal, joining, keys, logs, nodes, placement, platform, platform_status,
-    rebalance, releases, routers, slugs,
+    rebalance, releases, routers, slugs, tcp_routes,
 };
 use crate::http::body::MAX_BODY_BYTES;
 use crate::http::{etag, plaintext, request_id};
@@ -116,6 +116,9 @@ fn table(r: &mut Routes) {
     r.get("/dyno-sizes/{size}", Account, platform::dyno_size);
     r.get("/platform/status", Admin, platform_status::show);
     r.get("/platform/routers", Admin, routers::list);
+    r.get("/tcp-routes", Admin, tcp_routes::list);
+    r.post("/tcp-routes", Admin, tcp_routes::create);
+    r.delete("/tcp-routes/{port}", Admin, tcp_routes::remove);
     r.get("/platform/rebalance", Admin, rebalance::show);
     r.post("/platform/rebalance", Admin, rebalance::request);
     r.delete("/platform/rebalance", Admin, rebalance::stop);

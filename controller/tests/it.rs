@@ -47,5 +47,7 @@ mod routers;
 mod scaling;
 #[path = "it/sweep.rs"]
 mod sweep;
+#[path = "it/tcp_routes.rs"]
+mod tcp_routes;
 #[path = "it/wire.rs"]
 mod wire;

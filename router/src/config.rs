@@ -10,7 +10,7 @@ use ipnet::IpNet;
 use model::{Hostname, NodeId, RouterId, Secret, ServiceRole};
 use rustls::ClientConfig;
 
-use crate::{TlsError, Tracing};
+use crate::{Tcp, TlsError, Tracing};
 
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -36,6 +36,7 @@ pub struct Config {
     pub backlog_per_dyno: u32,
     pub timeouts: Timeouts,
     pub tracing: Tracing,
+    pub tcp: Tcp,
 }
 
 /// Load balancers and proxies between clients and us.

@@ -11,6 +11,7 @@ mod it {
     mod faults;
     mod headers;
     mod metrics;
+    mod name_server;
     mod platform;
     mod protocols;
     mod proxied;
@@ -22,6 +23,7 @@ mod it {
     mod streaming;
     mod support;
     mod switch;
+    mod tcp;
     mod traces;
     mod upgrades;
 }

@@ -70,6 +70,7 @@ impl Platform {
                     certificate_lifetime: controller::authority::CERTIFICATE_LIFETIME,
                     peer_tls: None,
                     router_tls: None,
+                    reserved_ports: Default::default(),
                     joiners: Err("A test of one host.".to_owned()),
                 };
                 let store: std::sync::Arc<dyn Store> = store;

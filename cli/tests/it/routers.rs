@@ -40,7 +40,7 @@ fn each_router_has_a_line_and_one_that_is_silent_its_reason() {
     let said = cli.paas(&["router:status"]);
     said.answers(
         "Router  State      Version  Up     Revision              Connections  Requests/s  p50     p99     In flight  Draining  Memory\n\
-         alpha   up         0.1.0    2h 3m  128                   26           81.5        4.5 ms  120 ms  6          0         30 MB\n\
+         alpha   up         0.1.0    2h 3m  128                   26           81.5        4.5 ms  120 ms  6          0         30.0 MB\n\
          beta    no answer  -        -      90 (2 routes behind)  -            -           -       -       -          3         -\n\
          The store is at revision 130.\n\
          alpha: port 5432 is not open: the address is in use\n\

@@ -21,6 +21,7 @@ pub mod rebalance;
 pub mod release;
 pub mod router;
 pub mod slug;
+pub mod tcp_route;
 
 use model::{AccountId, AppId, AppName, Email};
 use serde::{Deserialize, Serialize};
@@ -56,6 +57,7 @@ pub use router::{
     RouterState, RoutersStatus, TcpPortReading,
 };
 pub use slug::{Blob, Slug};
+pub use tcp_route::{TcpRoute, TcpRouteCreate};
 
 /// `{}`: what calls answer that only set something going.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]

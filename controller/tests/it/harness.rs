@@ -187,6 +187,7 @@ fn config(addr: SocketAddr, data_dir: &Path) -> Config {
         certificate_lifetime: controller::authority::CERTIFICATE_LIFETIME,
         peer_tls: None,
         router_tls: None,
+        reserved_ports: Default::default(),
         joiners: Err("A test of one host.".to_owned()),
     }
 }

@@ -22,7 +22,7 @@ enum Who {
 
 use Who::{Administrators, AnyAccount, Anybody, Members, OtherRoles, Owners};
 
-const EXPECTED: [(&str, &str, Who); 88] = [
+const EXPECTED: [(&str, &str, Who); 91] = [
     ("GET", "/healthz", Anybody),
     ("POST", "/oauth/authorizations", AnyAccount),
     ("GET", "/oauth/authorizations", AnyAccount),
@@ -100,6 +100,9 @@ const EXPECTED: [(&str, &str, Who); 88] = [
     ("GET", "/dyno-sizes/{size}", AnyAccount),
     ("GET", "/platform/status", Administrators),
     ("GET", "/platform/routers", Administrators),
+    ("GET", "/tcp-routes", Administrators),
+    ("POST", "/tcp-routes", Administrators),
+    ("DELETE", "/tcp-routes/{port}", Administrators),
     ("GET", "/platform/rebalance", Administrators),
     ("POST", "/platform/rebalance", Administrators),
     ("DELETE", "/platform/rebalance", Administrators),
@@ -256,6 +259,7 @@ fn concrete(path: &str, app: &str) -> String {
         ("{dyno}", "web.99"),
         ("{node}", "nowhere"),
         ("{domain}", "www.example.com"),
+        ("{port}", "5432"),
     ] {
         concrete = concrete.replace(placeholder, value);
     }

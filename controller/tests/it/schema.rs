@@ -34,11 +34,14 @@ const DEVIATIONS: [(&str, &str); 4] = [
 ];
 
 /// Endpoints the schema does not have.
-const OURS: [(&str, &str); 26] = [
+const OURS: [(&str, &str); 29] = [
     ("GET", "/healthz"),
     ("POST", "/accounts"),
     ("GET", "/platform/status"),
     ("GET", "/platform/routers"),
+    ("GET", "/tcp-routes"),
+    ("POST", "/tcp-routes"),
+    ("DELETE", "/tcp-routes/*"),
     ("GET", "/apps/*/traffic"),
     ("GET", "/platform/rebalance"),
     ("POST", "/platform/rebalance"),

@@ -16,7 +16,7 @@ use super::support::*;
 
 /// A store that is away.
 #[derive(Debug)]
-struct Away;
+pub(super) struct Away;
 
 fn away<T>() -> Result<T, StoreError> {
     Err(StoreError::unavailable("anything", "it is away"))
