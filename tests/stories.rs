@@ -27,6 +27,5 @@ mod stories {
     mod run;
     mod spread;
     mod upgrade;
-    mod watch;
     mod zero_loss;
 }
