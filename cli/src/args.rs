@@ -11,6 +11,7 @@ mod routers;
 mod routing;
 mod settings;
 mod tags;
+mod tcp_routes;
 
 use std::ffi::OsString;
 
@@ -35,6 +36,7 @@ pub(crate) use settings::{
     ReleasesArgs, RollbackArgs,
 };
 pub(crate) use tags::{ApartArgs, TagArgs, TagSetArgs, TagUnsetArgs};
+pub(crate) use tcp_routes::{TcpRouteAddArgs, TcpRouteArgs};
 
 #[derive(Debug, Parser)]
 #[command(
@@ -501,6 +503,21 @@ pub(crate) enum Verb {
         after_help = "It must be for *.<domain>; from then on the files that hosts' configurations name do not count.\n\nExample:\n  $ paas platform:certs:set fullchain.pem privkey.pem"
     )]
     PlatformCertsSet(PlatformCertSetArgs),
+    /// List the ports that are routed whatever they speak (administrators)
+    #[command(
+        name = "tcp-routes",
+        after_help = "Examples:\n  $ paas tcp-routes\n  $ paas tcp-routes --json"
+    )]
+    TcpRoutes(JsonArgs),
+    /// Open a port on every router, and route it to a host or an app (administrators)
+    #[command(name = "tcp-routes:add", after_help = tcp_routes::ADD_EXAMPLES)]
+    TcpRouteAdd(TcpRouteAddArgs),
+    /// Close the port of a TCP route; connections that are open go on (administrators)
+    #[command(
+        name = "tcp-routes:remove",
+        after_help = "Example:\n  $ paas tcp-routes:remove 5432"
+    )]
+    TcpRouteRemove(TcpRouteArgs),
     /// List the platform's hosts (administrators)
     #[command(
         name = "nodes",

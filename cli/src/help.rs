@@ -102,6 +102,9 @@ const TOPICS: [(&str, &[&str]); 9] = [
             "routing:unset",
             "routing:pause",
             "routing:resume",
+            "tcp-routes",
+            "tcp-routes:add",
+            "tcp-routes:remove",
         ],
     ),
     (

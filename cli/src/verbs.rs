@@ -26,6 +26,7 @@ mod routing;
 mod run;
 mod scale;
 mod tags;
+mod tcp_routes;
 
 use std::process::ExitCode;
 
@@ -131,6 +132,9 @@ async fn online(verb: Verb, context: &Context) -> Result<ExitCode> {
         Verb::AccountCreate(args) => accounts::create(context, &args).await,
         Verb::PlatformStatus(args) => platform::status(context, args).await,
         Verb::RouterStatus(args) => routers::status(context, &args).await,
+        Verb::TcpRoutes(args) => tcp_routes::list(context, args).await,
+        Verb::TcpRouteAdd(args) => tcp_routes::add(context, &args).await,
+        Verb::TcpRouteRemove(args) => tcp_routes::remove(context, &args).await,
         Verb::Nodes(args) => nodes::list(context, args).await,
         Verb::NodeInfo(args) => nodes::info(context, &args).await,
         Verb::NodeCordon(args) => nodes::cordon(context, &args).await,

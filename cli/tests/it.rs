@@ -20,5 +20,6 @@ mod it {
     mod shapes;
     mod stub;
     mod tags;
+    mod tcp_routes;
     mod words;
 }

@@ -17,6 +17,7 @@ pub(crate) mod placement;
 pub(crate) mod rebalance;
 pub(crate) mod releases;
 pub(crate) mod routing;
+pub(crate) mod tcp_routes;
 pub(crate) mod tokens;
 
 mod app_names;

@@ -1,5 +1,6 @@
 //! All the controller is told before it starts.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -19,6 +20,8 @@ pub struct Config {
     pub git: PublicEndpoint,
     /// Logs are kept in `logs/` below it.
     pub data_dir: PathBuf,
+    /// Ports that no TCP route may have, and which of the platform's settings has each.
+    pub reserved_ports: BTreeMap<u16, String>,
     /// New apps get this stack.
     pub stack: String,
     /// Stacks an app may be set to besides [`Config::stack`].

@@ -26,6 +26,7 @@ pub(crate) mod releases;
 pub(crate) mod routers;
 pub(crate) mod routing;
 pub(crate) mod slugs;
+pub(crate) mod tcp_routes;
 
 use axum::Json;
 use axum::http::StatusCode;

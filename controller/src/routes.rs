@@ -15,6 +15,7 @@ use crate::handlers::{
     accounts, apps, authorizations, buildpacks, builds, certificates, collaborators, config_vars,
     domains, dynos, empty, formation, internal, joining, keys, logs, nodes, placement, platform,
     platform_certificate, platform_status, rebalance, releases, routers, routing, slugs,
+    tcp_routes,
 };
 use crate::http::body::MAX_BODY_BYTES;
 use crate::http::{etag, plaintext, request_id};
@@ -129,6 +130,9 @@ fn table(r: &mut Routes) {
     r.get("/platform/routers", Admin, routers::list);
     r.get("/platform/certificate", Admin, platform_certificate::show);
     r.put("/platform/certificate", Admin, platform_certificate::replace);
+    r.get("/tcp-routes", Admin, tcp_routes::list);
+    r.post("/tcp-routes", Admin, tcp_routes::create);
+    r.delete("/tcp-routes/{port}", Admin, tcp_routes::remove);
     r.get("/platform/rebalance", Admin, rebalance::show);
     r.post("/platform/rebalance", Admin, rebalance::request);
     r.delete("/platform/rebalance", Admin, rebalance::stop);

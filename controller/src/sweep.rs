@@ -9,7 +9,7 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use model::{AppId, Checksum, Timestamp};
+use model::{AppId, Checksum, TcpTarget, Timestamp};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use store::{Event, Follower, Key, Store, StoreError, Table, Txn, Update, Versioned, key};
@@ -84,6 +84,11 @@ async fn sweep(context: &Context, all: bool) -> Result<(), SweepError> {
     left.look(store, &key::ACM, |a| Some(a.app)).await?;
     left.look(store, &key::ACM_PROGRESS, |a| Some(a.app))
         .await?;
+    left.look(store, &key::TCP_ROUTES, |route| match route.target {
+        TcpTarget::App(app) => Some(app),
+        TcpTarget::Host { .. } => None,
+    })
+    .await?;
     left.look(store, &key::BUILDS, |b| Some(b.app)).await?;
     left.look(store, &key::BUILD_SOURCES, |s| Some(s.app))
         .await?;

@@ -53,5 +53,7 @@ mod routing;
 mod scaling;
 #[path = "it/sweep.rs"]
 mod sweep;
+#[path = "it/tcp_routes.rs"]
+mod tcp_routes;
 #[path = "it/wire.rs"]
 mod wire;

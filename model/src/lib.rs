@@ -30,6 +30,7 @@ pub mod secret;
 pub mod service;
 pub mod size;
 pub mod slug;
+pub mod tcp_route;
 
 pub use access::{Permission, Role};
 pub use account::{Account, Collaborator, SshKey, Token};
@@ -64,6 +65,7 @@ pub use secret::Secret;
 pub use service::{HostRole, InvalidRole, ServiceEndpoint, ServiceRole};
 pub use size::{DynoSize, Resources};
 pub use slug::{Checksum, Slug};
+pub use tcp_route::{NamedTarget, TcpHost, TcpRoute, TcpTarget};
 
 /// A point in time, UTC. The only clock type of the platform.
 pub type Timestamp = jiff::Timestamp;

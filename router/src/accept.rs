@@ -9,6 +9,7 @@ use futures::FutureExt as _;
 use rustls::{HandshakeKind, ProtocolVersion};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
 use crate::admission::Place;
@@ -26,13 +27,26 @@ const LAST_CHANCE: Duration = Duration::from_secs(1);
 
 /// Until this router leaves.
 pub(crate) async fn accept(worker: Rc<Worker>, listener: TcpListener, is_https: bool) {
+    let leave = &worker.shared.leaving.leave;
+    each(&listener, leave, |stream, peer| {
+        start(&worker, stream, peer, is_https);
+    })
+    .await;
+}
+
+/// Calls `start` for every connection until `stop`.
+pub(crate) async fn each(
+    listener: &TcpListener,
+    stop: &CancellationToken,
+    start: impl Fn(TcpStream, SocketAddr),
+) {
     loop {
         let accepted = tokio::select! {
-            () = worker.shared.leaving.leave.cancelled() => break,
+            () = stop.cancelled() => break,
             accepted = listener.accept() => accepted,
         };
         match accepted {
-            Ok((stream, peer)) => start(&worker, stream, peer, is_https),
+            Ok((stream, peer)) => start(stream, peer),
             Err(error) => {
                 warn!(
                     error = &error as &dyn std::error::Error,
@@ -45,7 +59,7 @@ pub(crate) async fn accept(worker: Rc<Worker>, listener: TcpListener, is_https: 
     }
     // Whoever waits in the queue has been told that somebody listens.
     while let Some(Ok((stream, peer))) = listener.accept().now_or_never() {
-        start(&worker, stream, peer, is_https);
+        start(stream, peer);
     }
 }
 
@@ -73,7 +87,7 @@ async fn serve(
         let patience = worker.shared.config.timeouts.tls_handshake;
         match timeout(patience, Box::pin(proxied::take(&mut stream))).await {
             Ok(Ok(said)) => {
-                ip = said.client.unwrap_or(ip);
+                ip = said.client.map_or(ip, |client| client.ip());
                 port = said.port;
             }
             Ok(Err(error)) => {

@@ -11,7 +11,7 @@ use model::{Hostname, NodeId, RouterId, Secret, ServiceRole};
 use rustls::ClientConfig;
 use store::Keyring;
 
-use crate::{TlsError, Tracing};
+use crate::{Tcp, TlsError, Tracing};
 
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -40,6 +40,7 @@ pub struct Config {
     pub backlog_per_dyno: u32,
     pub timeouts: Timeouts,
     pub tracing: Tracing,
+    pub tcp: Tcp,
 }
 
 /// Load balancers and proxies between clients and us.

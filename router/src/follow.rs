@@ -5,7 +5,7 @@
 //! be under way on it. `applied` moves to a revision when *every* worker has taken a table of that revision or a later
 //! one; from then on a removed dyno gets nothing new, and whatever it still got before is counted in `draining`.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -24,6 +24,7 @@ use crate::disk::{Change, Mirror, SYNC_AFTER};
 use crate::metrics::Metrics;
 use crate::records::Records;
 use crate::table::Table;
+use crate::tcp::{Desk, Ports, TRY_AGAIN_AFTER};
 
 /// How long a starting router waits for the store before it serves by what it kept on disk. Connections wait meanwhile.
 const WAIT_FOR_STORE: Duration = Duration::from_secs(2);
@@ -92,6 +93,8 @@ pub(crate) struct Follow {
     /// Fires when another process takes over, or the router stops.
     pub(crate) leave: CancellationToken,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) tcp: Desk,
+    pub(crate) ports: Arc<Ports>,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) records: Records,
     /// `None`: there is no TLS.
@@ -109,6 +112,8 @@ impl Follow {
             about,
             leave,
             metrics,
+            tcp,
+            ports,
             store,
             records,
             certificates,
@@ -145,7 +150,8 @@ impl Follow {
         let [routes_key, services_key] = [key::ROUTES.prefix(), key::ALIVE_SERVICES.prefix()];
         let mut routes = Follower::new(store.clone(), vec![routes_key.clone()]);
         let mut services = Follower::new(store.clone(), vec![services_key.clone()]);
-        let mut tls = Follower::new(store, vec![key::tls()]);
+        let mut tls = Follower::new(store.clone(), vec![key::tls()]);
+        let mut tcp_routes = Follower::new(store, vec![key::TCP_ROUTES.prefix()]);
         let mut state = State {
             records,
             has_certificates: certificates.is_none(),
@@ -164,9 +170,14 @@ impl Follow {
             applied: 0,
             draining: BTreeSet::new(),
             metrics,
+            tcp,
+            ports,
+            has_tcp_routes: false,
+            closed_ports: BTreeMap::new(),
             is_leaving: false,
         };
         let mut sync_at: Option<Instant> = None;
+        let mut try_ports_at = begun + TRY_AGAIN_AFTER;
         loop {
             let asked = *duty.borrow_and_update();
             match asked {
@@ -188,6 +199,11 @@ impl Follow {
                     if *duty.borrow() == Duty::Everything {
                         state.take(&mut services, &services_key, update).await;
                     }
+                }
+                update = tcp_routes.next(), if !state.is_leaving => state.take_tcp_routes(update).await,
+                () = sleep_until(try_ports_at), if state.tcp.has_closed() => {
+                    try_ports_at = Instant::now() + TRY_AGAIN_AFTER;
+                    state.tcp.settle();
                 }
                 () = acks.changed.notified() => {}
                 () = drained.notified() => {}
@@ -266,6 +282,11 @@ struct State {
     applied: Revision,
     draining: BTreeSet<DynoId>,
     metrics: Arc<Metrics>,
+    tcp: Desk,
+    ports: Arc<Ports>,
+    has_tcp_routes: bool,
+    /// As they are on record.
+    closed_ports: BTreeMap<u16, String>,
     is_leaving: bool,
 }
 
@@ -380,6 +401,29 @@ impl State {
         }
     }
 
+    /// The ports are open, or known not to be, before the change is on the disk: nothing waits for an acknowledgement.
+    async fn take_tcp_routes(&mut self, update: Update) {
+        let changes = match update {
+            Update::Snapshot { entries, .. } => {
+                self.tcp.replace(&entries);
+                self.has_tcp_routes = true;
+                let prefix = key::TCP_ROUTES.prefix();
+                vec![Change::Replace { prefix, entries }]
+            }
+            Update::Changes { events, .. } => {
+                for event in &events {
+                    self.tcp.apply(event);
+                }
+                events.into_iter().map(Change::Apply).collect()
+            }
+        };
+        if changes.is_empty() {
+            return;
+        }
+        self.tcp.settle();
+        self.with_mirror(move |mirror| mirror.keep(changes)).await;
+    }
+
     /// A store that was restored from a backup counts its revisions from there again: what was applied before says nothing
     /// about those to come, which would pass for applied.
     fn go_back_to(&mut self, revision: Revision) {
@@ -407,6 +451,11 @@ impl State {
                 certificates.publish();
             }
         }
+        if !self.has_tcp_routes && !self.is_leaving {
+            let entries = self.load(key::TCP_ROUTES.prefix()).await;
+            self.tcp.replace(&entries);
+            self.tcp.settle();
+        }
         self.publish();
     }
 
@@ -432,6 +481,12 @@ impl State {
             && published.generation <= in_force
         {
             applied = applied.max(*revision);
+        }
+        let closed = self.ports.closed();
+        if closed != self.closed_ports {
+            self.closed_ports.clone_from(&closed);
+            self.presence
+                .update(|report| report.about.closed_ports = closed);
         }
         let draining = self.records.draining();
         let is_news = self.certificates_seen != self.certificates_told;

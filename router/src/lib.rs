@@ -53,6 +53,7 @@ mod serve;
 mod silence;
 mod stream;
 mod table;
+mod tcp;
 mod tickets;
 mod tls;
 mod trace;
@@ -83,6 +84,7 @@ pub use config::{
 };
 pub use listen::{Listeners, bind};
 pub use ops::Internal;
+pub use tcp::{Tcp, TcpSockets};
 pub use tls::TlsError;
 pub use trace::Tracing;
 
@@ -92,6 +94,7 @@ use disk::Mirror;
 use follow::{Acks, Duty, Follow};
 use metrics::Metrics;
 use records::Records;
+use tcp::{Desk, Ports};
 use trace::{Exporter, Exporting, Tracer};
 use worker::{Seat, Shared};
 
@@ -297,10 +300,12 @@ pub fn start(
     let leaving = Leaving::of(shutdown);
     let (publish, published) = watch::channel(None);
     let acks = Arc::new(Acks::new(config.workers.get()));
+    let ports = Arc::new(Ports::new());
     let metrics = Arc::new(Metrics::new(
         config.id,
         config.workers.get(),
         published.clone(),
+        ports.clone(),
     ));
     let tracing = config.tracing.clone();
     let exporting = Exporter::new(&tracing, &config.domain, &metrics.spans).map_err(|error| {
@@ -318,6 +323,8 @@ pub fn start(
         },
         leave: leaving.leave.clone(),
         metrics: metrics.clone(),
+        tcp: Desk::new(ports.clone(), config.tcp.sockets.clone(), config.workers),
+        ports: ports.clone(),
         id: config.id,
         store,
         records: Records::new(config.domain.clone(), config.workers.get()),
@@ -351,6 +358,7 @@ pub fn start(
             http,
             https,
             published: published.clone(),
+            ports: ports.open(),
             acks: acks.clone(),
             begin_accepting: begin_accepting.clone(),
             is_busy: is_busy.clone(),
@@ -365,6 +373,11 @@ pub fn start(
             .map_err(StartError::Thread)?;
         workers.push(thread);
     }
+    let (leave, left) = (leaving.leave.clone(), ports.clone());
+    tokio::spawn(async move {
+        leave.cancelled().await;
+        left.leave();
+    });
     let (duty, asked) = watch::channel(Duty::Everything);
     Ok(RouterHandle {
         workers,

@@ -40,6 +40,13 @@ fn bind_one(addr: SocketAddr) -> io::Result<TcpListener> {
     Ok(socket.into())
 }
 
+/// Connections have it from their listener, and are served all the same if it refuses.
+pub(crate) fn tune(listener: &TcpListener) {
+    let socket = SockRef::from(listener);
+    let _ = socket.set_tcp_nodelay(true);
+    let _ = socket.set_tcp_keepalive(&KEEP_ALIVE);
+}
+
 /// Deals the listeners out to `workers`.
 pub(crate) fn deal(
     listeners: Vec<TcpListener>,
@@ -50,10 +57,7 @@ pub(crate) fn deal(
     let count = listeners.len();
     for (index, listener) in listeners.into_iter().enumerate() {
         listener.set_nonblocking(true)?;
-        // Connections have it from their listener, and are served all the same if it refuses.
-        let socket = SockRef::from(&listener);
-        let _ = socket.set_tcp_nodelay(true);
-        let _ = socket.set_tcp_keepalive(&KEEP_ALIVE);
+        tune(&listener);
         let mut sharer = index + count;
         while sharer < workers {
             hands[sharer].push(listener.try_clone()?);

@@ -20,7 +20,7 @@ use model::{Revision, RouterId};
 use tokio::sync::watch;
 
 pub(crate) use app::{AppCounters, Finished, Totals};
-pub(crate) use counter::UnderWay;
+pub(crate) use counter::{Counter, UnderWay};
 pub(crate) use histogram::Durations;
 pub(crate) use text::{CONTENT_TYPE, text};
 pub(crate) use window::Recent;
@@ -28,6 +28,7 @@ pub(crate) use worker::{Connected, Door, Protocol, WorkerCell, WorkerTotals};
 
 use crate::follow::Published;
 use crate::table::Table;
+use crate::tcp::Ports;
 use crate::trace::SpanCounts;
 use window::Window;
 
@@ -41,6 +42,7 @@ pub(crate) struct Metrics {
     pub(crate) started: Instant,
     workers: Box<[Arc<WorkerCell>]>,
     published: watch::Receiver<Option<Published>>,
+    pub(crate) ports: Arc<Ports>,
     /// The revision that is in force in all workers.
     applied: AtomicU64,
     window: Mutex<Window>,
@@ -53,6 +55,7 @@ impl Metrics {
         id: RouterId,
         workers: usize,
         published: watch::Receiver<Option<Published>>,
+        ports: Arc<Ports>,
     ) -> Self {
         let started = Instant::now();
         Self {
@@ -60,6 +63,7 @@ impl Metrics {
             started,
             workers: (0..workers).map(|_| Arc::default()).collect(),
             published,
+            ports,
             applied: AtomicU64::new(0),
             window: Mutex::new(Window::new(started)),
             spans: Arc::default(),

@@ -1,7 +1,7 @@
 //! The PROXY protocol, versions 1 and 2: what a load balancer says of a connection before its first byte.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use ppp::{HeaderResult, PartialResult as _, v1, v2};
@@ -13,7 +13,7 @@ use tokio::time::sleep;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Said {
     /// `None`: it speaks for itself, to see whether we are well.
-    pub(crate) client: Option<IpAddr>,
+    pub(crate) client: Option<SocketAddr>,
     /// The port the client used.
     pub(crate) port: Option<u16>,
 }
@@ -61,7 +61,7 @@ fn read(bytes: &[u8]) -> Read {
         return Read::Part;
     }
     let of = |from: Option<SocketAddr>, to: Option<SocketAddr>| Said {
-        client: from.map(|from| from.ip()),
+        client: from,
         port: to.map(|to| to.port()),
     };
     match result {
@@ -131,7 +131,7 @@ mod tests {
     #[test]
     fn both_versions_tell_the_client_and_the_port_it_used() {
         let said = Said {
-            client: Some([203, 0, 113, 7].into()),
+            client: Some(([203, 0, 113, 7], 5000).into()),
             port: Some(443),
         };
         for header in [V1.to_vec(), v2(1)] {

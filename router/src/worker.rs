@@ -32,6 +32,7 @@ use crate::metrics::{Metrics, WorkerCell};
 use crate::pool::Pool;
 use crate::serve::http2::Streams;
 use crate::table::Table;
+use crate::tcp::{self, OpenPort, Resolver};
 use crate::tls::Tls;
 use crate::trace::Tracer;
 use crate::{Config, Leaving, Timeouts};
@@ -65,6 +66,10 @@ pub(crate) struct Worker {
     date: RefCell<(u64, String)>,
     pub(crate) connections: TaskTracker,
     pub(crate) tunnels: TaskTracker,
+    /// Whoever accepts connections of TCP routes, and those connections.
+    pub(crate) listening: TaskTracker,
+    pub(crate) streams: TaskTracker,
+    pub(crate) resolver: Resolver,
     /// This worker's own, so that asking it is nobody else's business.
     leave: CancellationToken,
     closes_idle: Cell<bool>,
@@ -83,6 +88,8 @@ pub(crate) struct Seat {
     pub(crate) http: Vec<StdListener>,
     pub(crate) https: Vec<StdListener>,
     pub(crate) published: watch::Receiver<Option<Published>>,
+    /// Ports of TCP routes.
+    pub(crate) ports: watch::Receiver<Vec<OpenPort>>,
     pub(crate) acks: Arc<Acks>,
     /// Told when the worker takes connections.
     pub(crate) begin_accepting: mpsc::Sender<()>,
@@ -115,6 +122,7 @@ impl Worker {
     fn new(shared: Arc<Shared>, index: usize) -> Rc<Self> {
         let timeouts = shared.config.timeouts;
         let counters = shared.metrics.worker(index);
+        let resolver = Resolver::new(shared.config.tcp.name_servers.clone());
         let buffers = Buffers::counted(counters.buffers.clone());
         let leave = shared.leaving.leave.child_token();
         let mut http2 = http2::Builder::new(Streams);
@@ -145,6 +153,9 @@ impl Worker {
             http2,
             connections: TaskTracker::new(),
             tunnels: TaskTracker::new(),
+            listening: TaskTracker::new(),
+            streams: TaskTracker::new(),
+            resolver,
             leave,
             closes_idle: Cell::new(false),
             is_closing: Cell::new(false),
@@ -236,6 +247,7 @@ impl Worker {
             http,
             https,
             mut published,
+            ports,
             acks,
             begin_accepting,
             is_busy,
@@ -252,6 +264,7 @@ impl Worker {
         tasks.spawn_local(self.clone().adopt(index, published, acks.clone()));
         tasks.spawn_local(self.clone().tidy());
         tasks.spawn_local(self.clone().part());
+        self.listening.spawn_local(tcp::attend(self.clone(), ports));
         let mut accepting = Vec::new();
         for (listeners, is_https) in [(http, false), (https, true)] {
             for listener in listeners {
@@ -267,6 +280,8 @@ impl Worker {
         // Each ends when this router leaves.
         join_all(accepting).await;
         leave.cancelled().await;
+        self.listening.close();
+        self.listening.wait().await;
         self.drain().await;
         if !shutdown.is_cancelled() {
             // Handed over. Requests are another's now, and nobody need wait for this worker to learn of a removed dyno.
@@ -283,6 +298,12 @@ impl Worker {
         if !self.tunnels.is_empty() {
             info!(tunnels = self.tunnels.len(), "Closing upgraded connections");
         }
+        if !self.streams.is_empty() {
+            info!(
+                connections = self.streams.len(),
+                "Closing connections of TCP routes"
+            );
+        }
         self.is_closing.set(true);
         Ok(())
     }
@@ -297,8 +318,16 @@ impl Worker {
             close_idle.cancelled().await;
             sleep(self.shared.config.timeouts.drain).await;
         };
+        self.streams.close();
+        let all = async {
+            self.connections.wait().await;
+            // Where another process takes over they may stay, and nobody waits for them.
+            if self.shared.leaving.shutdown.is_cancelled() {
+                self.streams.wait().await;
+            }
+        };
         tokio::select! {
-            () = self.connections.wait() => {}
+            () = all => {}
             () = limit => {}
         }
     }
@@ -309,6 +338,7 @@ impl Worker {
         let all = async {
             self.connections.wait().await;
             self.tunnels.wait().await;
+            self.streams.wait().await;
         };
         tokio::select! {
             () = all => {}

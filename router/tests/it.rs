@@ -15,6 +15,7 @@ mod it {
     mod headers;
     mod http2_spec;
     mod metrics;
+    mod name_server;
     mod platform;
     mod protocols;
     mod proxied;
@@ -32,6 +33,7 @@ mod it {
     mod streaming;
     mod support;
     mod switch;
+    mod tcp;
     mod traces;
     mod upgrades;
     mod websockets;

@@ -137,6 +137,10 @@ pub(crate) struct Router {
     pub(crate) trace_sample: f64,
     /// Where spans are posted, by OTLP over HTTP: `http://collector:4318/v1/traces`. None are exported without.
     pub(crate) trace_endpoint: Option<String>,
+    /// Where the ports of TCP routes are opened.
+    pub(crate) tcp_address: IpAddr,
+    /// Asked for the names of TCP routes' backends, instead of the host's own.
+    pub(crate) name_servers: Vec<SocketAddr>,
 }
 
 /// Who issues certificates for apps' domains, by ACME.
@@ -253,6 +257,8 @@ impl Default for Router {
             metrics: None,
             trace_sample: 0.0,
             trace_endpoint: None,
+            tcp_address: IpAddr::from([0, 0, 0, 0]),
+            name_servers: Vec::new(),
         }
     }
 }
@@ -378,6 +384,41 @@ impl Config {
         self.router
             .listen
             .unwrap_or_else(|| self.internal_listen(7402))
+    }
+
+    /// Ports that no TCP route may have, and which setting each is of.
+    pub(crate) fn reserved_ports(&self) -> BTreeMap<u16, String> {
+        let router = &self.router;
+        let one = |setting: &'static str, port: u16| [(port, setting)];
+        let several = |setting: &'static str, addrs: &[SocketAddr]| {
+            let ports = addrs.iter().map(|addr| (addr.port(), setting));
+            ports.collect::<Vec<_>>()
+        };
+        let mut reserved = vec![
+            (7400, "controller.listen"),
+            (7401, "builder.listen"),
+            (7402, "router.listen"),
+        ];
+        reserved.extend(several("router.http", &router.http));
+        reserved.extend(several("router.https", &router.https));
+        reserved.extend(one("router.public_http_port", self.http_port()));
+        reserved.extend(one("router.public_https_port", self.https_port()));
+        reserved.extend(one("router.listen", self.router_listen().port()));
+        reserved.extend(router.metrics.map(|addr| (addr.port(), "router.metrics")));
+        reserved.extend(one("controller.listen", self.controller_listen().port()));
+        reserved.extend(one("builder.listen", self.builder_listen().port()));
+        reserved.extend(one("builder.ssh_listen", self.builder.ssh_listen.port()));
+        if matches!(self.store, StoreChoice::Etcd { .. }) {
+            reserved.extend([(2379, "etcd"), (2380, "etcd")]);
+        }
+        let mut named = BTreeMap::new();
+        for (port, setting) in reserved {
+            // Port 0 is whichever is free.
+            if port > 0 {
+                named.entry(port).or_insert_with(|| setting.to_owned());
+            }
+        }
+        named
     }
 
     pub(crate) const fn certificate_lifetime(&self) -> Duration {
@@ -537,6 +578,28 @@ mod tests {
             let error = config.check().unwrap_err().to_string();
             assert!(error.contains("router.trace_"), "{bad}: {error}");
         }
+    }
+
+    #[test]
+    fn the_platforms_own_ports_are_reserved_by_their_settings() {
+        let text = "store = \"etcds://10.0.0.1:2379\"\n[router]\nhttps = [\"0.0.0.0:8443\"]\npublic_https_port = 443";
+        let reserved = toml::from_str::<Config>(text).unwrap().reserved_ports();
+        for (port, setting) in [
+            (80, "router.http"),
+            (443, "router.public_https_port"),
+            (8443, "router.https"),
+            (2222, "builder.ssh_listen"),
+            (2379, "etcd"),
+            (7400, "controller.listen"),
+            (7402, "router.listen"),
+        ] {
+            assert_eq!(
+                reserved.get(&port).map(String::as_str),
+                Some(setting),
+                "{port}"
+            );
+        }
+        assert!(!reserved.contains_key(&0) && !reserved.contains_key(&5432));
     }
 
     #[test]

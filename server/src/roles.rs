@@ -22,7 +22,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
-use crate::sockets::Sockets;
+use crate::sockets::{Sockets, TcpPorts};
 use crate::{files, identity, init, joiners, machine};
 
 /// What every role is given.
@@ -273,6 +273,16 @@ fn start_router(common: &Common) -> anyhow::Result<RouterHandle> {
             sample: config.router.trace_sample,
             endpoint: config.router.trace_endpoint.clone(),
         },
+        tcp: router::Tcp {
+            sockets: Some(Arc::new(TcpPorts::new(
+                common.sockets.clone(),
+                config.router.tcp_address,
+                workers,
+                config.reserved_ports(),
+            ))),
+            name_servers: config.router.name_servers.clone(),
+            ..router::Tcp::default()
+        },
     };
     let listeners = router::Listeners {
         http: common
@@ -432,6 +442,7 @@ fn controller_config(config: &Config, tls: &HostTls) -> anyhow::Result<controlle
         certificate_lifetime: config.certificate_lifetime(),
         acme: acme(config)?,
         peer_tls: Some(tls.client(ServiceRole::Controller)?),
+        reserved_ports: config.reserved_ports(),
         router_tls: Some(tls.client_of(HostRole::Router)?),
         joiners: joiners::for_joiners(config)?,
     })

@@ -26,6 +26,7 @@
 //! /paas/v1/dynos/<app>/<dyno>                      Dyno             (as it should be)
 //! /paas/v1/dyno-status/<app>/<dyno>                DynoStatus       (as it is; written by its node)
 //! /paas/v1/routes/<app>                            Route
+//! /paas/v1/tcp-routes/<port>                       TcpRoute         (unique port)
 //! /paas/v1/nodes/<node>                            Node
 //! /paas/v1/node-tokens/<sha256 of the secret>      NodeToken
 //! /paas/v1/rebalance/requested                     RebalanceRequest (while it is followed)
@@ -50,7 +51,7 @@ use model::{
     Domain, Dyno, DynoId, DynoStatus, Email, EndpointId, Hostname, Node, NodeHeartbeat, NodeId,
     NodeToken, PlatformCertificate, RebalanceProgress, RebalanceRequest, Release, ReleaseVersion,
     Repository, Route, RouterId, RouterReport, Sealed, ServiceEndpoint, ServiceId, ServiceRole,
-    Slug, SlugId, SniEndpoint, SshKey, TicketKeys, Token,
+    Slug, SlugId, SniEndpoint, SshKey, TcpRoute, TicketKeys, Token,
 };
 
 use crate::Table;
@@ -131,6 +132,7 @@ pub const RELEASE_CONFIG: Table<Sealed> = Table::new("release-config/");
 pub const DYNOS: Table<Dyno> = Table::new("dynos/");
 pub const DYNO_STATUS: Table<DynoStatus> = Table::new("dyno-status/");
 pub const ROUTES: Table<Route> = Table::new("routes/");
+pub const TCP_ROUTES: Table<TcpRoute> = Table::new("tcp-routes/");
 pub const NODES: Table<Node> = Table::new("nodes/");
 pub const NODE_TOKENS: Table<NodeToken> = Table::new("node-tokens/");
 pub const REBALANCE: Table<RebalanceRequest> = Table::new("rebalance/");
@@ -187,6 +189,7 @@ keys! {
     DYNO_STATUS: DynoStatus = dyno_status(app: AppId, dyno: DynoId) "{app}/{dyno}";
     DYNO_STATUS: DynoStatus = dyno_statuses_of(app: AppId) "{app}/";
     ROUTES: Route = route(app: AppId) "{app}";
+    TCP_ROUTES: TcpRoute = tcp_route(port: u16) "{port}";
     NODES: Node = node(node: NodeId) "{node}";
     NODE_TOKENS: NodeToken = node_token(secret_hash: &Checksum) "{secret_hash}";
     REBALANCE: RebalanceRequest = rebalance() "requested";

@@ -71,6 +71,7 @@ impl Platform {
                     acme: None,
                     peer_tls: None,
                     router_tls: None,
+                    reserved_ports: Default::default(),
                     joiners: Err("A test of one host.".to_owned()),
                 };
                 let store: std::sync::Arc<dyn Store> = store;

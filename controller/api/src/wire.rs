@@ -23,6 +23,7 @@ pub mod release;
 pub mod router;
 pub mod routing;
 pub mod slug;
+pub mod tcp_route;
 
 use model::{AccountId, AppId, AppName, Email};
 use serde::{Deserialize, Serialize};
@@ -60,6 +61,7 @@ pub use router::{
 };
 pub use routing::{Canary, ClientLimit, DynoProtocol, Hsts, Routing};
 pub use slug::{Blob, Slug};
+pub use tcp_route::{TcpRoute, TcpRouteCreate};
 
 /// `{}`: what calls answer that only set something going.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]

@@ -188,6 +188,7 @@ fn config(addr: SocketAddr, data_dir: &Path) -> Config {
         acme: None,
         peer_tls: None,
         router_tls: None,
+        reserved_ports: Default::default(),
         joiners: Err("A test of one host.".to_owned()),
     }
 }

@@ -22,7 +22,7 @@ enum Who {
 
 use Who::{Administrators, AnyAccount, Anybody, Members, OtherRoles, Owners};
 
-const EXPECTED: [(&str, &str, Who); 101] = [
+const EXPECTED: [(&str, &str, Who); 104] = [
     ("GET", "/healthz", Anybody),
     ("POST", "/oauth/authorizations", AnyAccount),
     ("GET", "/oauth/authorizations", AnyAccount),
@@ -117,6 +117,9 @@ const EXPECTED: [(&str, &str, Who); 101] = [
     ("GET", "/platform/routers", Administrators),
     ("GET", "/platform/certificate", Administrators),
     ("PUT", "/platform/certificate", Administrators),
+    ("GET", "/tcp-routes", Administrators),
+    ("POST", "/tcp-routes", Administrators),
+    ("DELETE", "/tcp-routes/{port}", Administrators),
     ("GET", "/platform/rebalance", Administrators),
     ("POST", "/platform/rebalance", Administrators),
     ("DELETE", "/platform/rebalance", Administrators),
@@ -273,6 +276,7 @@ fn concrete(path: &str, app: &str) -> String {
         ("{node}", "nowhere"),
         ("{domain}", "www.example.com"),
         ("{sni_endpoint}", "0"),
+        ("{port}", "5432"),
     ] {
         concrete = concrete.replace(placeholder, value);
     }

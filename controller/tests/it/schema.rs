@@ -34,13 +34,16 @@ const DEVIATIONS: [(&str, &str); 4] = [
 ];
 
 /// Endpoints the schema does not have.
-const OURS: [(&str, &str); 30] = [
+const OURS: [(&str, &str); 33] = [
     ("GET", "/platform/certificate"),
     ("PUT", "/platform/certificate"),
     ("GET", "/healthz"),
     ("POST", "/accounts"),
     ("GET", "/platform/status"),
     ("GET", "/platform/routers"),
+    ("GET", "/tcp-routes"),
+    ("POST", "/tcp-routes"),
+    ("DELETE", "/tcp-routes/*"),
     ("GET", "/apps/*/traffic"),
     ("GET", "/platform/rebalance"),
     ("POST", "/platform/rebalance"),

@@ -33,6 +33,7 @@ impl Collector for Everything {
     fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let mut writer = Writer(encoder);
         self.process(&mut writer)?;
+        self.ports(&mut writer)?;
         self.apps(&mut writer)
     }
 }
@@ -178,6 +179,56 @@ impl Everything {
             "applied_revision",
             "The store's revision whose routes are in force",
             metrics.applied() as f64,
+        )
+    }
+
+    fn ports(&self, w: &mut Writer<'_>) -> fmt::Result {
+        let ports: Vec<_> = self
+            .0
+            .ports
+            .readings()
+            .into_iter()
+            .map(|reading| (reading.port.to_string(), reading))
+            .collect();
+        let labels: Vec<_> = ports
+            .iter()
+            .map(|(port, _)| [("port", port.as_str())])
+            .collect();
+        let each = || {
+            labels
+                .iter()
+                .map(|labels| &labels[..])
+                .zip(ports.iter().map(|(_, r)| r))
+        };
+        w.gauges(
+            "tcp_port_open",
+            "Whether the port of a TCP route is open on this host",
+            each().map(|(labels, reading)| (labels, f64::from(u8::from(reading.error.is_none())))),
+        )?;
+        w.gauges(
+            "tcp_connections",
+            "Connections of TCP routes that are open",
+            each().map(|(labels, reading)| (labels, reading.connections as f64)),
+        )?;
+        w.counters(
+            "tcp_accepted",
+            "Connections that TCP routes have had",
+            each().map(|(labels, reading)| (labels, reading.accepted)),
+        )?;
+        w.counters(
+            "tcp_failed",
+            "Connections of TCP routes that were not brought to a backend",
+            each().map(|(labels, reading)| (labels, reading.failed)),
+        )?;
+        w.counters(
+            "tcp_in_bytes",
+            "Bytes from clients of TCP routes",
+            each().map(|(labels, reading)| (labels, reading.bytes_in)),
+        )?;
+        w.counters(
+            "tcp_out_bytes",
+            "Bytes to clients of TCP routes",
+            each().map(|(labels, reading)| (labels, reading.bytes_out)),
         )
     }
 

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use controller_api::wire::{AppReading, BackendReading, ConnectionCounts, Latency, RouterReading};
+use controller_api::wire::{
+    AppReading, BackendReading, ConnectionCounts, Latency, RouterReading, TcpPortReading,
+};
 use model::AppId;
 
 use crate::backend::Backend;
@@ -35,7 +37,7 @@ pub(super) fn of_router(metrics: &Metrics) -> RouterReading {
         requests_in_flight: recent.all.in_flight,
         requests_per_second: rounded(recent.per_second(recent.requests)),
         routes: apps().count() as u64,
-        tcp_ports: Vec::new(),
+        tcp_ports: tcp_ports(metrics),
         uptime_seconds: metrics.started.elapsed().as_secs(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         window_seconds: rounded(recent.span.as_secs_f64()),
@@ -76,6 +78,18 @@ pub(super) fn of_app(metrics: &Metrics, id: AppId) -> Option<AppReading> {
             .map(|(code, count)| (format!("H{code}"), *count))
             .collect(),
     })
+}
+
+fn tcp_ports(metrics: &Metrics) -> Vec<TcpPortReading> {
+    let ports = metrics.ports.readings().into_iter();
+    let open = ports.filter(|port| port.error.is_none());
+    open.map(|port| TcpPortReading {
+        accepted: port.accepted,
+        connections: port.connections,
+        failed: port.failed,
+        port: port.port,
+    })
+    .collect()
 }
 
 const UP: &str = "up";

@@ -1,5 +1,7 @@
 //! What a router counts, and what it says when it is asked.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use futures::{SinkExt as _, StreamExt as _};
 use http::Request;
@@ -7,6 +9,7 @@ use http_body_util::{BodyExt as _, Full};
 use model::{AppId, NoBackend, Route};
 use serde_json::{Value, json};
 use store::{Txn, key};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use tokio_tungstenite::tungstenite::Message;
@@ -125,10 +128,35 @@ async fn connections_are_counted_by_protocol_while_they_last_and_handshakes_as_t
 
     // Nonsense for a handshake.
     let mut stream = TcpStream::connect(platform.https).await.unwrap();
-    tokio::io::AsyncWriteExt::write_all(&mut stream, b"GET / HTTP/1.1\r\n\r\n")
-        .await
-        .unwrap();
+    stream.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
     counted(&platform, "paas_router_tls_failed_handshakes_total", 1.0).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_that_is_taken_up_again_is_counted_as_that() {
+    let platform = Platform::start().await;
+    let dyno = Dyno::saying("hello").await;
+    platform.route(&route(AppId::new(), "app", &[&dyno])).await;
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(platform.roots.clone())
+        .with_no_client_auth();
+    // What one connection is given, the next shows.
+    let connector = tokio_rustls::TlsConnector::from(Arc::new(config));
+    for resumed in [0.0, 1.0] {
+        let stream = TcpStream::connect(platform.https).await.unwrap();
+        let name = "app.paas.test".try_into().unwrap();
+        let mut stream = connector.connect(name, stream).await.unwrap();
+        let request = b"GET / HTTP/1.1\r\nHost: app.paas.test\r\nConnection: close\r\n\r\n";
+        stream.write_all(request).await.unwrap();
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).await.unwrap();
+        assert!(answer.ends_with(b"hello"));
+        counted(&platform, "paas_router_tls_resumptions_total", resumed).await;
+    }
+    counted(&platform, "paas_router_tls_handshakes_total", 2.0).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

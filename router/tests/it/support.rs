@@ -115,6 +115,7 @@ impl Platform {
             backlog_per_dyno: router::BACKLOG_PER_DYNO,
             timeouts: Timeouts::HEROKU,
             tracing: router::Tracing::default(),
+            tcp: router::Tcp::default(),
         };
         change(&mut config);
         let local = SocketAddr::from(([127, 0, 0, 1], 0));

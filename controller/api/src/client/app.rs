@@ -9,7 +9,7 @@ use crate::wire::{
     BuildpackUpdate, Collaborator, CollaboratorCreate, ConfigVars, ConfigVarsUpdate, Domain,
     DomainCreate, DomainUpdate, DynoSize, LogSession, LogSessionCreate, Node, NodeToken,
     NodeTokenCreate, NodeUpdate, Placement, PlacementUpdate, PlatformStatus, Rebalance, Region,
-    RoutersStatus, Routing, Stack,
+    RoutersStatus, Routing, Stack, TcpRoute, TcpRouteCreate,
 };
 
 impl Client {
@@ -204,6 +204,21 @@ impl Client {
     /// For administrators.
     pub async fn routers_status(&self) -> Result<RoutersStatus, ClientError> {
         self.get(&["platform", "routers"]).await
+    }
+
+    /// For administrators.
+    pub async fn tcp_routes(&self) -> Result<Vec<TcpRoute>, ClientError> {
+        self.get(&["tcp-routes"]).await
+    }
+
+    /// For administrators.
+    pub async fn add_tcp_route(&self, create: &TcpRouteCreate) -> Result<TcpRoute, ClientError> {
+        self.send(Method::POST, &["tcp-routes"], create).await
+    }
+
+    /// For administrators.
+    pub async fn remove_tcp_route(&self, port: u16) -> Result<TcpRoute, ClientError> {
+        self.delete(&["tcp-routes", &port.to_string()]).await
     }
 
     /// What the routers say of an app.

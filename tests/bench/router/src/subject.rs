@@ -68,6 +68,7 @@ async fn serve(dir: &Path, hosts: usize, is_limited: bool) -> anyhow::Result<()>
         backlog_per_dyno: router::BACKLOG_PER_DYNO,
         timeouts: Timeouts::HEROKU,
         tracing: router::Tracing::default(),
+        tcp: router::Tcp::default(),
     };
     let local = |port| SocketAddr::from(([127, 0, 0, 1], port));
     let listeners = Listeners {
