@@ -28,5 +28,6 @@ mod stories {
     mod run;
     mod spread;
     mod upgrade;
+    mod watch;
     mod zero_loss;
 }
