@@ -163,7 +163,11 @@ impl Platform {
             _dir: dir,
             roots: Arc::new(roots),
             handle,
-            config,
+            // Without its sockets: whoever has those keeps the ports open.
+            config: Config {
+                tcp: router::Tcp::default(),
+                ..config
+            },
         };
         (platform, same)
     }
