@@ -37,9 +37,11 @@ use crate::http1::{push_decimal, push_field};
 /// Streams of one connection; for more another one is opened. Many servers allow no more.
 const MAX_STREAMS: u32 = 100;
 /// What is under way of one body, each way.
-const WINDOW: u32 = 256 * 1024;
-/// Of all bodies of a connection.
-const CONNECTION_WINDOW: u32 = 2 * 1024 * 1024;
+const WINDOW: u32 = 64 * 1024;
+/// Of all bodies of a connection: clients that read slowly leave room for the others'.
+const CONNECTION_WINDOW: u32 = MAX_STREAMS * WINDOW;
+/// As long as any dyno's may be.
+const MAX_ANSWER_HEAD: u32 = 1024 * 1024;
 /// The longest head we write: what a client may send, and what we add.
 const MAX_HEAD: usize = 2 * request::MAX_HEAD;
 
@@ -60,6 +62,9 @@ pub(crate) struct Trunk {
     streams: Rc<Cell<u32>>,
     used: Rc<Cell<Instant>>,
 }
+
+const BAD_REQUEST: &[u8] =
+    b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
 
 /// Runs what a connection is made of on the worker's own thread.
 #[derive(Debug, Clone, Copy)]
@@ -120,6 +125,7 @@ impl Trunks {
         let (sender, connection) = http2::Builder::new(OnThisThread)
             .initial_stream_window_size(WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
+            .max_header_list_size(MAX_ANSWER_HEAD)
             .handshake(TokioIo::new(stream))
             .await
             .map_err(io::Error::other)?;
@@ -198,7 +204,11 @@ async fn carry(
         let framing = Terms::of(&line, fields).framing;
         head(&line, fields).map(|head| (head, framing))
     });
-    let (head, framing) = read.map_err(|_| io::Error::from(io::ErrorKind::InvalidData))??;
+    let Ok(Ok((head, framing))) = read else {
+        // HTTP/1.1 has it, and HTTP/2's grammar does not. It is the request's fault, and no reason to connect anew.
+        to.write_all(BAD_REQUEST).await?;
+        return to.shutdown().await;
+    };
     buf.advance(length);
     let is_head = head.method() == Method::HEAD;
     let upload = Upload {

@@ -141,6 +141,14 @@ impl<'a> Project<'a> {
         self.git(&["push", "paas", "master"]).await
     }
 
+    /// However many requests pile up, none is refused for it (H11). On a machine that has more to do than it can, booting
+    /// dynos starve those that serve, and a story of switches would tell of that instead.
+    pub async fn take_any_backlog(&self) {
+        self.paas(&["routing:set", "requests-per-dyno=5000"])
+            .await
+            .ok();
+    }
+
     pub fn host(&self) -> String {
         format!("{}.{}", self.app, self.site.domain())
     }

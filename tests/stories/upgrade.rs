@@ -14,6 +14,7 @@ async fn an_upgrade_in_place_fails_no_request_cuts_no_websocket_and_restarts_no_
     let platform = Platform::start().await;
     let project = platform.project("node-express").await;
     project.push().await.ok();
+    project.take_any_backlog().await;
     project.paas(&["ps:scale", "web=2"]).await.ok();
     let mut before = platform.containers("dyno").await;
     before.sort();

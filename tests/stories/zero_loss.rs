@@ -10,6 +10,7 @@ async fn two_hundred_requests_a_second_and_fifty_websockets_survive_five_rounds_
     let platform = Platform::start().await;
     let project = platform.project("node-express").await;
     project.push().await.ok();
+    project.take_any_backlog().await;
     project.paas(&["ps:scale", "web=2"]).await.ok();
 
     let load = Load::start(platform.http, &project.host(), 200, 50);

@@ -132,6 +132,8 @@ async fn resolve(
         check_range("requests_per_dyno", count, 1..=MAX_REQUESTS_PER_DYNO)?;
     }
     let canonical_host = match &wanted.canonical_host {
+        // It may not lead to the app any more; routers know, and it is in no other setting's way.
+        Some(host) if is_set(app, host) => app.routing.canonical_host.clone(),
         Some(host) => Some(own_host(context, app, host).await?),
         None => None,
     };
@@ -207,6 +209,12 @@ fn networks(texts: &[String]) -> Result<Vec<IpNet>, ActionError> {
         let network = text.parse::<IpNet>();
         let network = network.or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
         let network = network.map(|network| network.trunc());
+        let is_mapped = |network: &IpNet| matches!(network.addr(), IpAddr::V6(address) if address.to_ipv4_mapped().is_some());
+        if network.as_ref().is_ok_and(is_mapped) {
+            return Err(ActionError::invalid(format!(
+                "{text:?} stands for an IPv4 network; write it as one, such as 10.0.0.0/8."
+            )));
+        }
         network.map_err(|_| {
             ActionError::invalid(format!(
                 "{text:?} is neither an address nor a network such as 10.0.0.0/8."
@@ -214,6 +222,11 @@ fn networks(texts: &[String]) -> Result<Vec<IpNet>, ActionError> {
         })
     };
     texts.iter().map(network).collect()
+}
+
+fn is_set(app: &App, canonical_host: &str) -> bool {
+    let set = app.routing.canonical_host.as_ref();
+    set.is_some_and(|set| set.as_str() == canonical_host)
 }
 
 /// One of the names that lead to the app.

@@ -90,4 +90,12 @@ async fn a_canonical_host_is_one_of_the_apps_own() {
     ann.patch(ROUTING, www).await.expect(200);
     let own = json!({"canonical_host": "ticks.paas.localhost"});
     ann.patch(ROUTING, own).await.expect(200);
+    let www = json!({"canonical_host": "www.example.com"});
+    ann.patch(ROUTING, www).await.expect(200);
+    // Once it is gone, it is in no other setting's way.
+    let gone = "/apps/ticks/domains/www.example.com";
+    ann.delete(gone).await.expect(200);
+    ann.patch(ROUTING, json!({"paused": true}))
+        .await
+        .expect(200);
 }

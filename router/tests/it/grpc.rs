@@ -323,3 +323,18 @@ async fn a_dyno_that_closes_its_connection_is_asked_over_another() {
     }
     assert!(dyno.connections() >= 10);
 }
+
+/// What only one of the two protocols has a grammar for costs neither a connection nor a dyno.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_path_that_http2_does_not_have_is_the_clients_fault() {
+    let platform = Platform::start().await;
+    let dyno = speaking_http2(echo).await;
+    platform.route(&to_http2(&[&dyno])).await;
+    for _ in 0..5 {
+        let answer = platform
+            .raw("GET /<a> HTTP/1.1\r\nHost: app.paas.test\r\nConnection: close\r\n\r\n")
+            .await;
+        assert!(answer.starts_with("HTTP/1.1 400 "), "{answer}");
+    }
+    assert!(dyno.connections() <= 2);
+}
