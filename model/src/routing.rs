@@ -9,8 +9,8 @@ use crate::{AppId, Hostname};
 
 /// An app's wishes. By default its requests are passed on, whoever sends them and however they come.
 ///
-/// Who may come, how, and to which app is decided by the app that has the request's host name; all else by the app whose
-/// dynos answer, which is another one where there are path routes or a canary.
+/// Who may come, how, to which app, and whether a client stays with a dyno is decided by the app that has the request's host
+/// name; all else by the app whose dynos answer, which is another one where there are path routes or a canary.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Routing {
