@@ -25,8 +25,9 @@ impl Tag {
         u64::from_str_radix(text, 16).ok().map(Self)
     }
 
-    /// A `Set-Cookie` field. An app in a frame of another site's keeps it, where it can be kept from eavesdroppers.
-    pub(crate) fn set_cookie(self, is_https: bool) -> String {
+    /// A `Set-Cookie` field for what is below the path: another path may lead to another app, and clients send the cookie of
+    /// the longest path first. An app in a frame of another site's keeps it, where it can be kept from eavesdroppers.
+    pub(crate) fn set_cookie(self, path: &str, is_https: bool) -> String {
         let site = if is_https {
             "; Secure; SameSite=None"
         } else {
@@ -34,7 +35,7 @@ impl Tag {
         };
         let name = String::from_utf8_lossy(COOKIE);
         let Self(tag) = self;
-        format!("{name}={tag:016x}; Path=/; Max-Age=86400; HttpOnly{site}")
+        format!("{name}={tag:016x}; Path={path}; Max-Age=86400; HttpOnly{site}")
     }
 }
 
@@ -45,11 +46,11 @@ mod tests {
     #[test]
     fn a_cookie_brings_back_what_was_set() {
         let tag = Tag::of(DynoId::new());
-        let set = tag.set_cookie(true);
+        let set = tag.set_cookie("/", true);
         let pair = set.split(';').next().unwrap();
         let cookies = format!("a=b; {pair};c=d");
         assert_eq!(Tag::in_cookies(cookies.as_bytes()), Some(tag));
-        assert!(!tag.set_cookie(false).contains("Secure"));
+        assert!(!tag.set_cookie("/", false).contains("Secure"));
         for bad in [
             "",
             "a=b",

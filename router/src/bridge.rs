@@ -1,170 +1,60 @@
 //! Dynos that speak HTTP/2, as gRPC servers do: each request goes over a bridge that speaks HTTP/1.1 to us and a stream of
-//! a shared connection to the dyno. So all that is said of tries, limits and time-outs is said once.
-//!
-//! HTTP/2 without TLS and without asking first (RFC 9113, 3.3).
+//! a [trunk](crate::trunk) to the dyno. So all that is said of tries, limits and time-outs is said once.
 
-use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
+mod upload;
+
+use std::cell::Cell;
+use std::future::poll_fn;
 use std::io;
-use std::pin::Pin;
-use std::rc::{Rc, Weak};
-use std::sync::Arc;
+use std::pin::{Pin, pin};
+use std::rc::Rc;
 use std::task::{Context, Poll, ready};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use bytes::Bytes;
+use h2::{Reason, RecvStream};
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, TE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Uri};
-use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
-use hyper::client::conn::http2::{self, SendRequest};
-use hyper::rt::Executor;
-use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncWriteExt as _, DuplexStream, ReadHalf, WriteHalf, duplex, split};
-use tokio::net::TcpStream;
-use tokio::sync::Mutex;
+use tokio::io::{
+    AsyncRead, AsyncWrite, AsyncWriteExt as _, DuplexStream, ReadBuf, ReadHalf, WriteHalf, duplex,
+    split,
+};
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
-use crate::backend::Backend;
 use crate::buffer::{Buf, Buffers, SIZE};
 use crate::http1::chunks::push_size;
 use crate::http1::field::Field;
-use crate::http1::framing::{Arriving, Framing};
 use crate::http1::request::{self, Fields as _, Line, Lines, Terms};
 use crate::http1::{push_decimal, push_field};
+use crate::pool::ConnectError;
+use crate::trunk::{OnTrunk, Trunks};
+use upload::Upload;
 
-/// Streams of one connection; for more another one is opened. Many servers allow no more.
-const MAX_STREAMS: u32 = 100;
-/// What is under way of one body, each way.
-const WINDOW: u32 = 64 * 1024;
-/// Of all bodies of a connection: clients that read slowly leave room for the others'.
-const CONNECTION_WINDOW: u32 = MAX_STREAMS * WINDOW;
-/// As long as any dyno's may be.
-const MAX_ANSWER_HEAD: u32 = 1024 * 1024;
 /// The longest head we write: what a client may send, and what we add.
 const MAX_HEAD: usize = 2 * request::MAX_HEAD;
-
-/// One worker's connections to such dynos.
-#[derive(Debug, Default)]
-pub(crate) struct Trunks {
-    /// By the backend's serial.
-    open: RefCell<HashMap<u64, Vec<Trunk>>>,
-    /// Held by whoever opens one: others who need one meanwhile wait, and share it.
-    turns: RefCell<HashMap<u64, Weak<Mutex<()>>>>,
-}
-
-/// A connection to a dyno, shared by requests.
-#[derive(Debug, Clone)]
-pub(crate) struct Trunk {
-    backend: Arc<Backend>,
-    sender: SendRequest<Upload>,
-    streams: Rc<Cell<u32>>,
-    used: Rc<Cell<Instant>>,
-}
+/// Trunks that are tried one after the other for a request that none of them takes.
+const MAX_TRIES: u32 = 3;
+/// For another trunk when one closes: as long as for any dyno that is the only one.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 const BAD_REQUEST: &[u8] =
     b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
 
-/// Runs what a connection is made of on the worker's own thread.
-#[derive(Debug, Clone, Copy)]
-struct OnThisThread;
-
-impl<F: Future<Output = ()> + 'static> Executor<F> for OnThisThread {
-    fn execute(&self, future: F) {
-        // Owned by the worker's runtime; it ends with its connection.
-        tokio::task::spawn_local(future);
-    }
-}
-
-/// Counted among a trunk's streams until it is dropped.
-struct OnTrunk(Trunk);
-
-impl OnTrunk {
-    fn get(trunk: &Trunk) -> Self {
-        trunk.streams.set(trunk.streams.get() + 1);
-        Self(trunk.clone())
-    }
-}
-
-impl Drop for OnTrunk {
-    fn drop(&mut self) {
-        self.0.streams.set(self.0.streams.get() - 1);
-        self.0.used.set(Instant::now());
-    }
-}
-
-impl Trunks {
-    /// One that has room for another stream.
-    pub(crate) fn take(&self, backend: &Backend) -> Option<Trunk> {
-        let open = self.open.borrow();
-        let trunks = open.get(&backend.serial)?;
-        let has_room =
-            |trunk: &&Trunk| !trunk.sender.is_closed() && trunk.streams.get() < MAX_STREAMS;
-        trunks.iter().find(has_room).cloned()
-    }
-
-    /// To be held while one is opened.
-    pub(crate) fn turn(&self, backend: &Backend) -> Rc<Mutex<()>> {
-        let mut turns = self.turns.borrow_mut();
-        if let Some(turn) = turns.get(&backend.serial).and_then(Weak::upgrade) {
-            return turn;
-        }
-        turns.retain(|_, turn| turn.strong_count() > 0);
-        let turn = Rc::default();
-        turns.insert(backend.serial, Rc::downgrade(&turn));
-        turn
-    }
-
-    /// Over a connection that was just opened.
-    pub(crate) async fn open(
-        &self,
-        backend: &Arc<Backend>,
-        stream: TcpStream,
-    ) -> io::Result<Trunk> {
-        let (sender, connection) = http2::Builder::new(OnThisThread)
-            .initial_stream_window_size(WINDOW)
-            .initial_connection_window_size(CONNECTION_WINDOW)
-            .max_header_list_size(MAX_ANSWER_HEAD)
-            .handshake(TokioIo::new(stream))
-            .await
-            .map_err(io::Error::other)?;
-        let label = backend.label.clone();
-        tokio::task::spawn_local(async move {
-            if let Err(error) = connection.await {
-                debug!(error = &error as &dyn std::error::Error, dyno = %label, "A connection to a dyno broke");
-            }
-        });
-        let trunk = Trunk {
-            backend: backend.clone(),
-            sender,
-            streams: Rc::default(),
-            used: Rc::new(Cell::new(Instant::now())),
-        };
-        let mut open = self.open.borrow_mut();
-        open.entry(backend.serial).or_default().push(trunk.clone());
-        Ok(trunk)
-    }
-
-    /// Lets go what is closed, leads to dynos that are not routed any more, or has had no stream for so long. What streams
-    /// there are go on.
-    pub(crate) fn sweep(&self, keep_alive: Duration, now: Instant) {
-        self.open.borrow_mut().retain(|_, trunks| {
-            trunks.retain(|trunk| {
-                let idle = now.saturating_duration_since(trunk.used.get());
-                let is_idle = trunk.streams.get() == 0 && idle > keep_alive;
-                !is_idle && !trunk.sender.is_closed() && !trunk.backend.is_removed()
-            });
-            !trunks.is_empty()
-        });
-    }
-}
-
 /// Our end of a bridge. Whoever drops it has no use for the request any more.
 #[derive(Debug)]
 pub(crate) struct Bridge {
-    pub(crate) stream: DuplexStream,
+    stream: DuplexStream,
+    /// Why it ended, if it was not the end of an answer.
+    why: Rc<Cell<Option<io::ErrorKind>>>,
     gone: CancellationToken,
+}
+
+/// What is said when the dyno has given up the request alone, and not its connection: it would do so again.
+const GIVEN_UP: io::ErrorKind = io::ErrorKind::ConnectionAborted;
+
+/// Whether the dyno has given up this request.
+pub(crate) fn is_given_up(error: &io::Error) -> bool {
+    error.kind() == GIVEN_UP
 }
 
 impl Drop for Bridge {
@@ -173,30 +63,87 @@ impl Drop for Bridge {
     }
 }
 
-impl Trunk {
-    /// Takes one request, in HTTP/1.1, and gives its answer.
-    pub(crate) fn bridge(&self, buffers: Rc<Buffers>) -> Bridge {
-        let (ours, theirs) = duplex(SIZE);
-        let gone = CancellationToken::new();
-        let (left, on_trunk) = (gone.clone(), OnTrunk::get(self));
-        tokio::task::spawn_local(async move {
-            tokio::select! {
-                () = left.cancelled() => {}
-                carried = carry(on_trunk, theirs, buffers) => if let Err(error) = carried {
-                    debug!(error = &error as &dyn std::error::Error, "A request over HTTP/2 was not answered");
-                },
-            }
-        });
-        Bridge { stream: ours, gone }
+/// Takes one request, in HTTP/1.1, and gives its answer.
+pub(crate) fn bridge(on_trunk: OnTrunk, trunks: Rc<Trunks>, buffers: Rc<Buffers>) -> Bridge {
+    let (stream, theirs) = duplex(SIZE);
+    let (gone, why) = (CancellationToken::new(), Rc::default());
+    let bridge = Bridge {
+        stream,
+        why: Rc::clone(&why),
+        gone: gone.clone(),
+    };
+    // Owned by the worker's runtime; it ends with the bridge.
+    tokio::task::spawn_local(async move {
+        tokio::select! {
+            () = gone.cancelled() => {}
+            carried = carry(on_trunk, &trunks, theirs, buffers) => if let Err(broken) = carried {
+                debug!(error = &broken as &dyn std::error::Error, "A request over HTTP/2 was not answered");
+                why.set(Some(broken.kind()));
+            },
+        }
+    });
+    bridge
+}
+
+/// Why there is no answer, or no end of it.
+#[derive(Debug, thiserror::Error)]
+enum Broken {
+    /// Nothing was done for the request: it may be asked of another.
+    #[error("the dyno takes no more requests over this connection")]
+    Refused,
+    #[error("the dyno has given up the request")]
+    GivenUp(#[source] h2::Error),
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
+
+impl Broken {
+    /// Of what became of a request that was sent.
+    fn of(error: h2::Error) -> Self {
+        let is_of_stream = error.is_reset() && error.is_remote();
+        if error.is_remote()
+            && (error.is_go_away() || error.reason() == Some(Reason::REFUSED_STREAM))
+        {
+            Self::Refused
+        } else if is_of_stream {
+            Self::GivenUp(error)
+        } else {
+            Self::Io(into_io(error))
+        }
+    }
+
+    /// Of a request that could not be sent.
+    fn before(error: h2::Error) -> Self {
+        match error.is_go_away() || error.is_io() {
+            true => Self::Refused,
+            false => Self::Io(into_io(error)),
+        }
+    }
+
+    fn kind(&self) -> io::ErrorKind {
+        match self {
+            Self::Refused | Self::GivenUp(_) => GIVEN_UP,
+            Self::Io(error) => error.kind(),
+        }
+    }
+}
+
+fn into_io(error: h2::Error) -> io::Error {
+    match error.is_io() {
+        true => error
+            .into_io()
+            .unwrap_or_else(|| io::ErrorKind::BrokenPipe.into()),
+        false => io::Error::other(error),
     }
 }
 
 /// An error ends the bridge, which looks to the other end like a dyno that has closed its connection.
 async fn carry(
     mut on_trunk: OnTrunk,
+    trunks: &Trunks,
     theirs: DuplexStream,
     buffers: Rc<Buffers>,
-) -> io::Result<()> {
+) -> Result<(), Broken> {
     let (mut from, mut to) = split(theirs);
     let mut buf = Buf::new(buffers);
     let length = head_in(&mut from, &mut buf).await?;
@@ -207,19 +154,55 @@ async fn carry(
     let Ok(Ok((head, framing))) = read else {
         // HTTP/1.1 has it, and HTTP/2's grammar does not. It is the request's fault, and no reason to connect anew.
         to.write_all(BAD_REQUEST).await?;
-        return to.shutdown().await;
+        return Ok(to.shutdown().await?);
     };
     buf.advance(length);
+    let mut upload = Upload::new(from, buf, framing);
+    for _ in 1..MAX_TRIES {
+        match ask(&mut on_trunk, &head, &mut upload, &mut to).await {
+            Err(Broken::Refused) if upload.can_begin_again() => {}
+            ended => return ended,
+        }
+        // It said goodbye just when it was asked, as servers do that restart or have served for long enough.
+        on_trunk.close();
+        let backend = on_trunk.backend().clone();
+        on_trunk = match trunks.reach(&backend, PATIENCE).await {
+            Ok((on_trunk, _)) => on_trunk,
+            Err(ConnectError::Silence) => return Err(Broken::Io(io::ErrorKind::TimedOut.into())),
+            Err(ConnectError::Refused(error) | ConnectError::Ours(error)) => {
+                return Err(Broken::Io(error));
+            }
+        };
+    }
+    ask(&mut on_trunk, &head, &mut upload, &mut to).await
+}
+
+/// Dropped before its end, it has the stream reset.
+async fn ask(
+    on_trunk: &mut OnTrunk,
+    head: &Request<()>,
+    upload: &mut Upload,
+    to: &mut WriteHalf<DuplexStream>,
+) -> Result<(), Broken> {
+    let asked = on_trunk
+        .sender()
+        .send_request(head.clone(), upload.is_empty());
+    let (response, mut out) = asked.map_err(Broken::before)?;
     let is_head = head.method() == Method::HEAD;
-    let upload = Upload {
-        from,
-        buf,
-        arriving: Arriving::new(framing),
-        framing,
-    };
-    let asked = on_trunk.0.sender.send_request(head.map(|()| upload));
-    let response = asked.await.map_err(io::Error::other)?;
-    answer(response, is_head, &mut to).await
+    let mut answering = pin!(async {
+        let response = response.await.map_err(Broken::of)?;
+        Ok(answer(response, is_head, to).await?)
+    });
+    if !upload.is_empty() {
+        let _uploading = on_trunk.upload();
+        // Whoever has answered needs no more of the request.
+        tokio::select! {
+            biased;
+            answered = &mut answering => return answered,
+            sent = upload.send(&mut out) => sent?,
+        }
+    }
+    answering.await
 }
 
 async fn head_in(from: &mut ReadHalf<DuplexStream>, buf: &mut Buf) -> io::Result<usize> {
@@ -227,7 +210,7 @@ async fn head_in(from: &mut ReadHalf<DuplexStream>, buf: &mut Buf) -> io::Result
         if let Some(end) = memchr::memmem::find(buf.data(), b"\r\n\r\n") {
             return Ok(end + 4);
         }
-        let count = std::future::poll_fn(|cx| buf.poll_fill(cx, from, MAX_HEAD)).await?;
+        let count = poll_fn(|cx| buf.poll_fill(cx, from, MAX_HEAD)).await?;
         if count == 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
@@ -269,7 +252,7 @@ fn head(line: &Line<'_>, fields: Lines<'_>) -> io::Result<Request<()>> {
 
 /// Writes the answer as HTTP/1.1 has it.
 async fn answer(
-    response: Response<Incoming>,
+    response: Response<RecvStream>,
     is_head: bool,
     to: &mut WriteHalf<DuplexStream>,
 ) -> io::Result<()> {
@@ -300,25 +283,28 @@ async fn answer(
     }
     text.extend_from_slice(b"\r\n");
     to.write_all(&text).await?;
-    let mut trailers = HeaderMap::new();
-    while let Some(frame) = next(&mut body).await {
-        match frame.map_err(io::Error::other)?.into_data() {
-            Ok(data) if data.is_empty() => {}
-            Ok(data) if is_chunked => {
-                text.clear();
-                push_size(&mut text, data.len());
-                to.write_all(&text).await?;
-                to.write_all(&data).await?;
-                to.write_all(b"\r\n").await?;
-            }
-            Ok(data) => to.write_all(&data).await?,
-            Err(frame) => trailers = frame.into_trailers().unwrap_or_default(),
+    while let Some(data) = body.data().await {
+        let data = data.map_err(into_io)?;
+        if data.is_empty() {
+            continue;
         }
+        if is_chunked {
+            text.clear();
+            push_size(&mut text, data.len());
+            to.write_all(&text).await?;
+        }
+        to.write_all(&data).await?;
+        if is_chunked {
+            to.write_all(b"\r\n").await?;
+        }
+        // Refused: the stream is over, as is told in its place.
+        let _ = body.flow_control().release_capacity(data.len());
     }
+    let trailers = body.trailers().await.map_err(into_io)?;
     if is_chunked {
         text.clear();
         text.extend_from_slice(b"0\r\n");
-        for (name, value) in &trailers {
+        for (name, value) in trailers.iter().flatten() {
             push_field(&mut text, name.as_str().as_bytes(), value.as_bytes());
         }
         text.extend_from_slice(b"\r\n");
@@ -327,61 +313,48 @@ async fn answer(
     to.shutdown().await
 }
 
-async fn next(body: &mut Incoming) -> Option<Result<Frame<Bytes>, hyper::Error>> {
-    std::future::poll_fn(|cx| Pin::new(&mut *body).poll_frame(cx)).await
-}
-
-/// The request's body, as it comes over the bridge.
-struct Upload {
-    from: ReadHalf<DuplexStream>,
-    buf: Buf,
-    arriving: Arriving,
-    framing: Framing,
-}
-
-impl std::fmt::Debug for Upload {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Upload").finish_non_exhaustive()
-    }
-}
-
-impl Body for Upload {
-    type Data = Bytes;
-    type Error = io::Error;
-
-    fn poll_frame(
+impl AsyncRead for Bridge {
+    fn poll_read(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        loop {
-            let nonsense = |_| io::Error::from(io::ErrorKind::InvalidData);
-            this.arriving.look(&mut this.buf).map_err(nonsense)?;
-            let piece = this.arriving.piece(&this.buf);
-            if !piece.is_empty() {
-                let data = Bytes::copy_from_slice(piece);
-                this.arriving.consume(&mut this.buf, data.len());
-                return Poll::Ready(Some(Ok(Frame::data(data))));
-            }
-            if this.arriving.is_over() {
-                return Poll::Ready(None);
-            }
-            // A body that breaks off resets its stream.
-            if ready!(this.buf.poll_fill(cx, &mut this.from, SIZE))? == 0 {
-                return Poll::Ready(Some(Err(io::ErrorKind::UnexpectedEof.into())));
-            }
+        let had = buf.filled().len();
+        ready!(Pin::new(&mut this.stream).poll_read(cx, buf))?;
+        match this.why.get() {
+            Some(why) if buf.filled().len() == had => Poll::Ready(Err(why.into())),
+            _ => Poll::Ready(Ok(())),
         }
     }
+}
 
-    fn is_end_stream(&self) -> bool {
-        self.arriving.is_over()
+impl AsyncWrite for Bridge {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.get_mut().stream).poll_write(cx, buf)
     }
 
-    fn size_hint(&self) -> SizeHint {
-        match self.framing {
-            Framing::Empty => SizeHint::with_exact(0),
-            Framing::Length(length) => SizeHint::with_exact(length),
-            Framing::Chunked | Framing::UntilClose => SizeHint::default(),
-        }
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.get_mut().stream).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_shutdown(cx)
     }
 }

@@ -23,6 +23,8 @@ const MOST_AT_ONCE: u32 = 128;
 /// Quick, for what is made anew for each request.
 const GZIP_LEVEL: u32 = 4;
 const ZSTD_LEVEL: i32 = 1;
+/// Fields with a checksum of what is sent.
+const CHECKSUMS: [&str; 4] = ["content-digest", "repr-digest", "digest", "content-md5"];
 /// 128 KiB.
 const ZSTD_WINDOW_LOG: u32 = 17;
 
@@ -74,9 +76,7 @@ pub(crate) fn is_worth_it(answer: &Answer<'_, '_>) -> bool {
         && answer.field("content-type").is_some_and(is_text)
         && answer.field("content-encoding").is_none()
         && !answer.field("cache-control").is_some_and(forbids)
-        // A checksum of what is sent.
-        && answer.field("content-digest").is_none()
-        && answer.field("digest").is_none()
+        && !CHECKSUMS.iter().any(|name| answer.field(name).is_some())
 }
 
 fn is_text(content_type: &[u8]) -> bool {
@@ -91,6 +91,8 @@ fn is_text(content_type: &[u8]) -> bool {
     match essence.split_once('/') {
         // What is sent line by line is to arrive so.
         Some(("text", kind)) => kind != "event-stream",
+        // Its messages have a compression of their own.
+        Some(("application", kind)) if kind.starts_with("grpc") => false,
         Some(("application", kind)) => {
             matches!(
                 kind,
@@ -264,6 +266,7 @@ mod tests {
             "image/png",
             "text/event-stream",
             "application/grpc",
+            "application/grpc+json",
             "application/zip",
             "nonsense",
             "",

@@ -20,6 +20,8 @@ pub(crate) struct Entry {
     pub(crate) front: Arc<App>,
     /// Another app answers.
     pub(crate) sent_to: Option<AppId>,
+    /// The path that led there, if it did and dynos are to be come back to.
+    pub(crate) prefix: Option<String>,
     /// The dyno it would go back to.
     pub(crate) wanted: Option<Tag>,
 }
@@ -49,6 +51,7 @@ pub(crate) struct Visit<'a> {
 pub(crate) enum Decision {
     In {
         sent_to: Option<AppId>,
+        prefix: Option<String>,
         wanted: Option<Tag>,
     },
     Redirect(Redirect),
@@ -92,7 +95,9 @@ pub(crate) fn decide(
         true => visit.cookies.and_then(Tag::in_cookies),
         false => None,
     };
-    let sent_to = routing.at_path(visit.path).or_else(|| {
+    let at_path = routing.at_path(visit.path);
+    let prefix = at_path.filter(|_| routing.session_affinity);
+    let sent_to = at_path.map(|route| route.app).or_else(|| {
         let canary = routing.canary?;
         if let Some(tag) = wanted {
             if has_dyno(None, tag) {
@@ -104,7 +109,11 @@ pub(crate) fn decide(
         }
         (rng.random_range(0..100) < canary.percent).then_some(canary.app)
     });
-    Decision::In { sent_to, wanted }
+    Decision::In {
+        sent_to,
+        prefix: prefix.map(|route| route.prefix.clone()),
+        wanted,
+    }
 }
 
 fn redirect(rules: &Rules, visit: &Visit<'_>) -> Option<Redirect> {
@@ -268,7 +277,7 @@ mod tests {
             ..Routing::default()
         };
         let tag = Tag::of(model::DynoId::new());
-        let cookies = tag.set_cookie(false);
+        let cookies = tag.set_cookie("/", false);
         let visit = Visit {
             cookies: Some(cookies.as_bytes()),
             ..VISIT
@@ -278,6 +287,7 @@ mod tests {
         let decision = decide(&rules, &visit, Instant::now(), at_canary, &mut rand::rng());
         let expected = Decision::In {
             sent_to: Some(canary),
+            prefix: None,
             wanted: Some(tag),
         };
         assert_eq!(decision, expected);

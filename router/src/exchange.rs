@@ -93,6 +93,8 @@ pub(crate) struct Exchange {
     pub(crate) entry: Option<Box<Entry>>,
     /// While it waits.
     place: Option<Place>,
+    /// What the dynos of the app speak whose dyno was picked.
+    pub(crate) dyno_protocol: DynoProtocol,
     backend: Option<Arc<Backend>>,
     claim: Option<InFlight>,
     connect: Option<Duration>,
@@ -126,6 +128,7 @@ impl Exchange {
             idle: Duration::MAX,
             entry: None,
             place: None,
+            dyno_protocol: DynoProtocol::default(),
             backend: None,
             claim: None,
             connect: None,
@@ -146,11 +149,15 @@ impl Exchange {
         pace.max(self.idle)
     }
 
-    /// The app it is for, by the first table that was asked.
+    /// The app it is for: the first that was found, as the table has it that was asked last.
     pub(crate) fn set_app(&mut self, app: &Arc<App>) {
-        if self.app.is_none() {
-            self.app = Some(app.clone());
-            app.counters.of(self.worker.index).begin();
+        match &mut self.app {
+            None => {
+                app.counters.of(self.worker.index).begin();
+                self.app = Some(app.clone());
+            }
+            Some(known) if known.id == app.id && !Arc::ptr_eq(known, app) => *known = app.clone(),
+            Some(_) => {}
         }
     }
 
@@ -228,12 +235,6 @@ impl Exchange {
         self.place.is_some()
     }
 
-    /// Whether its app's dynos do.
-    pub(crate) fn speaks_http2(&self) -> bool {
-        let rules = self.app.as_ref().and_then(|app| app.rules.as_ref());
-        rules.is_some_and(|rules| rules.routing.dyno_protocol == DynoProtocol::Http2)
-    }
-
     /// What its answer says of HTTPS.
     pub(crate) fn hsts(&self) -> Option<&str> {
         let entry = self.entry.as_ref().filter(|_| self.asked.is_https)?;
@@ -257,7 +258,11 @@ impl Exchange {
             .as_ref()?
             .tag
             .filter(|tag| Some(*tag) != wanted)?;
-        Some(tag.set_cookie(self.asked.is_https))
+        let path = self
+            .entry
+            .as_ref()
+            .and_then(|entry| entry.prefix.as_deref());
+        Some(tag.set_cookie(path.unwrap_or("/"), self.asked.is_https))
     }
 
     /// The backend that was picked; whatever was claimed before is let go.

@@ -10,11 +10,13 @@ use std::pin::pin;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
+use model::DynoProtocol;
 use tokio::time::sleep;
 use tracing::{debug, error, warn};
 
 use crate::alarm::Alarm;
 use crate::backend::{Backend, BackendId};
+use crate::bridge::is_given_up;
 use crate::entry::Redirect;
 use crate::exchange::Exchange;
 use crate::fault::Fault;
@@ -120,15 +122,14 @@ async fn connect(
     let Some(backend) = exchange.backend().cloned() else {
         return Err(Fault::Platform);
     };
-    let is_http2 = exchange.speaks_http2();
-    if !only_fresh
-        && !is_http2
-        && let Some(link) = worker.pool.take(
-            &backend,
-            !exchange.asked.is_repeatable(),
-            worker.alarms.now(),
-        )
-    {
+    let is_http2 = exchange.dyno_protocol == DynoProtocol::Http2;
+    let must_live = !exchange.asked.is_repeatable();
+    let open = match is_http2 {
+        true => worker.pool.join(&backend, only_fresh),
+        false if only_fresh => None,
+        false => worker.pool.take(&backend, must_live, worker.alarms.now()),
+    };
+    if let Some(link) = open {
         exchange.dispatch(Duration::ZERO, now);
         return Ok(Some(link));
     }
@@ -236,6 +237,7 @@ async fn send(
             }
             Fault::NoResponse
         }
+        Failure::Silent(Some(error)) if is_given_up(&error) => Fault::NoResponse,
         Failure::Unsent if link.is_reused => return Ok(None),
         Failure::Silent(_) if link.is_reused && is_repeatable => return Ok(None),
         Failure::Unsent | Failure::Silent(_) => Fault::NoResponse,
@@ -346,7 +348,7 @@ impl Talk {
     }
 
     fn broke(&mut self, link: &Link, error: Option<io::Error>) -> Failure {
-        let error = self.refused.take().or(error);
+        let error = error.or(self.refused.take());
         if !link.buf.is_empty() || self.interim > 0 {
             Failure::Interrupted
         } else if link.outbox.has_written() {

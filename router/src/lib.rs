@@ -57,6 +57,7 @@ mod tcp;
 mod tickets;
 mod tls;
 mod trace;
+mod trunk;
 mod tunnel;
 mod upload;
 mod worker;

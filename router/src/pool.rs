@@ -17,10 +17,11 @@ use tokio::time::timeout_at;
 use tokio_rustls::TlsConnector;
 
 use crate::backend::Backend;
-use crate::bridge::{Trunk, Trunks};
+use crate::bridge::bridge;
 use crate::buffer::{Buf, Buffers};
 use crate::outbox::Outbox;
 use crate::stream::Stream;
+use crate::trunk::{OnTrunk, Trunks};
 
 /// Idle connections kept per backend and worker. Fewer than are in use at a time would be closed and made again all the time.
 const MAX_IDLE: usize = 1024;
@@ -32,7 +33,7 @@ const KEEPALIVE: TcpKeepalive = TcpKeepalive::new()
     .with_interval(Duration::from_secs(1))
     .with_retries(3);
 /// How long what was sent may go without acknowledgement.
-const UNACKNOWLEDGED: Duration = Duration::from_secs(4);
+pub(crate) const UNACKNOWLEDGED: Duration = Duration::from_secs(4);
 
 /// A connection to a dyno.
 #[derive(Debug)]
@@ -54,7 +55,7 @@ pub(crate) struct Pool {
     /// By the backend's serial.
     idle: RefCell<HashMap<u64, Idle>>,
     /// To dynos that speak HTTP/2.
-    trunks: Trunks,
+    trunks: Rc<Trunks>,
     keep_alive: Duration,
     buffers: Rc<Buffers>,
 }
@@ -79,7 +80,7 @@ impl Pool {
     pub(crate) fn new(keep_alive: Duration, buffers: Rc<Buffers>) -> Self {
         Self {
             idle: RefCell::default(),
-            trunks: Trunks::default(),
+            trunks: Rc::default(),
             keep_alive,
             buffers,
         }
@@ -160,32 +161,27 @@ impl Pool {
         Ok(self.link(stream, false))
     }
 
-    /// To a dyno that speaks HTTP/2: over a connection it has, unless it is to be a fresh one.
+    /// To a dyno that speaks HTTP/2, over a connection that is open. `only_fresh`: it counts as a new one, for others that were
+    /// closed do not stand in line here.
+    pub(crate) fn join(&self, backend: &Backend, only_fresh: bool) -> Option<Link> {
+        let on_trunk = self.trunks.take(backend)?;
+        Some(self.bridge(on_trunk, !only_fresh))
+    }
+
+    /// The same, if need be over a new one.
     pub(crate) async fn cross(
         &self,
         backend: &Arc<Backend>,
         only_fresh: bool,
         patience: Duration,
     ) -> Result<Link, ConnectError> {
-        let bridge = |trunk: Trunk| Stream::Bridge(trunk.bridge(self.buffers.clone()));
-        let open = || self.trunks.take(backend).filter(|_| !only_fresh);
-        if let Some(trunk) = open() {
-            return Ok(self.link(bridge(trunk), true));
-        }
-        let deadline = tokio::time::Instant::now() + patience;
-        let turn = self.trunks.turn(backend);
-        let Ok(_turn) = timeout_at(deadline, turn.lock()).await else {
-            return Err(ConnectError::Silence);
-        };
-        if let Some(trunk) = open() {
-            return Ok(self.link(bridge(trunk), true));
-        }
-        let stream = dial(backend.addr, deadline).await?;
-        match timeout_at(deadline, self.trunks.open(backend, stream)).await {
-            Ok(Ok(trunk)) => Ok(self.link(bridge(trunk), false)),
-            Ok(Err(error)) => Err(ConnectError::Refused(error)),
-            Err(_) => Err(ConnectError::Silence),
-        }
+        let (on_trunk, is_new) = self.trunks.reach(backend, patience).await?;
+        Ok(self.bridge(on_trunk, !is_new && !only_fresh))
+    }
+
+    fn bridge(&self, on_trunk: OnTrunk, is_reused: bool) -> Link {
+        let bridge = bridge(on_trunk, self.trunks.clone(), self.buffers.clone());
+        self.link(Stream::Bridge(bridge), is_reused)
     }
 
     fn link(&self, stream: Stream, is_reused: bool) -> Link {
@@ -200,7 +196,10 @@ impl Pool {
     }
 }
 
-async fn dial(addr: SocketAddr, deadline: tokio::time::Instant) -> Result<TcpStream, ConnectError> {
+pub(crate) async fn dial(
+    addr: SocketAddr,
+    deadline: tokio::time::Instant,
+) -> Result<TcpStream, ConnectError> {
     let stream = match timeout_at(deadline, TcpStream::connect(addr)).await {
         Ok(Ok(stream)) => stream,
         Ok(Err(error)) if is_ours(&error) => return Err(ConnectError::Ours(error)),

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use model::{AppId, NoBackend, ServiceRole};
+use model::{AppId, DynoProtocol, NoBackend, ServiceRole};
 
 use crate::backend::{Backend, InFlight};
 use crate::entry::{self, Decision, Entry, Redirect};
@@ -101,27 +101,34 @@ fn enter(
         app.is_some_and(|app| app.backends.iter().any(|backend| backend.tag == Some(tag)))
     };
     let decision = entry::decide(rules, &exchange.visit(), now, has_dyno, &mut rand::rng());
-    let (sent_to, wanted) = match &decision {
-        Decision::In { sent_to, wanted } => (*sent_to, *wanted),
-        _ => (None, None),
-    };
-    exchange.entry = Some(Box::new(Entry {
+    let mut entry = Box::new(Entry {
         front: front.clone(),
-        sent_to,
-        wanted,
-    }));
+        sent_to: None,
+        prefix: None,
+        wanted: None,
+    });
     let step = match decision {
-        Decision::In { .. } => return None,
-        Decision::Redirect(to) => Step::Redirect(to),
+        Decision::In {
+            sent_to,
+            prefix,
+            wanted,
+        } => {
+            (entry.sent_to, entry.prefix, entry.wanted) = (sent_to, prefix, wanted);
+            None
+        }
+        Decision::Redirect(to) => Some(Step::Redirect(to)),
         Decision::Refuse { fault, is_told } => {
             if !is_told {
                 exchange.hush();
             }
-            Step::Answer(fault)
+            Some(Step::Answer(fault))
         }
     };
-    exchange.set_app(front);
-    Some(step)
+    exchange.entry = Some(entry);
+    if step.is_some() {
+        exchange.set_app(front);
+    }
+    step
 }
 
 /// Whether the client asks on a connection that was opened for something else; see [`Shown::misdirection`].
@@ -147,6 +154,7 @@ fn to_app(exchange: &mut Exchange, app: &Arc<App>, tries: &Tries, now: Instant) 
     let limit = routing
         .and_then(|routing| routing.requests_per_dyno)
         .unwrap_or(exchange.worker.shared.config.backlog_per_dyno);
+    exchange.dyno_protocol = routing.map_or_else(DynoProtocol::default, |it| it.dyno_protocol);
     let step = to_dyno(exchange, app, tries, limit, now);
     if matches!(step, Step::Wait { .. }) && !exchange.waits(&app.queue, may_wait(app, limit)) {
         return Step::Answer(Fault::Backlog);
@@ -181,11 +189,12 @@ fn to_dyno(exchange: &mut Exchange, app: &App, tries: &Tries, limit: u32, now: I
             None => Step::Answer(Fault::Platform),
         };
     }
-    let patience = Patience {
+    let terms = Claim {
         at_most: timeouts.boot,
         first_byte: timeouts.first_byte,
+        limit,
     };
-    let step = claim(exchange, &app.backends, tries, patience, now);
+    let step = claim(exchange, &app.backends, tries, terms, now);
     if matches!(step, Step::To { .. }) && has_backlog(exchange, &app.backends, limit) {
         exchange.release();
         // Those that were held come all at once, and are let through as there is room.
@@ -209,11 +218,13 @@ fn to_platform(exchange: &mut Exchange, platform: &Platform, tries: &Tries, now:
             then: Fault::PlatformAway,
         };
     }
-    let patience = Patience {
+    exchange.dyno_protocol = DynoProtocol::default();
+    let terms = Claim {
         at_most: timeouts.platform_wait,
         first_byte: timeouts.platform,
+        limit: u32::MAX,
     };
-    match claim(exchange, &platform.backends, tries, patience, now) {
+    match claim(exchange, &platform.backends, tries, terms, now) {
         // All that are known may be of a process that was killed; the next one makes itself known in a moment.
         Step::Answer(then) if tries.tried.len() < MAX_TRIES => Step::Wait {
             at_most: timeouts.platform_wait,
@@ -235,17 +246,19 @@ fn has_backlog(exchange: &Exchange, backends: &[Arc<Backend>], limit: u32) -> bo
     picked > limit && under_way().sum::<u64>() > u64::from(limit) * backends.len() as u64
 }
 
-struct Patience {
-    /// While all are in quarantine.
+struct Claim {
+    /// How long to wait while all are in quarantine.
     at_most: Duration,
     first_byte: Duration,
+    /// Requests that a dyno may have for a session's sake.
+    limit: u32,
 }
 
 fn claim(
     exchange: &mut Exchange,
     backends: &[Arc<Backend>],
     tries: &Tries,
-    patience: Patience,
+    terms: Claim,
     now: Instant,
 ) -> Step {
     let given_up = Step::Answer(tries.last.unwrap_or(Fault::Platform));
@@ -253,22 +266,23 @@ fn claim(
         return given_up;
     }
     let wanted = exchange.entry.as_ref().and_then(|entry| entry.wanted);
-    if let Some(backend) = wanted.and_then(|tag| fit(backends, tag, &tries.tried, now)) {
+    let back = wanted.and_then(|tag| fit(backends, tag, &tries.tried, now));
+    if let Some(backend) = back.filter(|backend| backend.in_flight() < terms.limit) {
         exchange.claim(InFlight::begin(backend.clone()));
         return Step::To {
-            first_byte: patience.first_byte,
+            first_byte: terms.first_byte,
         };
     }
     match pick(backends, &tries.tried, now, &mut rand::rng()) {
         Pick::Backend(backend) => {
             exchange.claim(InFlight::begin(backend.clone()));
             Step::To {
-                first_byte: patience.first_byte,
+                first_byte: terms.first_byte,
             }
         }
         Pick::Tried => given_up,
         Pick::Quarantined => Step::Wait {
-            at_most: patience.at_most,
+            at_most: terms.at_most,
             then: Fault::Platform,
         },
     }

@@ -65,9 +65,7 @@ macro_rules! each {
             Stream::Plain($stream) => $do,
             Stream::Client($stream) => $do,
             Stream::Service($stream) => $do,
-            Stream::Bridge(Bridge {
-                stream: $stream, ..
-            }) => $do,
+            Stream::Bridge($stream) => $do,
         }
     };
 }

@@ -35,6 +35,7 @@ mod it {
     mod switch;
     mod tcp;
     mod traces;
+    mod trunks;
     mod upgrades;
     mod websockets;
 }

@@ -253,7 +253,8 @@ struct Others<'a> {
     context: &'a Context,
     by: &'a Account,
     app: &'a App,
-    known: BTreeMap<String, AppId>,
+    /// By name; and whether whoever asks may operate it.
+    known: BTreeMap<String, (AppId, bool)>,
 }
 
 impl Others<'_> {
@@ -269,9 +270,14 @@ impl Others<'_> {
         let mut paths = Vec::new();
         for (prefix, name) in wanted {
             check_prefix(prefix)?;
+            let set = &self.app.routing.paths;
+            let is_set = |id| {
+                set.iter()
+                    .any(|route| route.app == id && route.prefix == *prefix)
+            };
             paths.push(PathRoute {
                 prefix: prefix.clone(),
-                app: self.find(name).await?,
+                app: self.find(name, is_set).await?,
             });
         }
         Ok(paths)
@@ -279,35 +285,42 @@ impl Others<'_> {
 
     async fn canary(&mut self, wanted: &wire::Canary) -> Result<Canary, ActionError> {
         check_range("canary.percent", wanted.percent.into(), 0..=100)?;
+        let set = self.app.routing.canary;
+        let is_set = |id| set.is_some_and(|set| set.app == id && wanted.percent <= set.percent);
         Ok(Canary {
-            app: self.find(&wanted.app).await?,
+            app: self.find(&wanted.app, is_set).await?,
             percent: wanted.percent,
         })
     }
 
-    /// Whoever sends requests to an app must be one who could stop it; not again for what is set already.
-    async fn find(&mut self, name: &str) -> Result<AppId, ActionError> {
-        if let Some(id) = self.known.get(name) {
-            return Ok(*id);
-        }
-        let store = self.context.store();
+    /// Whoever sends requests to an app must be one who could stop it; not for what is set already, or more of it.
+    async fn find(
+        &mut self,
+        name: &str,
+        is_set: impl FnOnce(AppId) -> bool,
+    ) -> Result<AppId, ActionError> {
         let missing =
             || ActionError::invalid(format!("There is no app {name} that you may operate."));
-        let other = find::app(store, name).await?.ok_or_else(missing)?.value;
-        if other.id == self.app.id {
+        let (id, may_operate) = match self.known.get(name) {
+            Some(known) => *known,
+            None => {
+                let store = self.context.store();
+                let other = find::app(store, name).await?.ok_or_else(missing)?.value;
+                let role = find::role(store, self.by, &other).await?;
+                let may_operate = role.is_some_and(|role| role.may(Permission::Operate));
+                self.known.insert(name.to_owned(), (other.id, may_operate));
+                (other.id, may_operate)
+            }
+        };
+        if id == self.app.id {
             return Err(ActionError::invalid(format!(
                 "{name} is the app itself; requests that go nowhere else are its own."
             )));
         }
-        let is_set = self.app.routing.others().any(|id| id == other.id);
-        if !is_set {
-            let role = find::role(store, self.by, &other).await?;
-            if !role.is_some_and(|role| role.may(Permission::Operate)) {
-                return Err(missing());
-            }
+        match may_operate || is_set(id) {
+            true => Ok(id),
+            false => Err(missing()),
         }
-        self.known.insert(name.to_owned(), other.id);
-        Ok(other.id)
     }
 }
 

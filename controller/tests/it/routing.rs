@@ -61,6 +61,27 @@ async fn requests_go_only_to_apps_that_the_caller_may_operate() {
     let routing = platform.record(app).await.value.routing;
     assert_eq!(routing.others().collect::<Vec<_>>(), [api, api]);
 
+    // Whoever operates the one app alone may lessen what goes to the other, and set what else there is; not send it more.
+    let shared = json!({"user": bob.email});
+    ann.post("/apps/ticks/collaborators", shared)
+        .await
+        .expect(201);
+    for (patch, status) in [
+        (json!({"paused": false}), 200),
+        (json!({"canary": {"app": "api-app", "percent": 3}}), 200),
+        (json!({"canary": {"app": "api-app", "percent": 4}}), 422),
+        (
+            json!({"paths": {"/api": "api-app", "/more": "api-app"}}),
+            422,
+        ),
+    ] {
+        let answer = bob.patch(ROUTING, patch).await;
+        match status {
+            200 => drop(answer.expect(200)),
+            _ => assert!(answer.error(status).1.contains("api-app")),
+        }
+    }
+
     // What leads to an app that is gone is gone, too, and in nobody's way.
     ann.delete("/apps/api-app").await.expect(200);
     let shown = ann.get(ROUTING).await.expect(200);

@@ -309,6 +309,10 @@ fn head(
             // Nobody asked for it.
             return Err(Fault::PoorResponse);
         }
+        if may_switch && !is_switch && (200..300).contains(&answer.status) {
+            // Here that would say that the tunnel is open (RFC 8441, 5).
+            return Err(Fault::PoorResponse);
+        }
         let mut head = Response::new(());
         let status = if is_switch { 200 } else { answer.status };
         *head.status_mut() = StatusCode::from_u16(status).map_err(|_| Fault::PoorResponse)?;

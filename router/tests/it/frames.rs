@@ -1,4 +1,4 @@
-//! An HTTP/2 client that says frame by frame whatever a test has it say.
+//! One end of an HTTP/2 connection, mostly a client's, that says frame by frame whatever a test has it say.
 
 use std::time::Duration;
 
@@ -143,12 +143,24 @@ pub(super) struct Framed {
 impl Framed {
     /// Has said nothing yet.
     pub(super) async fn silent(platform: &Platform) -> Self {
-        let stream = TcpStream::connect(platform.http).await.unwrap();
+        Self::of(TcpStream::connect(platform.http).await.unwrap())
+    }
+
+    pub(super) fn of(stream: TcpStream) -> Self {
         stream.set_nodelay(true).unwrap();
         Self {
             stream,
             buf: Vec::new(),
         }
+    }
+
+    /// Waits for so many bytes that are no frame.
+    pub(super) async fn skip(&mut self, count: usize) {
+        while self.buf.len() < count {
+            let read = timeout(PATIENCE, self.stream.read_buf(&mut self.buf)).await;
+            assert_ne!(read.expect("nothing came").unwrap(), 0);
+        }
+        self.buf.drain(..count);
     }
 
     /// Has begun with these settings.

@@ -23,15 +23,15 @@ use tonic_health::pb::health_client::HealthClient;
 
 use super::support::*;
 
-type Body = UnsyncBoxBody<Bytes, std::convert::Infallible>;
+pub(super) type Body = UnsyncBoxBody<Bytes, std::convert::Infallible>;
 
-fn to_http2(dynos: &[&Dyno]) -> Route {
+pub(super) fn to_http2(dynos: &[&Dyno]) -> Route {
     let mut route = route(AppId::new(), "app", dynos);
     route.routing.dyno_protocol = DynoProtocol::Http2;
     route
 }
 
-async fn speaking_http2<F, Fut>(answer: F) -> Dyno
+pub(super) async fn speaking_http2<F, Fut>(answer: F) -> Dyno
 where
     F: Fn(Request<Incoming>) -> Fut + Clone + Send + Sync + 'static,
     Fut: Future<Output = Response<Body>> + Send + 'static,

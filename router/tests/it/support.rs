@@ -432,7 +432,7 @@ impl Dyno {
         Self::raw_on(TcpListener::bind("127.0.0.1:0").await.unwrap(), serve)
     }
 
-    fn raw_on<F, Fut>(listener: TcpListener, serve: F) -> Self
+    pub(super) fn raw_on<F, Fut>(listener: TcpListener, serve: F) -> Self
     where
         F: Fn(TcpStream) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = ()> + Send + 'static,

@@ -115,6 +115,13 @@ async fn a_websocket_over_http2_is_one_over_http1_for_the_app() {
     // Other tunnels are not offered.
     let answer = client.send_request(request("connect-udp")).await.unwrap();
     assert_eq!(answer.status(), 405);
+
+    // A page is no socket, and over HTTP/2 its status would say that it is.
+    let mut asked = request("websocket");
+    *asked.uri_mut() = "https://web.paas.test/".parse().unwrap();
+    let answer = client.send_request(asked).await.unwrap();
+    assert_eq!(answer.status(), 503);
+    assert!(platform.log().await.contains("code=H17"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -131,9 +131,11 @@ impl Download {
         alarm: Rc<Alarm>,
         pressure: Rc<Pressure>,
     ) -> Body {
-        if body.is_over() && sending.is_over(&link) {
+        if body.is_over() {
+            // The head says that nothing follows, even while the client still sends: clients of gRPC expect no frame then.
             exchange.received();
-            exchange.end(Some(link).filter(|_| link_stays));
+            let is_whole = link_stays && sending.is_over(&link);
+            exchange.end(Some(link).filter(|_| is_whole));
             return Body::Whole(Bytes::new());
         }
         alarm.set(exchange.idle);
