@@ -180,6 +180,10 @@ const fn words(fault: Fault) -> (&'static str, &'static str) {
             "Back in a moment",
             "This app is paused right now. Please try again in a moment.",
         ),
+        Fault::NoWebSockets => (
+            "No WebSockets",
+            "This app is set up for HTTP/2 and takes no WebSockets. If you are its owner: paas routing:unset dyno-protocol",
+        ),
         Fault::BadMethod => ("Method not allowed", "This method is not offered here."),
         Fault::Misdirected | Fault::OtherCertificate => (
             "Misdirected request",

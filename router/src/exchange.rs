@@ -67,6 +67,11 @@ impl Asked {
         })
     }
 
+    pub(crate) fn is_websocket(&self) -> bool {
+        let upgrade = self.field("upgrade");
+        upgrade.is_some_and(|upgrade| upgrade.eq_ignore_ascii_case(b"websocket"))
+    }
+
     /// What kind of page the client would have, by what it accepts.
     fn taste(&self) -> Taste {
         let accepts = self.field("accept");

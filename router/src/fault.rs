@@ -24,6 +24,8 @@ pub(crate) enum Fault {
     Refused,
     /// There are as many clients' connections as there may be, from its address or in total.
     TooManyConnections,
+    /// A WebSocket, and the app's dynos speak what has none here.
+    NoWebSockets,
     ForcedClose,
     /// A line of the answer's head, or all of it.
     OversizedResponse,
@@ -84,6 +86,7 @@ impl Fault {
             Self::BootTimeout => ("H20", "App boot timeout"),
             Self::Refused => ("H21", "Backend connection refused"),
             Self::TooManyConnections => ("H22", "Connection limit reached"),
+            Self::NoWebSockets => ("H23", "Endpoint misconfigured"),
             Self::ForcedClose => ("H24", "Forced close"),
             Self::OversizedResponse => ("H25", "HTTP restriction: oversized header"),
             Self::OversizedCookie => ("H25", "HTTP restriction: oversized cookie"),

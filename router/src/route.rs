@@ -177,6 +177,9 @@ fn to_dyno(exchange: &mut Exchange, app: &App, tries: &Tries, limit: u32, now: I
             then: Fault::Paused,
         };
     }
+    if exchange.dyno_protocol == DynoProtocol::Http2 && exchange.asked.is_websocket() {
+        return Step::Answer(Fault::NoWebSockets);
+    }
     if app.backends.is_empty() {
         return match app.no_backend {
             Some(NoBackend::Booting) => Step::Wait {

@@ -338,3 +338,22 @@ async fn a_path_that_http2_does_not_have_is_the_clients_fault() {
     }
     assert!(dyno.connections() <= 2);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_wants_a_websocket_of_a_dyno_that_speaks_http2_is_told() {
+    let mut platform = Platform::start().await;
+    let dyno = speaking_http2(echo).await;
+    platform.route(&to_http2(&[&dyno])).await;
+    let request = Request::get("/")
+        .header("host", "app.paas.test")
+        .header("connection", "upgrade")
+        .header("upgrade", "websocket");
+    let answer = platform.ask(request.body(Full::default()).unwrap()).await;
+    assert!(answer.status() == 503 && text(&answer).contains("H23"));
+    let line = platform.log().await;
+    assert!(
+        line.starts_with("at=error code=H23 desc=\"Endpoint misconfigured\""),
+        "{line}"
+    );
+    assert_eq!(dyno.connections(), 0);
+}
