@@ -6,6 +6,7 @@ mod apps;
 mod auth;
 mod certs;
 mod dynos;
+mod heroku;
 mod nodes;
 mod routers;
 mod routing;
@@ -27,6 +28,7 @@ pub(crate) use certs::{
 pub(crate) use dynos::{
     LogsArgs, OneOffArgs, PsArgs, RestartArgs, RunArgs, RunDetachedArgs, ScaleArgs, StopArgs,
 };
+pub(crate) use heroku::{HerokuEnvArgs, HerokuProxyArgs};
 pub(crate) use nodes::{NodeArgs, NodeDrainArgs, NodeRebalanceArgs, NodeTagArgs, NodeTokenArgs};
 pub(crate) use routers::RouterStatusArgs;
 pub(crate) use routing::{RoutingSetArgs, RoutingUnsetArgs};
@@ -120,6 +122,13 @@ pub(crate) enum Verb {
         after_help = "Example:\n  $ curl -H \"Authorization: Bearer $(paas auth:token)\" https://api.example.com/account"
     )]
     Token(TokenArgs),
+
+    /// Print what the official heroku CLI needs in its environment to work with this platform
+    #[command(name = "heroku-env", after_help = heroku::ENV_EXAMPLES)]
+    HerokuEnv(HerokuEnvArgs),
+    /// Let the official heroku CLI on this machine reach the platform
+    #[command(name = "heroku-proxy", after_help = heroku::PROXY_EXAMPLES)]
+    HerokuProxy(HerokuProxyArgs),
 
     /// List your apps
     #[command(

@@ -2,7 +2,7 @@
 //!
 //! Only keys of the platform's own git host are ever written; what is set for other hosts is not touched.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result};
@@ -266,6 +266,21 @@ fn git(arguments: &[&str]) -> Result<()> {
 }
 
 /// One word of a POSIX shell line.
+/// The files that git takes for the user's own configuration, in the order in which it reads them.
+pub(crate) fn global_configs() -> Vec<PathBuf> {
+    let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
+    if let Some(only) = set("GIT_CONFIG_GLOBAL") {
+        return vec![only.into()];
+    }
+    let home = std::env::home_dir();
+    let xdg = set("XDG_CONFIG_HOME")
+        .map(PathBuf::from)
+        .or_else(|| home.as_ref().map(|home| home.join(".config")));
+    let xdg = xdg.map(|directory| directory.join("git/config"));
+    let plain = home.map(|home| home.join(".gitconfig"));
+    xdg.into_iter().chain(plain).collect()
+}
+
 pub(crate) fn shell_quoted(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "_-+=./:@%,".contains(c);
     if !word.is_empty() && word.chars().all(plain) {

@@ -20,6 +20,8 @@ const TOPICS: [(&str, &[&str]); 9] = [
             "logout",
             "whoami",
             "auth:token",
+            "heroku-env",
+            "heroku-proxy",
             "platform:status",
             "router:status",
             "platform:certs",

@@ -6,6 +6,7 @@ mod attach;
 mod context;
 mod failure;
 mod follow;
+mod forwarder;
 mod git;
 mod help;
 mod output;

@@ -94,6 +94,31 @@ impl SessionFile {
         Ok(path)
     }
 
+    /// A global configuration of git for the official heroku CLI, which writes to that: what git knew before, and what comes.
+    pub(crate) fn keep_git_config(&self, known: &[PathBuf]) -> Result<PathBuf> {
+        let path = std::path::absolute(self.git_config())?;
+        if known == [path.as_path()] {
+            // This was called with it in force.
+            return Ok(path);
+        }
+        let written = fs_err::read_to_string(&path).unwrap_or_default();
+        let include = known.iter().fold("[include]\n".to_owned(), |text, known| {
+            let quoted = known
+                .to_string_lossy()
+                .replace('\\', "\\\\")
+                .replace('"', "\\\"");
+            text + &format!("\tpath = \"{quoted}\"\n")
+        });
+        if !written.starts_with(&include) {
+            write_private(&path, include.as_bytes())?;
+        }
+        Ok(path)
+    }
+
+    fn git_config(&self) -> PathBuf {
+        self.0.with_extension("gitconfig")
+    }
+
     fn ca_directory(&self) -> PathBuf {
         self.0.with_extension("ca")
     }
@@ -101,6 +126,7 @@ impl SessionFile {
     pub(crate) fn forget(&self) -> Result<()> {
         for removed in [
             fs_err::remove_file(&self.0),
+            fs_err::remove_file(self.git_config()),
             fs_err::remove_dir_all(self.ca_directory()),
         ] {
             match removed {

@@ -12,6 +12,7 @@ mod config;
 mod create;
 mod domains;
 mod git_remote;
+mod heroku;
 mod hosts;
 mod keys;
 mod logs;
@@ -44,6 +45,7 @@ pub(crate) fn run(verb: Verb, context: &Context) -> Result<ExitCode> {
         Verb::Version => version(context).map(done),
         Verb::GitCredentials(args) => auth::git_credentials(context, &args).map(done),
         Verb::Token(args) => auth::token(context, &args).map(done),
+        Verb::HerokuEnv(args) => heroku::env(context, &args).map(done),
         verb => {
             let runtime = tokio::runtime::Builder::new_current_thread()
                 .enable_all()
@@ -67,6 +69,7 @@ fn version(context: &Context) -> Result<()> {
 async fn online(verb: Verb, context: &Context) -> Result<ExitCode> {
     match verb {
         Verb::Run(args) => return run::attached(context, args).await,
+        Verb::HerokuProxy(args) => return heroku::proxy(context, &args).await,
         Verb::Login(args) => auth::login(context, &args).await,
         Verb::Logout => auth::logout(context).await,
         Verb::Whoami(args) => auth::whoami(context, args).await,
@@ -149,6 +152,7 @@ async fn online(verb: Verb, context: &Context) -> Result<ExitCode> {
         | Verb::Version
         | Verb::GitCredentials(_)
         | Verb::Token(_)
+        | Verb::HerokuEnv(_)
         | Verb::Unknown(_) => {
             anyhow::bail!("this command does not use the network")
         }

@@ -8,6 +8,7 @@ mod it {
     mod dynos;
     mod git;
     mod harness;
+    mod heroku;
     mod login;
     mod platform;
     mod rebalance;

@@ -22,6 +22,7 @@ pub(crate) mod platform;
 pub(crate) mod platform_certificate;
 pub(crate) mod platform_status;
 pub(crate) mod rebalance;
+pub(crate) mod registry;
 pub(crate) mod releases;
 pub(crate) mod routers;
 pub(crate) mod routing;

@@ -14,7 +14,7 @@ use crate::guard::{Guard, enforce};
 use crate::handlers::{
     accounts, apps, authorizations, buildpacks, builds, certificates, collaborators, config_vars,
     domains, dynos, empty, formation, internal, joining, keys, logs, nodes, placement, platform,
-    platform_certificate, platform_status, rebalance, releases, routers, routing, slugs,
+    platform_certificate, platform_status, rebalance, registry, releases, routers, routing, slugs,
     tcp_routes,
 };
 use crate::http::body::MAX_BODY_BYTES;
@@ -78,6 +78,9 @@ fn table(r: &mut Routes) {
     r.get("/streams/builds/{token}", Public, builds::output);
     r.get("/apps/{app}/buildpack-installations", App(View), buildpacks::list);
     r.put("/apps/{app}/buildpack-installations", App(Operate), buildpacks::replace);
+
+    r.get("/buildpacks", Public, registry::search);
+    r.get("/buildpacks/{buildpack}", Public, registry::show);
 
     r.get("/apps/{app}/formation", App(View), formation::list);
     r.patch("/apps/{app}/formation", App(Operate), formation::update_all);

@@ -12,7 +12,7 @@ use super::harness::Cli;
 use super::stub::Stub;
 
 /// A controller on a store in memory; it ends with this.
-struct Platform {
+pub(crate) struct Platform {
     addr: SocketAddr,
     password: String,
     shutdown: CancellationToken,
@@ -23,7 +23,7 @@ struct Platform {
 const EMAIL: &str = "admin@example.com";
 
 impl Platform {
-    fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let data_dir = dir.path().to_owned();
         let shutdown = CancellationToken::new();
@@ -88,6 +88,18 @@ impl Platform {
             thread: Some(thread),
             _dir: dir,
         }
+    }
+}
+
+impl Platform {
+    /// The administrator's.
+    pub(crate) fn cli(&self) -> Cli {
+        let cli = Cli::logged_out(Stub::start());
+        let api = format!("http://api.paas.localhost:{}", self.addr.port());
+        let login = ["login", "--api", &api, "--email", EMAIL, "--password-stdin"];
+        let outcome = cli.paas_with_stdin(&login, self.password.as_bytes());
+        assert_eq!(outcome.code, 0, "{}", outcome.stderr);
+        cli
     }
 }
 

@@ -8,6 +8,7 @@ mod app;
 mod certificate;
 mod dyno;
 mod error;
+mod forward;
 #[cfg(feature = "hosts")]
 pub mod join;
 mod release;
@@ -23,6 +24,7 @@ use serde::de::DeserializeOwned;
 use url::Url;
 
 pub use error::{ApiError, ClientError};
+pub use forward::keep_end_to_end;
 pub use release::ReleaseRange;
 pub use resolve::is_localhost;
 

@@ -17,7 +17,9 @@ pub mod time;
 pub mod tls;
 pub mod wire;
 
-pub use client::{ApiError, Client, ClientError, ClientOptions, ReleaseRange, is_localhost};
+pub use client::{
+    ApiError, Client, ClientError, ClientOptions, ReleaseRange, is_localhost, keep_end_to_end,
+};
 pub use log_sink::{LogSink, LogSinkTask};
 pub use log_stream::LogStream;
 pub use model::{DynoId, DynoSize, HostRole};

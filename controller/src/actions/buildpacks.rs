@@ -9,7 +9,7 @@ use crate::context::Context;
 const MAX_BUILDPACKS: usize = 30;
 const MAX_LENGTH: usize = 2000;
 /// What ships with the platform, by the names users know; a test holds this against `buildpacks/packs`.
-const SHIPPED: [&str; 7] = [
+pub(crate) const SHIPPED: [&str; 7] = [
     "ruby", "nodejs", "python", "go", "rust", "static", "procfile",
 ];
 

@@ -22,8 +22,10 @@ enum Who {
 
 use Who::{Administrators, AnyAccount, Anybody, Members, OtherRoles, Owners};
 
-const EXPECTED: [(&str, &str, Who); 104] = [
+const EXPECTED: [(&str, &str, Who); 106] = [
     ("GET", "/healthz", Anybody),
+    ("GET", "/buildpacks", Anybody),
+    ("GET", "/buildpacks/{buildpack}", Anybody),
     ("POST", "/oauth/authorizations", AnyAccount),
     ("GET", "/oauth/authorizations", AnyAccount),
     ("GET", "/oauth/authorizations/{authorization}", AnyAccount),
@@ -264,6 +266,7 @@ fn concrete(path: &str, app: &str) -> String {
         ("{stack}", "heroku-24"),
         ("{region}", "us"),
         ("{size}", "Basic"),
+        ("{buildpack}", "heroku%2Fpython"),
         // Nothing that is there: nobody should lose a token by this test.
         ("{authorization}", "0"),
         ("{session}", "~"),

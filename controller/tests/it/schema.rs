@@ -34,7 +34,9 @@ const DEVIATIONS: [(&str, &str); 4] = [
 ];
 
 /// Endpoints the schema does not have.
-const OURS: [(&str, &str); 33] = [
+const OURS: [(&str, &str); 35] = [
+    ("GET", "/buildpacks"),
+    ("GET", "/buildpacks/*"),
     ("GET", "/platform/certificate"),
     ("PUT", "/platform/certificate"),
     ("GET", "/healthz"),

@@ -53,6 +53,8 @@ pub struct BuildpackInstallationsUpdate {
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct BuildpackUpdate {
-    /// `heroku/python`, `urn:buildpack:heroku/python`, or a URL with an optional `#ref`.
+    /// `heroku/python`, `urn:buildpack:heroku/python`, or a URL with an optional `#ref`. The official CLI leaves it out for
+    /// a name that the registry does not know.
+    #[serde(default)]
     pub buildpack: String,
 }

@@ -1,0 +1,109 @@
+//! heroku-env and heroku-proxy: the official heroku CLI against this platform.
+
+use std::collections::BTreeMap;
+use std::process::ExitCode;
+
+use anyhow::{Context as _, Result};
+use tokio::process::Command;
+
+use crate::args::{HerokuEnvArgs, HerokuProxyArgs};
+use crate::context::Context;
+use crate::failure::Failure;
+use crate::forwarder::Forwarder;
+use crate::git::{self, shell_quoted};
+use crate::session::{Session, SessionFile};
+
+pub(crate) fn env(context: &Context, args: &HerokuEnvArgs) -> Result<()> {
+    let session = context.session()?;
+    session.token()?;
+    let mut variables = variables(session, args.port)?;
+    if args.json.json {
+        return Ok(context.output.json(&variables)?);
+    }
+    // What is printed may be kept in a file; the token stays where it is.
+    variables.remove(API_KEY);
+    for (name, value) in &variables {
+        context
+            .output
+            .line(format!("export {name}={}", shell_quoted(value)))?;
+    }
+    Ok(context
+        .output
+        .line(format!("export {API_KEY}=\"$(paas auth:token)\""))?)
+}
+
+pub(crate) async fn proxy(context: &Context, args: &HerokuProxyArgs) -> Result<ExitCode> {
+    let session = context.session()?;
+    let forwarder = Forwarder::bind(session.client(None)?, args.port()).await?;
+    let port = forwarder.port();
+    let Some((program, rest)) = args.command.split_first() else {
+        context.output.note(format!(
+            "http://127.0.0.1:{port} leads to {} until Ctrl-C. In another terminal:\n  eval \"$(paas heroku-env{})\"",
+            session.api,
+            if port == 5100 { String::new() } else { format!(" --port {port}") },
+        ))?;
+        tokio::select! {
+            () = forwarder.serve() => {}
+            interrupted = tokio::signal::ctrl_c() => interrupted.context("could not wait for Ctrl-C")?,
+        }
+        return Ok(ExitCode::SUCCESS);
+    };
+    session.token()?;
+    let mut command = Command::new(program);
+    command
+        .args(rest)
+        .envs(variables(session, port)?)
+        .kill_on_drop(true);
+    let mut child = command.spawn().map_err(|error| {
+        Failure::new(format!(
+            "could not run {}: {error}",
+            program.to_string_lossy()
+        ))
+    })?;
+    let status = tokio::select! {
+        () = forwarder.serve() => return Ok(ExitCode::FAILURE),
+        status = child.wait() => status.context("could not wait for the command")?,
+    };
+    let code = status.code().and_then(|code| u8::try_from(code).ok());
+    Ok(code.map_or(ExitCode::FAILURE, ExitCode::from))
+}
+
+const API_KEY: &str = "HEROKU_API_KEY";
+
+/// All that leads to Heroku's own hosts leads here, and what would tell them something is off.
+fn variables(session: &Session, port: u16) -> Result<BTreeMap<&'static str, String>> {
+    let here = format!("http://127.0.0.1:{port}");
+    let git = &session.git.https;
+    let mut variables = BTreeMap::from([
+        ("HEROKU_GIT_HOST", git.clone()),
+        ("HEROKU_DATA_HOST", format!("127.0.0.1:{port}")),
+        ("DISABLE_TELEMETRY", "true".to_owned()),
+        ("HEROKU_DISABLE_AUTOUPDATE", "1".to_owned()),
+        ("HEROKU_SKIP_NEW_VERSION_CHECK", "1".to_owned()),
+    ]);
+    for name in [
+        "HEROKU_HOST",
+        "HEROKU_PARTICLEBOARD_URL",
+        "HEROKU_LOGIN_HOST",
+        "HEROKU_STATUS_HOST",
+        "HEROKU_BUILDPACK_REGISTRY_URL",
+    ] {
+        variables.insert(name, here.clone());
+    }
+    if let Some(token) = &session.token {
+        variables.insert(API_KEY, token.clone());
+    }
+    if let Some(ca) = &session.ca_file {
+        let ca = ca.to_string_lossy().into_owned();
+        // Besides what Node trusts anyhow; and for git, at this host alone.
+        variables.insert("NODE_EXTRA_CA_CERTS", ca.clone());
+        variables.insert("GIT_CONFIG_COUNT", "1".to_owned());
+        variables.insert("GIT_CONFIG_KEY_0", format!("http.https://{git}/.sslCAInfo"));
+        variables.insert("GIT_CONFIG_VALUE_0", ca);
+    }
+    // That CLI makes itself the one helper for the host's credentials, and fails where login has made ours.
+    let git_config = SessionFile::locate()?.keep_git_config(&git::global_configs())?;
+    let git_config = git_config.to_string_lossy().into_owned();
+    variables.insert("GIT_CONFIG_GLOBAL", git_config);
+    Ok(variables)
+}

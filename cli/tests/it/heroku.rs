@@ -1,0 +1,406 @@
+//! The official heroku CLI, unmodified, against the real controller.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use super::harness::{Cli, Outcome};
+use super::platform::Platform;
+
+/// Where `tests/run` installs it, and a Node.js that is new enough for it.
+fn programs() -> PathBuf {
+    let programs =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/tools/heroku/node_modules/.bin");
+    assert!(
+        programs.join("heroku").exists(),
+        "the heroku CLI is missing: tests/run installs it"
+    );
+    programs
+}
+
+struct Heroku {
+    cli: Cli,
+    _platform: Platform,
+}
+
+impl Heroku {
+    fn start() -> Self {
+        let platform = Platform::start();
+        let mut cli = platform.cli();
+        let path = std::env::var("PATH").unwrap();
+        cli.set("PATH", &format!("{}:{path}", programs().display()));
+        Self {
+            cli,
+            _platform: platform,
+        }
+    }
+
+    fn run(&self, args: &[&str]) -> Outcome {
+        let mut all = vec!["heroku-proxy", "--", "heroku"];
+        all.extend(args);
+        self.cli.paas(&all)
+    }
+}
+
+#[test]
+fn the_environment_for_the_heroku_cli_leads_nowhere_but_here() {
+    let platform = Platform::start();
+    let cli = platform.cli();
+    let exports = cli.paas(&["heroku-env", "--port", "5999"]).stdout;
+    assert!(
+        exports.contains("export HEROKU_HOST=http://127.0.0.1:5999\n")
+            && exports.contains("export DISABLE_TELEMETRY=true\n")
+            && exports.contains("export HEROKU_API_KEY=\"$(paas auth:token)\"\n"),
+        "{exports}"
+    );
+    // The token is not among what may end in a file.
+    let token = cli.paas(&["auth:token"]).stdout;
+    assert!(token.starts_with("paas_") && !exports.contains(token.trim()));
+    let json = cli.paas(&["heroku-env", "--json"]).stdout;
+    let json: Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(json["HEROKU_API_KEY"], token.trim());
+    for (name, value) in json.as_object().unwrap() {
+        assert!(!value.as_str().unwrap().contains("heroku.com"), "{name}");
+    }
+    let outside = Cli::logged_out(super::stub::Stub::start());
+    assert_eq!(outside.paas(&["heroku-env"]).code, 1);
+}
+
+#[test]
+fn the_forwarder_passes_on_what_it_is_given_and_nothing_of_its_own() {
+    let platform = Platform::start();
+    let cli = platform.cli();
+    let curl = |rest: &str| {
+        let script =
+            format!("curl -s -o /dev/null -w '%{{http_code}}' {rest} $HEROKU_HOST/account");
+        cli.paas(&["heroku-proxy", "--", "sh", "-c", &script])
+            .stdout
+    };
+    assert_eq!(curl("-H \"Authorization: Bearer $HEROKU_API_KEY\""), "200");
+    assert_eq!(curl("-u \":$HEROKU_API_KEY\""), "200");
+    assert_eq!(curl(""), "401");
+    // A page somewhere whose name was made to lead to this machine.
+    assert_eq!(curl("-H 'Host: evil.example.com'"), "421");
+    let ended = cli.paas(&["heroku-proxy", "--", "sh", "-c", "exit 7"]);
+    assert_eq!(ended.code, 7);
+    let missing = cli.paas(&["heroku-proxy", "--", "no-such-program"]);
+    assert_eq!(missing.code, 1);
+    assert!(missing.stderr.contains("could not run no-such-program"));
+}
+
+/// What is asked, the exit status, and what is said.
+type Case = (&'static [&'static str], i32, &'static [&'static str]);
+
+const CASES: &[Case] = &[
+    (&["auth:whoami"], 0, &["admin@example.com"]),
+    (&["auth:token"], 0, &["paas_"]),
+    (&["auth:2fa"], 0, &["not enabled"]),
+    (&["authorizations"], 0, &["Made at install", "global"]),
+    (
+        &["authorizations:create", "-d", "mine"],
+        0,
+        &["Description: mine", "Token:       paas_"],
+    ),
+    (&["apps"], 0, &["You have no apps."]),
+    (
+        &["apps:create", "myapp", "-b", "heroku/python"],
+        0,
+        &[
+            "Creating myapp... done",
+            "Setting buildpack to heroku/python... done",
+            "http://myapp.paas.localhost",
+        ],
+    ),
+    (&["apps"], 0, &["admin@example.com Apps", "myapp"]),
+    (
+        &["apps:info", "-a", "myapp"],
+        0,
+        &[
+            "Owner:          admin@example.com",
+            "Stack:          heroku-24",
+            "Web URL:        http://myapp.paas.localhost",
+        ],
+    ),
+    (
+        &["apps:info", "-a", "myapp", "--json"],
+        0,
+        &["\"name\": \"myapp\"", "\"role\": \"owner\""],
+    ),
+    (
+        &["apps:info", "-a", "myapp", "-s"],
+        0,
+        &["owner=admin@example.com", "stack=heroku-24"],
+    ),
+    (
+        &["create", "another", "--no-remote"],
+        0,
+        &["Creating another... done"],
+    ),
+    (
+        &["create", "another", "--no-remote"],
+        2,
+        &["taken", "Error ID: invalid_params"],
+    ),
+    (
+        &["apps:rename", "renamed", "-a", "another"],
+        0,
+        &["Renaming another to renamed... done"],
+    ),
+    (
+        &["apps:destroy", "-a", "renamed", "--confirm", "myapp"],
+        1,
+        &["did not match"],
+    ),
+    (
+        &["apps:destroy", "-a", "renamed", "--confirm", "renamed"],
+        0,
+        &["Destroying renamed (including all add-ons)... done"],
+    ),
+    (&["apps:info", "-a", "renamed"], 2, &["Error ID: not_found"]),
+    (&["apps:stacks", "-a", "myapp"], 0, &["* heroku-24"]),
+    (
+        &["apps:stacks:set", "heroku-24", "-a", "myapp"],
+        0,
+        &["Setting stack to heroku-24... done"],
+    ),
+    (&["apps:diff", "myapp", "myapp"], 0, &["property"]),
+    (&["config", "-a", "myapp"], 0, &["myapp Config Vars"]),
+    (
+        &["config:set", "A=1", "B=2", "-a", "myapp"],
+        0,
+        &["Setting A, B and restarting myapp... done, v2"],
+    ),
+    (&["config:get", "A", "-a", "myapp"], 0, &["1"]),
+    (
+        &["config:unset", "A", "-a", "myapp"],
+        0,
+        &["Unsetting A and restarting myapp... done, v3"],
+    ),
+    (&["config", "-a", "myapp", "--json"], 0, &["\"B\": \"2\""]),
+    (&["config", "-s", "-a", "myapp"], 0, &["B=2"]),
+    (&["ps", "-a", "myapp"], 0, &["No dynos on myapp"]),
+    (&["ps", "--json", "-a", "myapp"], 0, &["[]"]),
+    (
+        &["ps:scale", "-a", "myapp"],
+        1,
+        &["No process types on myapp."],
+    ),
+    (
+        &["ps:type", "-a", "myapp"],
+        1,
+        &["No process types on myapp."],
+    ),
+    (
+        &["ps:restart", "-a", "myapp"],
+        0,
+        &["Restarting all dynos on myapp... done"],
+    ),
+    (
+        &["ps:stop", "-d", "web.1", "-a", "myapp"],
+        2,
+        &["Couldn't find the dyno web.1", "Error ID: not_found"],
+    ),
+    (&["ps:wait", "-a", "myapp"], 0, &[]),
+    (
+        &["run:detached", "ls", "-a", "myapp"],
+        2,
+        &["push some code first", "Error ID: invalid_params"],
+    ),
+    (
+        &["releases", "-a", "myapp"],
+        0,
+        &["Current: v3", "Set A, B config vars", "Initial release"],
+    ),
+    (
+        &["releases", "--json", "-a", "myapp"],
+        0,
+        &["\"description\": \"Remove A config vars\""],
+    ),
+    (
+        &["releases:info", "v2", "-a", "myapp"],
+        0,
+        &["Change:                 Set A, B config vars", "A: 1"],
+    ),
+    (&["releases:info", "-a", "myapp"], 0, &["=== Release v3"]),
+    (
+        &["releases:output", "v2", "-a", "myapp"],
+        0,
+        &["has no release output"],
+    ),
+    (
+        &["releases:retry", "-a", "myapp"],
+        2,
+        &["must have a release-phase command"],
+    ),
+    (
+        &["rollback", "v2", "-a", "myapp"],
+        2,
+        &["it has no code", "Error ID: invalid_params"],
+    ),
+    (&["domains", "-a", "myapp"], 0, &["myapp.paas.localhost"]),
+    (
+        &["domains:add", "www.example.com", "-a", "myapp"],
+        0,
+        &[
+            "Adding www.example.com to myapp... done",
+            "DNS Target myapp.paas.localhost",
+        ],
+    ),
+    (
+        &["domains:info", "www.example.com", "-a", "myapp"],
+        0,
+        &["status:     succeeded"],
+    ),
+    (&["domains:wait", "www.example.com", "-a", "myapp"], 0, &[]),
+    (
+        &["domains", "--json", "-a", "myapp"],
+        0,
+        &["\"hostname\": \"www.example.com\""],
+    ),
+    (
+        &["domains", "--csv", "-a", "myapp"],
+        0,
+        &["www.example.com"],
+    ),
+    (
+        &["domains:remove", "www.example.com", "-a", "myapp"],
+        0,
+        &["Removing www.example.com from myapp... done"],
+    ),
+    (
+        &["domains:clear", "-a", "myapp"],
+        0,
+        &["Removing all domains from myapp... done"],
+    ),
+    (
+        &["certs", "-a", "myapp"],
+        0,
+        &["myapp has no SSL certificates."],
+    ),
+    (
+        &["certs:auto", "-a", "myapp"],
+        0,
+        &["Automatic Certificate Management is disabled on myapp"],
+    ),
+    (
+        &["access", "-a", "myapp"],
+        0,
+        &["admin@example.com", "owner"],
+    ),
+    (
+        &["access:add", "friend@example.com", "-a", "myapp"],
+        2,
+        &["no account for friend@example.com"],
+    ),
+    (
+        &["access:remove", "friend@example.com", "-a", "myapp"],
+        2,
+        &["no collaborator of myapp"],
+    ),
+    (&["drains", "-a", "myapp"], 0, &[]),
+    (&["keys"], 0, &["You have no SSH keys."]),
+    (&["maintenance", "-a", "myapp"], 0, &["off"]),
+    (
+        &["maintenance:on", "-a", "myapp"],
+        0,
+        &["Enabling maintenance mode for myapp... done"],
+    ),
+    (&["maintenance", "-a", "myapp"], 0, &["on"]),
+    (
+        &["maintenance:off", "-a", "myapp"],
+        0,
+        &["Disabling maintenance mode for myapp... done"],
+    ),
+    (&["features", "-a", "myapp"], 0, &["App Features myapp"]),
+    (
+        &["labs", "-a", "myapp"],
+        0,
+        &["User Features admin@example.com", "App Features myapp"],
+    ),
+    (&["buildpacks", "-a", "myapp"], 0, &["heroku/python"]),
+    (
+        &["buildpacks:add", "heroku/nodejs", "-a", "myapp"],
+        0,
+        &["Buildpack added.", "heroku/nodejs"],
+    ),
+    (
+        &["buildpacks:add", "heroku/cobol", "-a", "myapp"],
+        2,
+        &["must be a name such as heroku/python"],
+    ),
+    (
+        &["buildpacks:remove", "heroku/python", "-a", "myapp"],
+        0,
+        &["Buildpack removed.", "heroku/nodejs"],
+    ),
+    (
+        &["buildpacks:set", "https://example.com/x.git", "-a", "myapp"],
+        0,
+        &["will use https://example.com/x.git"],
+    ),
+    (
+        &["buildpacks:clear", "-a", "myapp"],
+        0,
+        &["Buildpacks cleared."],
+    ),
+    (
+        &["buildpacks:search", "python"],
+        0,
+        &["heroku/python", "1 buildpack found"],
+    ),
+    (
+        &["addons", "-a", "myapp"],
+        0,
+        &["No add-ons for app myapp."],
+    ),
+    (&["addons", "--all"], 0, &["No add-ons."]),
+    (
+        &["pg", "-a", "myapp"],
+        0,
+        &["no heroku-postgresql databases"],
+    ),
+    (&["pipelines"], 0, &["My Pipelines"]),
+    (&["webhooks", "-a", "myapp"], 0, &["myapp has no webhooks"]),
+    (&["regions"], 0, &["This platform"]),
+    (&["teams"], 0, &["Team"]),
+    (
+        &["logs", "-a", "myapp"],
+        0,
+        &[
+            "app[api]: Initial release by user admin@example.com",
+            "app[api]: Release v3 created by user admin@example.com",
+        ],
+    ),
+    (
+        &["logs", "-a", "myapp", "-n", "1", "-s", "app"],
+        0,
+        &["Disable maintenance mode"],
+    ),
+    (&["spaces"], 2, &["Error ID: not_found"]),
+    (&["logout"], 0, &["Logging out... done"]),
+];
+
+#[test]
+fn the_official_heroku_cli_does_what_it_does_at_home() {
+    let heroku = Heroku::start();
+    let mut failed = Vec::new();
+    for (args, code, words) in CASES {
+        let outcome = heroku.run(args);
+        let said = format!("{}{}", outcome.stdout, outcome.stderr);
+        let missing: Vec<_> = words.iter().filter(|word| !said.contains(**word)).collect();
+        if outcome.code != *code || !missing.is_empty() {
+            failed.push(format!(
+                "heroku {}: exit {} (not {code}), without {missing:?}:\n{said}",
+                args.join(" "),
+                outcome.code
+            ));
+        }
+    }
+    assert!(
+        failed.is_empty(),
+        "{} of {} failed\n{}",
+        failed.len(),
+        CASES.len(),
+        failed.join("\n")
+    );
+}
