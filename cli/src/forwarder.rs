@@ -105,10 +105,10 @@ async fn answer(
 
 fn is_for_us(headers: &HeaderMap, port: u16) -> bool {
     let host = headers.get(HOST).and_then(|host| host.to_str().ok());
-    host.is_some_and(|host| {
-        ["127.0.0.1", "localhost"]
-            .iter()
-            .any(|name| host == format!("{name}:{port}"))
+    let names = ["127.0.0.1", "localhost"];
+    host.is_some_and(|host| match host.split_once(':') {
+        Some((name, at)) => names.contains(&name) && at.parse() == Ok(port),
+        None => names.contains(&host) && port == 80,
     })
 }
 

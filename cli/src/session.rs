@@ -97,11 +97,14 @@ impl SessionFile {
     /// A global configuration of git for the official heroku CLI, which writes to that: what git knew before, and what comes.
     pub(crate) fn keep_git_config(&self, known: &[PathBuf]) -> Result<PathBuf> {
         let path = std::path::absolute(self.git_config())?;
-        if known == [path.as_path()] {
+        let written = fs_err::read_to_string(&path).unwrap_or_default();
+        if known == [path.as_path()] && !written.is_empty() {
             // This was called with it in force.
             return Ok(path);
         }
-        let written = fs_err::read_to_string(&path).unwrap_or_default();
+        let known: Vec<_> = known.iter().filter(|known| **known != path).collect();
+        // What git was told since stays.
+        let since = written.find("\n[").map_or("", |at| &written[at + 1..]);
         let include = known.iter().fold("[include]\n".to_owned(), |text, known| {
             let quoted = known
                 .to_string_lossy()
@@ -110,7 +113,7 @@ impl SessionFile {
             text + &format!("\tpath = \"{quoted}\"\n")
         });
         if !written.starts_with(&include) {
-            write_private(&path, include.as_bytes())?;
+            write_private(&path, (include + since).as_bytes())?;
         }
         Ok(path)
     }
@@ -126,7 +129,6 @@ impl SessionFile {
     pub(crate) fn forget(&self) -> Result<()> {
         for removed in [
             fs_err::remove_file(&self.0),
-            fs_err::remove_file(self.git_config()),
             fs_err::remove_dir_all(self.ca_directory()),
         ] {
             match removed {

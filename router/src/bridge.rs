@@ -11,6 +11,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use bytes::{Buf as _, BytesMut};
 use h2::{Reason, RecvStream};
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, TE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Uri};
@@ -88,9 +89,12 @@ pub(crate) fn bridge(on_trunk: OnTrunk, trunks: Rc<Trunks>, buffers: Rc<Buffers>
 /// Why there is no answer, or no end of it.
 #[derive(Debug, thiserror::Error)]
 enum Broken {
-    /// Nothing was done for the request: it may be asked of another.
-    #[error("the dyno takes no more requests over this connection")]
-    Refused,
+    /// Nothing was done for the request: it may be asked again.
+    #[error("the dyno did not look at the request")]
+    Refused {
+        /// Whether the connection takes no more of them.
+        is_goodbye: bool,
+    },
     #[error("the dyno has given up the request")]
     GivenUp(#[source] h2::Error),
     #[error(transparent)]
@@ -101,10 +105,10 @@ impl Broken {
     /// Of what became of a request that was sent.
     fn of(error: h2::Error) -> Self {
         let is_of_stream = error.is_reset() && error.is_remote();
-        if error.is_remote()
-            && (error.is_go_away() || error.reason() == Some(Reason::REFUSED_STREAM))
-        {
-            Self::Refused
+        if error.is_go_away() && error.is_remote() {
+            Self::Refused { is_goodbye: true }
+        } else if is_of_stream && error.reason() == Some(Reason::REFUSED_STREAM) {
+            Self::Refused { is_goodbye: false }
         } else if is_of_stream {
             Self::GivenUp(error)
         } else {
@@ -114,15 +118,15 @@ impl Broken {
 
     /// Of a request that could not be sent.
     fn before(error: h2::Error) -> Self {
-        match error.is_go_away() || error.is_io() {
-            true => Self::Refused,
+        match (error.is_go_away() && error.is_remote()) || error.is_io() {
+            true => Self::Refused { is_goodbye: true },
             false => Self::Io(into_io(error)),
         }
     }
 
     fn kind(&self) -> io::ErrorKind {
         match self {
-            Self::Refused | Self::GivenUp(_) => GIVEN_UP,
+            Self::Refused { .. } | Self::GivenUp(_) => GIVEN_UP,
             Self::Io(error) => error.kind(),
         }
     }
@@ -160,11 +164,14 @@ async fn carry(
     let mut upload = Upload::new(from, buf, framing);
     for _ in 1..MAX_TRIES {
         match ask(&mut on_trunk, &head, &mut upload, &mut to).await {
-            Err(Broken::Refused) if upload.can_begin_again() => {}
+            // Servers say goodbye that restart or have served for long enough.
+            Err(Broken::Refused { is_goodbye }) if upload.can_begin_again() => {
+                if is_goodbye {
+                    on_trunk.close();
+                }
+            }
             ended => return ended,
         }
-        // It said goodbye just when it was asked, as servers do that restart or have served for long enough.
-        on_trunk.close();
         let backend = on_trunk.backend().clone();
         on_trunk = match trunks.reach(&backend, PATIENCE).await {
             Ok((on_trunk, _)) => on_trunk,
@@ -283,23 +290,7 @@ async fn answer(
     }
     text.extend_from_slice(b"\r\n");
     to.write_all(&text).await?;
-    while let Some(data) = body.data().await {
-        let data = data.map_err(into_io)?;
-        if data.is_empty() {
-            continue;
-        }
-        if is_chunked {
-            text.clear();
-            push_size(&mut text, data.len());
-            to.write_all(&text).await?;
-        }
-        to.write_all(&data).await?;
-        if is_chunked {
-            to.write_all(b"\r\n").await?;
-        }
-        // Refused: the stream is over, as is told in its place.
-        let _ = body.flow_control().release_capacity(data.len());
-    }
+    pour(&mut body, is_chunked, to).await?;
     let trailers = body.trailers().await.map_err(into_io)?;
     if is_chunked {
         text.clear();
@@ -311,6 +302,56 @@ async fn answer(
         to.write_all(&text).await?;
     }
     to.shutdown().await
+}
+
+/// Writes a body. What has come is taken at once, however slow the client is, for the library counts small frames that wait:
+/// too many of them end the connection for everybody. The stream's window, opened as it is written, bounds what is held.
+async fn pour(
+    body: &mut RecvStream,
+    is_chunked: bool,
+    to: &mut WriteHalf<DuplexStream>,
+) -> io::Result<()> {
+    let (mut come, mut out, mut length) = (BytesMut::new(), BytesMut::new(), 0);
+    let mut is_over = false;
+    poll_fn(|cx| {
+        loop {
+            while !is_over && let Poll::Ready(data) = body.poll_data(cx) {
+                match data {
+                    Some(data) => come.extend_from_slice(&data.map_err(into_io)?),
+                    None => is_over = true,
+                }
+            }
+            if out.is_empty() {
+                // Refused: the stream is over, as is told in its place.
+                let _ = body
+                    .flow_control()
+                    .release_capacity(std::mem::take(&mut length));
+                if come.is_empty() {
+                    return if is_over {
+                        Poll::Ready(Ok(()))
+                    } else {
+                        Poll::Pending
+                    };
+                }
+                length = come.len();
+                if is_chunked {
+                    let mut size = Vec::new();
+                    push_size(&mut size, length);
+                    out.extend_from_slice(&size);
+                }
+                out.unsplit(come.split());
+                if is_chunked {
+                    out.extend_from_slice(b"\r\n");
+                }
+            }
+            let written = ready!(Pin::new(&mut *to).poll_write(cx, &out))?;
+            if written == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            out.advance(written);
+        }
+    })
+    .await
 }
 
 impl AsyncRead for Bridge {

@@ -6,13 +6,16 @@ mod wire;
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
+use std::future::poll_fn;
+use std::pin::Pin;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use h2::client::{Builder, SendRequest};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, oneshot};
 use tokio::time::timeout_at;
 use tracing::debug;
 
@@ -26,6 +29,9 @@ const MAX_STREAMS: usize = 100;
 pub(crate) const WINDOW: u32 = 64 * 1024;
 /// Of all bodies of a connection: clients that read slowly leave room for the others'.
 const CONNECTION_WINDOW: u32 = 100 * WINDOW;
+/// Streams that were reset, by clients who left, and of which the dyno may not know yet: the library ends a connection over
+/// more frames of unknown streams.
+const MAX_RESET: usize = 10_000;
 /// As long as any dyno's may be.
 const MAX_ANSWER_HEAD: u32 = 1024 * 1024;
 
@@ -104,21 +110,26 @@ impl Drop for OnTrunk {
 }
 
 impl Trunk {
-    fn has_room(&self) -> bool {
+    fn has_room(&mut self) -> bool {
         let most = self.sender.current_max_send_streams().min(MAX_STREAMS);
-        !self.state.is_over.get() && self.state.streams.get() < most
+        if self.state.is_over.get() || self.state.streams.get() >= most {
+            return false;
+        }
+        // It may have said goodbye, and still have streams.
+        let mut unwatched = Context::from_waker(Waker::noop());
+        let is_over = matches!(self.sender.poll_ready(&mut unwatched), Poll::Ready(Err(_)));
+        self.state.is_over.set(is_over);
+        !is_over
     }
 }
 
 impl Trunks {
     /// A place on one that is open.
     pub(crate) fn take(&self, backend: &Backend) -> Option<OnTrunk> {
-        let open = self.open.borrow();
-        let trunks = open.get(&backend.serial)?;
-        trunks
-            .iter()
-            .find(|trunk| trunk.has_room())
-            .map(OnTrunk::begin)
+        let mut open = self.open.borrow_mut();
+        let trunks = open.get_mut(&backend.serial)?;
+        let place = |trunk: &mut Trunk| trunk.has_room().then(|| OnTrunk::begin(trunk));
+        trunks.iter_mut().find_map(place)
     }
 
     /// A place on one that is open or that somebody is opening, or else on a new one; and whether it is new.
@@ -167,8 +178,12 @@ impl Trunks {
             .initial_window_size(WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
             .max_send_buffer_size(WINDOW as usize)
+            // Until it has said how many it takes.
+            .initial_max_send_streams(0)
+            .max_concurrent_reset_streams(MAX_RESET)
+            .max_local_error_reset_streams(None)
             .max_header_list_size(MAX_ANSWER_HEAD);
-        let (sender, connection) = timeout_at(deadline, builder.handshake::<_, Bytes>(wire))
+        let (sender, mut connection) = timeout_at(deadline, builder.handshake::<_, Bytes>(wire))
             .await
             .map_err(|_| ConnectError::Silence)?
             .map_err(|error| ConnectError::Refused(std::io::Error::other(error)))?;
@@ -178,15 +193,30 @@ impl Trunks {
             state: state.clone(),
         };
         let label = backend.label.clone();
+        let (agree, agreed) = oneshot::channel();
+        let mut agree = Some(agree);
         // Owned by the worker's runtime; it ends with the last place on it once the trunk was let go.
         tokio::task::spawn_local(async move {
-            let ended = connection.await;
+            let ended = poll_fn(|cx| {
+                let polled = Pin::new(&mut connection).poll(cx);
+                if connection.max_concurrent_send_streams() > 0
+                    && let Some(agree) = agree.take()
+                {
+                    // Whoever opened it has run out of patience.
+                    let _ = agree.send(());
+                }
+                polled
+            });
+            let ended = ended.await;
             state.is_over.set(true);
             if let Err(error) = ended {
                 debug!(error = &error as &dyn std::error::Error, dyno = %label, "A connection to a dyno broke");
             }
         });
         let on_trunk = OnTrunk::begin(&trunk);
+        // If it ends instead, the request is told so.
+        let agreed = timeout_at(deadline, agreed).await;
+        agreed.map_err(|_| ConnectError::Silence)?.ok();
         let mut open = self.open.borrow_mut();
         open.entry(backend.serial).or_default().push(trunk);
         Ok(on_trunk)

@@ -71,16 +71,26 @@ pub(crate) async fn proxy(context: &Context, args: &HerokuProxyArgs) -> Result<E
 const API_KEY: &str = "HEROKU_API_KEY";
 
 /// All that leads to Heroku's own hosts leads here, and what would tell them something is off.
-fn variables(session: &Session, port: u16) -> Result<BTreeMap<&'static str, String>> {
+fn variables(session: &Session, port: u16) -> Result<BTreeMap<String, String>> {
     let here = format!("http://127.0.0.1:{port}");
     let git = &session.git.https;
+    let set = |name: &str| std::env::var(name).ok();
     let mut variables = BTreeMap::from([
         ("HEROKU_GIT_HOST", git.clone()),
         ("HEROKU_DATA_HOST", format!("127.0.0.1:{port}")),
         ("DISABLE_TELEMETRY", "true".to_owned()),
         ("HEROKU_DISABLE_AUTOUPDATE", "1".to_owned()),
         ("HEROKU_SKIP_NEW_VERSION_CHECK", "1".to_owned()),
-    ]);
+    ])
+    .into_iter()
+    .map(|(name, value)| (name.to_owned(), value))
+    .collect::<BTreeMap<_, _>>();
+    // What goes to this machine goes to no company's proxy.
+    for name in ["NO_PROXY", "no_proxy"] {
+        let others = set(name).filter(|others| !others.is_empty() && !others.contains("127.0.0.1"));
+        let others = others.map_or_else(String::new, |others| format!("{others},"));
+        variables.insert(name.to_owned(), format!("{others}127.0.0.1"));
+    }
     for name in [
         "HEROKU_HOST",
         "HEROKU_PARTICLEBOARD_URL",
@@ -88,22 +98,27 @@ fn variables(session: &Session, port: u16) -> Result<BTreeMap<&'static str, Stri
         "HEROKU_STATUS_HOST",
         "HEROKU_BUILDPACK_REGISTRY_URL",
     ] {
-        variables.insert(name, here.clone());
+        variables.insert(name.to_owned(), here.clone());
     }
     if let Some(token) = &session.token {
-        variables.insert(API_KEY, token.clone());
+        variables.insert(API_KEY.to_owned(), token.clone());
     }
     if let Some(ca) = &session.ca_file {
         let ca = ca.to_string_lossy().into_owned();
         // Besides what Node trusts anyhow; and for git, at this host alone.
-        variables.insert("NODE_EXTRA_CA_CERTS", ca.clone());
-        variables.insert("GIT_CONFIG_COUNT", "1".to_owned());
-        variables.insert("GIT_CONFIG_KEY_0", format!("http.https://{git}/.sslCAInfo"));
-        variables.insert("GIT_CONFIG_VALUE_0", ca);
+        variables.insert("NODE_EXTRA_CA_CERTS".to_owned(), ca.clone());
+        let key = format!("http.https://{git}/.sslCAInfo");
+        let count = set("GIT_CONFIG_COUNT").and_then(|count| count.parse().ok());
+        let is_there = set("GIT_CONFIG_KEY_0").is_some_and(|first| first == key);
+        // After what there is, unless that is ours from before.
+        let index: u32 = count.filter(|_| !is_there).unwrap_or(0);
+        variables.insert("GIT_CONFIG_COUNT".to_owned(), (index + 1).to_string());
+        variables.insert(format!("GIT_CONFIG_KEY_{index}"), key);
+        variables.insert(format!("GIT_CONFIG_VALUE_{index}"), ca);
     }
     // That CLI makes itself the one helper for the host's credentials, and fails where login has made ours.
     let git_config = SessionFile::locate()?.keep_git_config(&git::global_configs())?;
     let git_config = git_config.to_string_lossy().into_owned();
-    variables.insert("GIT_CONFIG_GLOBAL", git_config);
+    variables.insert("GIT_CONFIG_GLOBAL".to_owned(), git_config);
     Ok(variables)
 }

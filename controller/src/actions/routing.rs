@@ -325,7 +325,7 @@ impl Others<'_> {
 }
 
 fn check_prefix(prefix: &str) -> Result<(), ActionError> {
-    let is_plain = |byte: u8| byte.is_ascii_graphic() && !b"?#\\".contains(&byte);
+    let is_plain = |byte: u8| byte.is_ascii_graphic() && !b"?#\\;".contains(&byte);
     let fits = (2..=MAX_PREFIX).contains(&prefix.len());
     if fits && prefix.starts_with('/') && !prefix.ends_with('/') && prefix.bytes().all(is_plain) {
         return Ok(());

@@ -11,6 +11,9 @@ use crate::buffer::{Buf, SIZE};
 use crate::http1::framing::{Arriving, Framing};
 use crate::trunk::WINDOW;
 
+/// What a piece takes that is kept, besides its bytes.
+const OVERHEAD: usize = 128;
+
 #[derive(Debug)]
 pub(super) struct Upload {
     from: ReadHalf<DuplexStream>,
@@ -76,7 +79,7 @@ impl Upload {
     }
 
     fn keep(&mut self, piece: &Bytes) {
-        self.kept += piece.len();
+        self.kept += piece.len() + OVERHEAD;
         match &mut self.said {
             Some(said) if self.kept <= WINDOW as usize => said.push(piece.clone()),
             said => *said = None,
