@@ -32,6 +32,9 @@ const CONNECTION_WINDOW: u32 = 100 * WINDOW;
 /// Streams that were reset, by clients who left, and of which the dyno may not know yet: the library ends a connection over
 /// more frames of unknown streams.
 const MAX_RESET: usize = 10_000;
+/// What the library charges for frames that wait, more the smaller they are, before it ends the connection: as many as can come
+/// before those whom they are for have a turn to take them.
+const SMALL_FRAMES: usize = 64 * 1024 * 1024;
 /// As long as any dyno's may be.
 const MAX_ANSWER_HEAD: u32 = 1024 * 1024;
 
@@ -182,6 +185,7 @@ impl Trunks {
             .initial_max_send_streams(0)
             .max_concurrent_reset_streams(MAX_RESET)
             .max_local_error_reset_streams(None)
+            .data_frame_budget(SMALL_FRAMES)
             .max_header_list_size(MAX_ANSWER_HEAD);
         let (sender, mut connection) = timeout_at(deadline, builder.handshake::<_, Bytes>(wire))
             .await

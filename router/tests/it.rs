@@ -7,6 +7,7 @@
 )]
 
 mod it {
+    mod affinity;
     mod certificates;
     mod client_faults;
     mod faults;

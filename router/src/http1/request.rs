@@ -135,10 +135,24 @@ fn parse_into<'b, 'h>(
     let parsed =
         ParserConfig::default().parse_request_with_uninit_headers(&mut read, bytes, fields)?;
     match parsed {
+        httparse::Status::Complete(_) if read.headers.iter().any(|it| is_unsure(bytes, it)) => {
+            Err(httparse::Error::HeaderValue)
+        }
         httparse::Status::Complete(length) if length == bytes.len() => Ok(read),
         // Where we see the end and the parser does not, somebody else may see another yet.
         _ => Err(httparse::Error::Token),
     }
+}
+
+/// Whether a tab follows a transfer coding: a blank by the RFC, which not all parsers take for one, and who disagrees about a
+/// body's end can be made to see another request in it.
+fn is_unsure(head: &[u8], field: &Header<'_>) -> bool {
+    if !field.name.eq_ignore_ascii_case("transfer-encoding") {
+        return false;
+    }
+    let end = field.value.as_ptr().addr() + field.value.len() - head.as_ptr().addr();
+    let rest = head[end..].split(|byte| *byte == b'\n').next();
+    rest.is_some_and(|rest| rest.contains(&b'\t'))
 }
 
 fn line<'b>(read: &httparse::Request<'_, 'b>) -> Result<Line<'b>, Fault> {

@@ -73,7 +73,9 @@ fn post(fields: &str, body: &str) -> Vec<u8> {
 const CHUNKED: &str = "1\r\nx\r\n0\r\n\r\n";
 
 /// Transfer codings that are not just `chunked`, or are said in a way of which one may not be sure.
-const CODINGS: [&str; 40] = [
+const CODINGS: [&str; 42] = [
+    "Transfer-Encoding: chunked\t",
+    "Transfer-Encoding: chunked \t ",
     "Transfer-Encoding: xchunked",
     "Transfer-Encoding: chunked, identity",
     "Transfer-Encoding: identity, chunked",
