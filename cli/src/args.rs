@@ -28,7 +28,7 @@ pub(crate) use certs::{
 pub(crate) use dynos::{
     LogsArgs, OneOffArgs, PsArgs, RestartArgs, RunArgs, RunDetachedArgs, ScaleArgs, StopArgs,
 };
-pub(crate) use heroku::{HerokuEnvArgs, HerokuProxyArgs};
+pub(crate) use heroku::{DEFAULT_PORT, HerokuEnvArgs, HerokuProxyArgs};
 pub(crate) use nodes::{NodeArgs, NodeDrainArgs, NodeRebalanceArgs, NodeTagArgs, NodeTokenArgs};
 pub(crate) use routers::RouterStatusArgs;
 pub(crate) use routing::{RoutingSetArgs, RoutingUnsetArgs};

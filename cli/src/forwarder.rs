@@ -4,6 +4,7 @@
 
 use std::convert::Infallible;
 use std::net::Ipv4Addr;
+use std::time::Duration;
 
 use anyhow::Result;
 use controller_api::{Client, keep_end_to_end};
@@ -17,6 +18,9 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
 use crate::failure::Failure;
+
+/// Before another connection is taken when one could not be.
+const PAUSE: Duration = Duration::from_millis(50);
 
 #[derive(Debug)]
 pub(crate) struct Forwarder {
@@ -57,8 +61,8 @@ impl Forwarder {
                     Ok((stream, _)) => {
                         connections.spawn(serve(stream, self.client.clone(), self.port));
                     }
-                    // Out of file descriptors, most likely: some come back when a connection ends.
-                    Err(_) => { connections.join_next().await; }
+                    // Out of file descriptors, most likely: some will come back.
+                    Err(_) => tokio::time::sleep(PAUSE).await,
                 },
                 Some(_) = connections.join_next(), if !connections.is_empty() => {}
             }

@@ -265,11 +265,11 @@ fn git(arguments: &[&str]) -> Result<()> {
     Err(Failure::new(format!("git {command} failed: {said}")).into())
 }
 
-/// One word of a POSIX shell line.
-/// The files that git takes for the user's own configuration, in the order in which it reads them.
-pub(crate) fn global_configs() -> Vec<PathBuf> {
+/// The files that git takes for the user's own configuration, in the order in which it reads them; as if `ours`, which stands
+/// in for them, were not in force.
+pub(crate) fn global_configs(ours: &Path) -> Vec<PathBuf> {
     let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
-    if let Some(only) = set("GIT_CONFIG_GLOBAL") {
+    if let Some(only) = set("GIT_CONFIG_GLOBAL").filter(|only| Path::new(only) != ours) {
         return vec![only.into()];
     }
     let home = std::env::home_dir();
@@ -281,6 +281,7 @@ pub(crate) fn global_configs() -> Vec<PathBuf> {
     xdg.into_iter().chain(plain).collect()
 }
 
+/// One word of a POSIX shell line.
 pub(crate) fn shell_quoted(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "_-+=./:@%,".contains(c);
     if !word.is_empty() && word.chars().all(plain) {

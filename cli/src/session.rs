@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use url::{Host, Url};
 
 use crate::failure::Failure;
-use crate::git::GitHosts;
+use crate::git::{self, GitHosts};
 
 /// What login keeps.
 #[derive(Clone, Serialize, Deserialize)]
@@ -95,31 +95,21 @@ impl SessionFile {
     }
 
     /// A global configuration of git for the official heroku CLI, which writes to that: what git knew before, and what comes.
-    pub(crate) fn keep_git_config(&self, known: &[PathBuf]) -> Result<PathBuf> {
-        let path = std::path::absolute(self.git_config())?;
-        let written = fs_err::read_to_string(&path).unwrap_or_default();
-        if known == [path.as_path()] && !written.is_empty() {
-            // This was called with it in force.
-            return Ok(path);
+    pub(crate) fn keep_git_config(&self) -> Result<PathBuf> {
+        let path = std::path::absolute(self.0.with_extension("gitconfig"))?;
+        let mut text = "[include]\n".to_owned();
+        for known in git::global_configs(&path) {
+            let known = known.to_string_lossy();
+            let quoted = known.replace('\\', "\\\\").replace('"', "\\\"");
+            text += &format!("\tpath = \"{quoted}\"\n");
         }
-        let known: Vec<_> = known.iter().filter(|known| **known != path).collect();
-        // What git was told since stays.
-        let since = written.find("\n[").map_or("", |at| &written[at + 1..]);
-        let include = known.iter().fold("[include]\n".to_owned(), |text, known| {
-            let quoted = known
-                .to_string_lossy()
-                .replace('\\', "\\\\")
-                .replace('"', "\\\"");
-            text + &format!("\tpath = \"{quoted}\"\n")
-        });
-        if !written.starts_with(&include) {
-            write_private(&path, (include + since).as_bytes())?;
+        let written = fs_err::read_to_string(&path).unwrap_or_default();
+        if !written.starts_with(&text) {
+            // What git was told since stays.
+            text += written.find("\n[").map_or("", |at| &written[at + 1..]);
+            write_private(&path, text.as_bytes())?;
         }
         Ok(path)
-    }
-
-    fn git_config(&self) -> PathBuf {
-        self.0.with_extension("gitconfig")
     }
 
     fn ca_directory(&self) -> PathBuf {

@@ -7,7 +7,7 @@ use clap::Args;
 use super::JsonArgs;
 
 /// Where the forwarder listens unless it is told otherwise.
-const PORT: u16 = 5100;
+pub(crate) const DEFAULT_PORT: u16 = 5100;
 
 pub(super) const ENV_EXAMPLES: &str = "\
 Examples:
@@ -26,7 +26,7 @@ machine. So it talks to 127.0.0.1 here, and what it says goes to the platform ov
 #[derive(Debug, Args)]
 pub(crate) struct HerokuEnvArgs {
     /// Port of the running `paas heroku-proxy`
-    #[arg(long, default_value_t = PORT)]
+    #[arg(long, default_value_t = DEFAULT_PORT)]
     pub(crate) port: u16,
     #[command(flatten)]
     pub(crate) json: JsonArgs,
@@ -45,7 +45,10 @@ pub(crate) struct HerokuProxyArgs {
 impl HerokuProxyArgs {
     /// 0 is any.
     pub(crate) fn port(&self) -> u16 {
-        self.port
-            .unwrap_or(if self.command.is_empty() { PORT } else { 0 })
+        self.port.unwrap_or(if self.command.is_empty() {
+            DEFAULT_PORT
+        } else {
+            0
+        })
     }
 }

@@ -1,16 +1,18 @@
 //! heroku-env and heroku-proxy: the official heroku CLI against this platform.
 
 use std::collections::BTreeMap;
+use std::os::unix::process::ExitStatusExt as _;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
 use tokio::process::Command;
+use tokio::signal::unix::{SignalKind, signal};
 
-use crate::args::{HerokuEnvArgs, HerokuProxyArgs};
+use crate::args::{DEFAULT_PORT, HerokuEnvArgs, HerokuProxyArgs};
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::forwarder::Forwarder;
-use crate::git::{self, shell_quoted};
+use crate::git::shell_quoted;
 use crate::session::{Session, SessionFile};
 
 pub(crate) fn env(context: &Context, args: &HerokuEnvArgs) -> Result<()> {
@@ -40,7 +42,7 @@ pub(crate) async fn proxy(context: &Context, args: &HerokuProxyArgs) -> Result<E
         context.output.note(format!(
             "http://127.0.0.1:{port} leads to {} until Ctrl-C. In another terminal:\n  eval \"$(paas heroku-env{})\"",
             session.api,
-            if port == 5100 { String::new() } else { format!(" --port {port}") },
+            if port == DEFAULT_PORT { String::new() } else { format!(" --port {port}") },
         ))?;
         tokio::select! {
             () = forwarder.serve() => {}
@@ -60,15 +62,22 @@ pub(crate) async fn proxy(context: &Context, args: &HerokuProxyArgs) -> Result<E
             program.to_string_lossy()
         ))
     })?;
+    // Ctrl-C is the command's, which may still have something to say to the platform.
+    let mut interrupts = signal(SignalKind::interrupt()).context("could not watch for Ctrl-C")?;
+    let ignoring = async { while interrupts.recv().await.is_some() {} };
     let status = tokio::select! {
-        () = forwarder.serve() => return Ok(ExitCode::FAILURE),
+        ((), ()) = async { tokio::join!(forwarder.serve(), ignoring) } => return Ok(ExitCode::FAILURE),
         status = child.wait() => status.context("could not wait for the command")?,
     };
-    let code = status.code().and_then(|code| u8::try_from(code).ok());
+    // As a shell has it.
+    let code = status.code().or_else(|| Some(128 + status.signal()?));
+    let code = code.and_then(|code| u8::try_from(code).ok());
     Ok(code.map_or(ExitCode::FAILURE, ExitCode::from))
 }
 
 const API_KEY: &str = "HEROKU_API_KEY";
+/// Of those in the environment, so many are looked through.
+const MAX_GIT_CONFIGS: u32 = 1000;
 
 /// All that leads to Heroku's own hosts leads here, and what would tell them something is off.
 fn variables(session: &Session, port: u16) -> Result<BTreeMap<String, String>> {
@@ -108,16 +117,23 @@ fn variables(session: &Session, port: u16) -> Result<BTreeMap<String, String>> {
         // Besides what Node trusts anyhow; and for git, at this host alone.
         variables.insert("NODE_EXTRA_CA_CERTS".to_owned(), ca.clone());
         let key = format!("http.https://{git}/.sslCAInfo");
-        let count = set("GIT_CONFIG_COUNT").and_then(|count| count.parse().ok());
-        let is_there = set("GIT_CONFIG_KEY_0").is_some_and(|first| first == key);
-        // After what there is, unless that is ours from before.
-        let index: u32 = count.filter(|_| !is_there).unwrap_or(0);
-        variables.insert("GIT_CONFIG_COUNT".to_owned(), (index + 1).to_string());
+        // After what there is, unless it is there from before.
+        let count: u32 = set("GIT_CONFIG_COUNT")
+            .and_then(|count| count.parse().ok())
+            .unwrap_or(0);
+        let is_key = |index: &u32| set(&format!("GIT_CONFIG_KEY_{index}")).as_ref() == Some(&key);
+        let index = (0..count.min(MAX_GIT_CONFIGS))
+            .find(is_key)
+            .unwrap_or(count);
+        variables.insert(
+            "GIT_CONFIG_COUNT".to_owned(),
+            count.max(index + 1).to_string(),
+        );
         variables.insert(format!("GIT_CONFIG_KEY_{index}"), key);
         variables.insert(format!("GIT_CONFIG_VALUE_{index}"), ca);
     }
     // That CLI makes itself the one helper for the host's credentials, and fails where login has made ours.
-    let git_config = SessionFile::locate()?.keep_git_config(&git::global_configs())?;
+    let git_config = SessionFile::locate()?.keep_git_config()?;
     let git_config = git_config.to_string_lossy().into_owned();
     variables.insert("GIT_CONFIG_GLOBAL".to_owned(), git_config);
     Ok(variables)

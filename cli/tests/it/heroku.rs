@@ -83,6 +83,22 @@ fn the_forwarder_passes_on_what_it_is_given_and_nothing_of_its_own() {
     assert_eq!(curl("-H 'Host: evil.example.com'"), "421");
     let ended = cli.paas(&["heroku-proxy", "--", "sh", "-c", "exit 7"]);
     assert_eq!(ended.code, 7);
+    let killed = cli.paas(&["heroku-proxy", "--", "sh", "-c", "kill -TERM $$"]);
+    assert_eq!(killed.code, 128 + 15);
+    // Called once more with its own environment, it adds nothing, and what git knows is still known.
+    std::fs::write(cli.home.path().join(".gitconfig"), "[user]\n\tname = Ann\n").unwrap();
+    let program = super::harness::program();
+    let script = format!(
+        "git config --global my.key kept && {} heroku-proxy -- git config --global --includes --list",
+        program
+    );
+    let listed = cli
+        .paas(&["heroku-proxy", "--", "sh", "-c", &script])
+        .stdout;
+    assert!(
+        listed.contains("user.name=Ann\n") && listed.contains("my.key=kept\n"),
+        "{listed}"
+    );
     let missing = cli.paas(&["heroku-proxy", "--", "no-such-program"]);
     assert_eq!(missing.code, 1);
     assert!(missing.stderr.contains("could not run no-such-program"));
