@@ -48,8 +48,10 @@ impl Bystander {
         let over = is_over.clone();
         let asking = tokio::spawn(async move {
             let (mut kept, mut answered) = (http1(to).await, 0);
+            let mut silent_since = Instant::now();
             while !over.load(Ordering::SeqCst) || answered < 4 {
                 if answered % 2 == 0 {
+                    silent_since = Instant::now();
                     kept = http1(to).await;
                 }
                 let request = Request::get("/")
@@ -59,8 +61,13 @@ impl Bystander {
                 let began = Instant::now();
                 let answer = tokio::time::timeout(AT_MOST, kept.send_request(request)).await;
                 let answer = match answer.expect("the bystander was not answered") {
-                    // Both may close an idle connection at any time.
-                    Err(error) if error.is_canceled() && answered % 2 == 1 => {
+                    // Both may close an idle connection at any time. And where the machine lets it wait for as long before
+                    // it can speak, it is one that says nothing, like those of the attackers.
+                    Err(error)
+                        if (error.is_canceled() && answered % 2 == 1)
+                            || silent_since.elapsed() >= SHORT =>
+                    {
+                        silent_since = Instant::now();
                         kept = http1(to).await;
                         continue;
                     }
@@ -69,6 +76,7 @@ impl Bystander {
                 assert_eq!(text(&collect(answer).await), "here");
                 assert!(began.elapsed() < AT_MOST, "{:?}", began.elapsed());
                 answered += 1;
+                silent_since = Instant::now();
                 tokio::time::sleep(Duration::from_millis(2)).await;
             }
             answered
