@@ -1,27 +1,32 @@
-//! Where the two ends of an attached one-off dyno meet: the client's WebSocket and the agent's, in memory.
+//! Where the two ends of an attached one-off dyno meet: the client's and the agent's, in memory. Each is a WebSocket, or
+//! a client's [`Rendezvous`] that is used like one.
 //!
 //! Whoever comes first waits for the other, for a minute. Then frames pass unread, in order, each side as fast as the
 //! other takes them. Pings keep proxies in between from cutting a silent terminal, and find out who has gone.
 //! A secret carries its own proof that this platform made it, so nobody can park connections under made-up ones.
 
+mod rendezvous;
+
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::pin::Pin;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use axum::extract::ws::{CloseFrame, Message, WebSocket, close_code};
 use bytes::Bytes;
 use controller_api::attach::{Control, MEET_WITHIN};
-use futures::stream::{SplitSink, SplitStream};
-use futures::{SinkExt as _, StreamExt as _};
+use futures::{Sink, SinkExt as _, Stream, StreamExt as _};
 use model::Secret;
 use sha2::{Digest as _, Sha256};
 use store::Keyring;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, PollSender};
 
 use crate::auth::{random_hex, same_secret};
+
+pub(crate) use rendezvous::{PROTOCOL, Rendezvous};
 
 const PING_EVERY: Duration = Duration::from_secs(15);
 /// A side that has not answered a ping for so long has gone.
@@ -45,26 +50,89 @@ pub(crate) struct Meetings {
 #[derive(Debug)]
 struct Waiting {
     side: Side,
-    hand_over: oneshot::Sender<WebSocket>,
+    hand_over: oneshot::Sender<End>,
 }
 
-/// 32 hex digits: half of them random, half the proof that they were made here.
-pub(crate) fn new_secret(keyring: &Keyring) -> Secret<String> {
+/// One end.
+#[derive(Debug)]
+pub(crate) enum End {
+    WebSocket(WebSocket),
+    Rendezvous(Rendezvous),
+}
+
+type Messages = Pin<Box<dyn Stream<Item = Message> + Send>>;
+type Out = Pin<Box<dyn Sink<Message, Error = Gone> + Send>>;
+
+/// That end takes no more.
+#[derive(Debug)]
+struct Gone;
+
+impl End {
+    fn split(self) -> (Out, In) {
+        match self {
+            Self::WebSocket(socket) => {
+                let (to, from) = socket.split();
+                let from = from.scan((), |(), message| futures::future::ready(message.ok()));
+                let from = In {
+                    messages: Box::pin(from),
+                    silence: Some(SILENCE),
+                };
+                (Box::pin(to.sink_map_err(|_| Gone)), from)
+            }
+            Self::Rendezvous(Rendezvous {
+                to_client,
+                mut from_client,
+            }) => {
+                let from = In {
+                    messages: Box::pin(futures::stream::poll_fn(move |cx| {
+                        from_client.poll_recv(cx)
+                    })),
+                    silence: None,
+                };
+                let to = PollSender::new(to_client).sink_map_err(|_| Gone);
+                (Box::pin(to), from)
+            }
+        }
+    }
+}
+
+/// What comes from one end.
+struct In {
+    messages: Messages,
+    /// After which it has gone. `None`: it cannot be asked whether it is there, and is as long as its connection.
+    silence: Option<Duration>,
+}
+
+/// 32 hex digits: half of them random, half the proof that they were made here for such a dyno.
+pub(crate) fn new_secret(keyring: &Keyring, kind: Kind) -> Secret<String> {
     let nonce = random_hex::<8>();
-    let proof = proof(keyring, &nonce);
+    let proof = proof(keyring, kind, &nonce);
     Secret::new(nonce + &proof)
 }
 
-pub(crate) fn is_genuine(keyring: &Keyring, secret: &str) -> bool {
-    secret.len() == 32
-        && secret
-            .split_at_checked(16)
-            .is_some_and(|(nonce, given)| same_secret(given, &proof(keyring, nonce)))
+/// What the dyno of a secret has for its input and output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Terminal,
+    Pipes,
 }
 
-fn proof(keyring: &Keyring, nonce: &str) -> String {
+/// `None`: it was not made here.
+pub(crate) fn kind_of(keyring: &Keyring, secret: &str) -> Option<Kind> {
+    let (nonce, given) = secret.split_at_checked(16).filter(|_| secret.len() == 32)?;
+    [Kind::Terminal, Kind::Pipes]
+        .into_iter()
+        .find(|kind| same_secret(given, &proof(keyring, *kind, nonce)))
+}
+
+fn proof(keyring: &Keyring, kind: Kind, nonce: &str) -> String {
+    let kind: &[u8] = match kind {
+        Kind::Terminal => b"terminal ",
+        Kind::Pipes => b"pipes ",
+    };
     let hash = Sha256::new()
-        .chain_update(b"paas attach v1 ")
+        .chain_update(b"paas attach v2 ")
+        .chain_update(kind)
         .chain_update(keyring.internal_token().expose())
         .chain_update(b" ")
         .chain_update(nonce)
@@ -75,8 +143,8 @@ fn proof(keyring: &Keyring, nonce: &str) -> String {
 enum Arrival {
     /// The other end was here and has both now.
     Joined,
-    First(oneshot::Receiver<WebSocket>, WebSocket),
-    Refused(WebSocket, &'static str),
+    First(oneshot::Receiver<End>, End),
+    Refused(End, &'static str),
 }
 
 impl Meetings {
@@ -85,13 +153,13 @@ impl Meetings {
         &self,
         secret: String,
         side: Side,
-        socket: WebSocket,
+        end: End,
         shutdown: &CancellationToken,
     ) {
-        match self.arrive(&secret, side, socket) {
+        match self.arrive(&secret, side, end) {
             Arrival::Joined => {}
-            Arrival::Refused(socket, why) => dismiss(socket, why).await,
-            Arrival::First(mut other, socket) => {
+            Arrival::Refused(end, why) => dismiss(end, why).await,
+            Arrival::First(mut other, end) => {
                 let came = tokio::select! {
                     () = shutdown.cancelled() => None,
                     came = tokio::time::timeout(MEET_WITHIN, &mut other) => came.ok().and_then(Result::ok),
@@ -102,31 +170,31 @@ impl Meetings {
                     other.try_recv().ok()
                 });
                 match came {
-                    Some(other) => relay(socket, other, shutdown).await,
-                    None => dismiss(socket, absent(side)).await,
+                    Some(other) => relay(end, other, shutdown).await,
+                    None => dismiss(end, absent(side)).await,
                 }
             }
         }
     }
 
-    fn arrive(&self, secret: &str, side: Side, socket: WebSocket) -> Arrival {
+    fn arrive(&self, secret: &str, side: Side, end: End) -> Arrival {
         let mut waiting = self.lock();
         let many = waiting.len() >= MAX_WAITING;
         match waiting.entry(secret.to_owned()) {
             Entry::Occupied(there) if there.get().side == side => {
-                Arrival::Refused(socket, "somebody is attached to this dyno already")
+                Arrival::Refused(end, "somebody is attached to this dyno already")
             }
-            Entry::Occupied(there) => match there.remove().hand_over.send(socket) {
+            Entry::Occupied(there) => match there.remove().hand_over.send(end) {
                 Ok(()) => Arrival::Joined,
-                Err(socket) => Arrival::Refused(socket, "the other end has gone"),
+                Err(end) => Arrival::Refused(end, "the other end has gone"),
             },
             Entry::Vacant(_) if many => {
-                Arrival::Refused(socket, "too many dynos are being attached to; try again")
+                Arrival::Refused(end, "too many dynos are being attached to; try again")
             }
             Entry::Vacant(place) => {
                 let (hand_over, other) = oneshot::channel();
                 place.insert(Waiting { side, hand_over });
-                Arrival::First(other, socket)
+                Arrival::First(other, end)
             }
         }
     }
@@ -145,21 +213,19 @@ const fn absent(side: Side) -> &'static str {
 }
 
 /// Says why, and closes.
-async fn dismiss(mut socket: WebSocket, why: &str) {
+async fn dismiss(end: End, why: &str) {
+    let (mut to, _from) = end.split();
     let say = async {
-        socket
-            .send(Message::Text(
-                Control::Error(why.to_owned()).to_text().into(),
-            ))
-            .await?;
-        socket.send(close(close_code::AWAY)).await
+        let why = Control::Error(why.to_owned()).to_text();
+        to.send(Message::Text(why.into())).await?;
+        to.send(close(close_code::AWAY)).await
     };
     // One that does not listen is not waited for.
     let _ = tokio::time::timeout(Duration::from_secs(5), say).await;
 }
 
 /// Passes frames both ways until either end closes, falls silent, or the platform shuts down.
-async fn relay(a: WebSocket, b: WebSocket, shutdown: &CancellationToken) {
+async fn relay(a: End, b: End, shutdown: &CancellationToken) {
     let ((mut to_a, from_a), (mut to_b, from_b)) = (a.split(), b.split());
     let code = tokio::select! {
         () = pass(from_a, &mut to_b) => close_code::NORMAL,
@@ -171,15 +237,16 @@ async fn relay(a: WebSocket, b: WebSocket, shutdown: &CancellationToken) {
 }
 
 /// Returns when the source has closed or gone, or the other end takes no more.
-async fn pass(mut from: SplitStream<WebSocket>, to: &mut SplitSink<WebSocket, Message>) {
+async fn pass(mut from: In, to: &mut Out) {
     let mut ping = tokio::time::interval(PING_EVERY);
     let mut heard = Instant::now();
     loop {
         let message = tokio::select! {
-            message = from.next() => message,
+            message = from.messages.next() => message,
             // Towards the other end: the task that reads from it hears the answer.
             _ = ping.tick() => {
-                if heard.elapsed() > SILENCE || to.send(Message::Ping(Bytes::new())).await.is_err() {
+                let has_gone = from.silence.is_some_and(|silence| heard.elapsed() > silence);
+                if has_gone || to.send(Message::Ping(Bytes::new())).await.is_err() {
                     return;
                 }
                 continue;
@@ -187,13 +254,13 @@ async fn pass(mut from: SplitStream<WebSocket>, to: &mut SplitSink<WebSocket, Me
         };
         heard = Instant::now();
         match message {
-            Some(Ok(message @ (Message::Binary(_) | Message::Text(_)))) => {
+            Some(message @ (Message::Binary(_) | Message::Text(_))) => {
                 if to.send(message).await.is_err() {
                     return;
                 }
             }
-            Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
-            Some(Ok(Message::Close(_)) | Err(_)) | None => return,
+            Some(Message::Ping(_) | Message::Pong(_)) => {}
+            Some(Message::Close(_)) | None => return,
         }
     }
 }
@@ -212,17 +279,19 @@ mod tests {
     #[test]
     fn only_secrets_made_here_are_genuine() {
         let (ours, others) = (Keyring::new(&[1; 32]), Keyring::new(&[2; 32]));
-        let secret = new_secret(&ours);
-        assert!(is_genuine(&ours, secret.expose()));
-        assert!(!is_genuine(&others, secret.expose()));
-        assert_ne!(secret, new_secret(&ours));
+        for kind in [Kind::Terminal, Kind::Pipes] {
+            let secret = new_secret(&ours, kind);
+            assert_eq!(kind_of(&ours, secret.expose()), Some(kind));
+            assert_eq!(kind_of(&others, secret.expose()), None);
+            assert_ne!(secret, new_secret(&ours, kind));
+        }
         for forged in [
             "",
             "0123456789abcdef0123456789abcdef",
             "0123456789abcdéf0123456789abcde",
             "x",
         ] {
-            assert!(!is_genuine(&ours, forged), "{forged}");
+            assert_eq!(kind_of(&ours, forged), None, "{forged}");
         }
     }
 }

@@ -107,9 +107,14 @@ fn one_off(
             .filter(|size| *size > 0)
             .unwrap_or(usual)
     };
+    let tty = !create.force_no_tty.unwrap_or_default();
+    let kind = match tty {
+        true => attach::Kind::Terminal,
+        false => attach::Kind::Pipes,
+    };
     let attach = create.attach.unwrap_or_default().then(|| Attach {
-        secret: attach::new_secret(&context.keyring),
-        tty: !create.force_no_tty.unwrap_or_default(),
+        secret: attach::new_secret(&context.keyring, kind),
+        tty,
         columns: side("COLUMNS", SCREEN.0),
         lines: side("LINES", SCREEN.1),
     });

@@ -1,17 +1,24 @@
 //! Dynos.
 
+use std::convert::Infallible;
+
 use axum::Json;
 use axum::extract::ws::WebSocketUpgrade;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
-use axum::extract::{Path, State};
-use axum::response::Response;
+use axum::extract::{FromRequestParts, Path, State};
+use axum::http::StatusCode;
+use axum::http::header::{CONNECTION, UPGRADE};
+use axum::http::request::Parts;
+use axum::response::{IntoResponse as _, Response};
 use controller_api::attach::MAX_FRAME_BYTES;
 use controller_api::wire;
+use hyper::upgrade::OnUpgrade;
+use hyper_util::rt::TokioIo;
 use model::{Dyno, DynoKind, ProcessType};
 
 use super::{Created, accepted, created};
 use crate::actions::dynos::{Order, Which, no_dyno, order, run};
-use crate::attach::{Side, is_genuine};
+use crate::attach::{End, Kind, PROTOCOL, Rendezvous, Side, kind_of};
 use crate::context::{Context, Ctx, actor};
 use crate::error::{ApiError, ApiResult};
 use crate::find;
@@ -112,9 +119,13 @@ pub(super) type Upgrade = Result<WebSocketUpgrade, WebSocketUpgradeRejection>;
 pub(crate) async fn attach(
     State(context): State<Ctx>,
     Path(secret): Path<String>,
+    rendezvous: AsksForRendezvous,
     upgrade: Upgrade,
 ) -> ApiResult<Response> {
-    meet(context, secret, Side::Client, upgrade)
+    match rendezvous.0 {
+        Some(upgrade) => rendezvous_with(context, secret, upgrade),
+        None => meet(context, secret, Side::Client, upgrade),
+    }
 }
 
 pub(super) fn meet(
@@ -123,20 +134,55 @@ pub(super) fn meet(
     side: Side,
     upgrade: Upgrade,
 ) -> ApiResult<Response> {
-    if !is_genuine(&context.keyring, &secret) {
-        return Err(ApiError::not_found("dyno"));
-    }
+    known_secret(&context, &secret)?;
     let upgrade = upgrade
         .map_err(|why| ApiError::bad_request(format!("This address is for WebSockets: {why}.")))?;
     let upgrade = upgrade
         .max_message_size(MAX_FRAME_BYTES)
         .max_frame_size(MAX_FRAME_BYTES);
     Ok(upgrade.on_upgrade(async move |socket| {
+        let end = End::WebSocket(socket);
         context
             .meetings
-            .meet(secret, side, socket, &context.shutdown)
+            .meet(secret, side, end, &context.shutdown)
             .await;
     }))
+}
+
+/// What a request has to be taken over by, if it asks for the rendezvous protocol.
+pub(crate) struct AsksForRendezvous(Option<OnUpgrade>);
+
+impl<S: Sync> FromRequestParts<S> for AsksForRendezvous {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        let asks = parts
+            .headers
+            .get(UPGRADE)
+            .is_some_and(|protocol| protocol == PROTOCOL);
+        let upgrade = asks.then(|| parts.extensions.remove::<OnUpgrade>());
+        Ok(Self(upgrade.flatten()))
+    }
+}
+
+fn rendezvous_with(context: Ctx, secret: String, upgrade: OnUpgrade) -> ApiResult<Response> {
+    let has_terminal = known_secret(&context, &secret)? == Kind::Terminal;
+    tokio::spawn(async move {
+        // A client that has left meanwhile.
+        let Ok(client) = upgrade.await else { return };
+        let end = Rendezvous::over(TokioIo::new(client), has_terminal);
+        let end = End::Rendezvous(end);
+        context
+            .meetings
+            .meet(secret, Side::Client, end, &context.shutdown)
+            .await;
+    });
+    let switching = [(CONNECTION, "upgrade"), (UPGRADE, PROTOCOL)];
+    Ok((StatusCode::SWITCHING_PROTOCOLS, switching).into_response())
+}
+
+fn known_secret(context: &Context, secret: &str) -> ApiResult<Kind> {
+    kind_of(&context.keyring, secret).ok_or_else(|| ApiError::not_found("dyno"))
 }
 
 /// `rendezvous://api.<domain>:<port>/<secret>`

@@ -6,6 +6,7 @@ use std::time::Duration;
 use controller_api::attach::{Control, Stream, read_frame};
 use futures::{SinkExt as _, StreamExt as _};
 use serde_json::json;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::tungstenite::{Error, Message};
@@ -18,13 +19,22 @@ type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
 /// The secret of a new attached dyno.
 async fn attached(platform: &Platform) -> String {
+    attached_with(platform, false).await
+}
+
+/// The secret of a new attached dyno that has no terminal.
+async fn attached_by_pipes(platform: &Platform) -> String {
+    attached_with(platform, true).await
+}
+
+async fn attached_with(platform: &Platform, force_no_tty: bool) -> String {
     let ann = platform.user("ann").await;
     let app = id_of(&ann.app("ticks").await);
     platform.push(app, &ann, &[("web", "serve")]).await;
     let dyno = ann
         .post(
             "/apps/ticks/dynos",
-            json!({"command": "bash", "attach": true}),
+            json!({"command": "bash", "attach": true, "force_no_tty": force_no_tty}),
         )
         .await
         .expect(201);
@@ -231,4 +241,86 @@ async fn the_two_ends_meet_at_whichever_controller_the_client_went_to() {
     let answer = Message::Binary(Stream::Stdout.frame(b"a\n").into());
     there.send(answer.clone()).await.unwrap();
     assert_eq!(next(&mut client).await, Some(answer));
+}
+
+/// As the router passes on a client of the rendezvous protocol, up to the answer's end.
+async fn rendezvous(platform: &Platform, secret: &str) -> TcpStream {
+    let mut stream = TcpStream::connect(platform.addr).await.unwrap();
+    let head = format!(
+        "GET /attach/{secret} HTTP/1.1\r\nHost: api\r\nConnection: Upgrade\r\nUpgrade: rendezvous\r\n\r\n"
+    );
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    while !answer.ends_with(b"\r\n\r\n") {
+        answer.push(stream.read_u8().await.unwrap());
+    }
+    let answer = String::from_utf8(answer).unwrap().to_lowercase();
+    assert!(answer.starts_with("http/1.1 101 "), "{answer}");
+    assert!(answer.contains("upgrade: rendezvous\r\n"), "{answer}");
+    stream
+}
+
+async fn hears(stream: &mut TcpStream, expected: &str) {
+    let mut heard = vec![0; expected.len()];
+    let read = stream.read_exact(&mut heard);
+    let read = tokio::time::timeout(Duration::from_secs(60), read).await;
+    read.unwrap().unwrap();
+    assert_eq!(String::from_utf8(heard).unwrap(), expected);
+}
+
+#[tokio::test]
+async fn a_client_of_the_rendezvous_protocol_is_greeted_when_its_dyno_is_there_and_speaks_in_plain_bytes()
+ {
+    let platform = Platform::start().await;
+    let secret = attached_by_pipes(&platform).await;
+    let mut client = rendezvous(&platform, &secret).await;
+    client.write_all(b"\r\nls\n").await.unwrap();
+    let mut agent = agent(&platform, &secret).await.unwrap();
+    let typed = Message::Binary(Stream::Stdin.frame(b"ls\n").into());
+    assert_eq!(next(&mut agent).await, Some(typed));
+    hears(&mut client, "rendezvous\r\n").await;
+    for (stream, said) in [(Stream::Stdout, "a "), (Stream::Stderr, "b")] {
+        let frame = Message::Binary(stream.frame(said.as_bytes()).into());
+        agent.send(frame).await.unwrap();
+    }
+    hears(&mut client, "a b").await;
+    client.write_all(&[4]).await.unwrap();
+    let eof = Message::Text(Control::Eof(true).to_text().into());
+    assert_eq!(next(&mut agent).await, Some(eof));
+    let exit = Control::Exit { status: 0 }.to_text();
+    agent.send(Message::Text(exit.into())).await.unwrap();
+    agent.close(None).await.unwrap();
+    assert_eq!(client.read(&mut [0]).await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_a_rendezvous_is_missed_by_the_agent() {
+    let platform = Platform::start().await;
+    let secret = attached(&platform).await;
+    let mut agent = agent(&platform, &secret).await.unwrap();
+    let mut client = rendezvous(&platform, &secret).await;
+    hears(&mut client, "rendezvous\r\n").await;
+    client.write_all(&[4]).await.unwrap();
+    // A terminal knows itself what that means.
+    let typed = Message::Binary(Stream::Stdin.frame(&[4]).into());
+    assert_eq!(next(&mut agent).await, Some(typed));
+    drop(client);
+    assert!(matches!(
+        next(&mut agent).await,
+        Some(Message::Close(_)) | None
+    ));
+}
+
+#[tokio::test]
+async fn a_dyno_that_could_not_be_run_says_why_to_a_client_of_the_rendezvous_protocol() {
+    let platform = Platform::start().await;
+    let secret = attached(&platform).await;
+    let mut agent = agent(&platform, &secret).await.unwrap();
+    let mut client = rendezvous(&platform, &secret).await;
+    let why = Control::Error("no such command".to_owned()).to_text();
+    agent.send(Message::Text(why.into())).await.unwrap();
+    hears(&mut client, "rendezvous\r\n\r\n !    no such command\r\n").await;
+    agent.close(None).await.unwrap();
+    // The client has not said that its input has ended: it is given a moment for that, and no more.
+    assert_eq!(client.read(&mut [0]).await.unwrap(), 0);
 }

@@ -1,6 +1,7 @@
 //! A client's connection over HTTP/1.1: one request after the other, each passed on and answered by this one task.
 
 mod relay;
+mod rendezvous;
 mod wire;
 
 use std::future::poll_fn;
@@ -49,21 +50,23 @@ pub(crate) async fn serve(client: Rc<Client>, stream: Stream) -> Option<(Stream,
         client,
     };
     let last = loop {
-        match connection.next().await {
-            Next::Head(length) => match Box::pin(connection.answer(length)).await {
-                After::Next => {}
-                After::End(last) => break last,
-                After::Tunnel(tunnel) => {
-                    connection.switch(*tunnel);
-                    return None;
-                }
-            },
+        let after = match connection.next().await {
+            Next::Head(length) => Box::pin(connection.answer(length)).await,
+            Next::Rendezvous => Box::pin(connection.rendezvous()).await,
             Next::Unreadable => {
                 connection.refuse(Fault::BadHeader).await;
-                break Last::Linger;
+                After::End(Last::Linger)
             }
             Next::Http2 => return Some((connection.wire.stream, connection.wire.buf)),
-            Next::Gone => break Last::Close,
+            Next::Gone => After::End(Last::Close),
+        };
+        match after {
+            After::Next => {}
+            After::End(last) => break last,
+            After::Tunnel(tunnel) => {
+                connection.switch(*tunnel);
+                return None;
+            }
         }
     };
     connection.end(last).await;
@@ -84,6 +87,8 @@ enum Next {
     Head(usize),
     Unreadable,
     Http2,
+    /// It wants to be attached to a dyno.
+    Rendezvous,
     /// It leaves, or takes too long, or is to leave.
     Gone,
 }
@@ -154,6 +159,13 @@ impl Connection {
             let some = bytes.len().min(HTTP2_PREFACE.len());
             if bytes[..some] == HTTP2_PREFACE[..some] {
                 return (some == HTTP2_PREFACE.len()).then_some(Next::Http2);
+            }
+        }
+        if is_first && !self.wire.is_plain() {
+            match rendezvous::is_begun_by(bytes) {
+                Some(true) => return Some(Next::Rendezvous),
+                Some(false) => {}
+                None => return None,
             }
         }
         match scan.end(bytes, &request::LIMITS) {

@@ -8,6 +8,7 @@ use http_body_util::{BodyExt as _, Full};
 use model::{ServiceEndpoint, ServiceId, ServiceRole, Timestamp};
 use router::Timeouts;
 use store::{Txn, key};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::support::*;
 
@@ -141,4 +142,72 @@ async fn a_call_waits_for_the_controller_that_comes_after_one_that_was_killed() 
         announce(&platform, ServiceRole::Controller, &next)
     );
     assert_eq!(text(&answer), "next");
+}
+
+const SECRET: &str = "0123456789abcdef0123456789abcdef";
+
+/// Answers who attaches to `SECRET` with a greeting and a word, then with whatever it is sent.
+async fn terminal() -> Dyno {
+    Dyno::raw(|mut stream| async move {
+        let head = read_head(&mut stream).await.to_ascii_lowercase();
+        if !head.starts_with(&format!("get /attach/{SECRET} http/1.1\r\n")) {
+            let refused = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n";
+            stream.write_all(refused).await.unwrap();
+            return;
+        }
+        assert!(head.contains("\r\nhost: api.paas.test\r\n"), "{head}");
+        assert!(head.contains("\r\nupgrade: rendezvous\r\n"), "{head}");
+        let switch = b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: rendezvous\r\n\r\n";
+        let all = [&switch[..], b"rendezvous\r\nready "].concat();
+        stream.write_all(&all).await.unwrap();
+        let (mut read, mut write) = stream.split();
+        let _ = tokio::io::copy(&mut read, &mut write).await;
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_says_a_secret_over_tls_is_attached_and_hears_a_greeting_alone() {
+    let platform = Platform::start().await;
+    let controller = terminal().await;
+    announce(&platform, ServiceRole::Controller, &controller).await;
+    for said in [format!("{SECRET}\r\n"), SECRET.to_owned()] {
+        let mut client = platform.tls("api.paas.test", &[]).await;
+        client.write_all(said.as_bytes()).await.unwrap();
+        let mut greeting = [0; 12];
+        client.read_exact(&mut greeting).await.unwrap();
+        assert_eq!(&greeting, b"rendezvous\r\n");
+        client.write_all(b"typed").await.unwrap();
+        let expected = format!("ready {}typed", &said[SECRET.len()..]);
+        let mut answer = vec![0; expected.len()];
+        client.read_exact(&mut answer).await.unwrap();
+        assert_eq!(String::from_utf8_lossy(&answer), expected);
+        // And nothing keeps it when the client has gone.
+        client.shutdown().await.unwrap();
+        assert_eq!(client.read(&mut answer).await.unwrap(), 0);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_secret_is_good_for_nothing_where_it_is_not_known_or_not_over_tls() {
+    let platform = Platform::start().await;
+    let controller = terminal().await;
+    announce(&platform, ServiceRole::Controller, &controller).await;
+    let mut client = platform.tls("api.paas.test", &[]).await;
+    let unknown = SECRET.replace('0', "1");
+    client.write_all(unknown.as_bytes()).await.unwrap();
+    let mut heard = Vec::new();
+    client.read_to_end(&mut heard).await.unwrap();
+    assert_eq!(heard, b"");
+    let plain = platform.raw(&format!("{SECRET}\r\n\r\n")).await;
+    assert!(plain.starts_with("HTTP/1.1 400 "), "{plain}");
+    // What only begins like one is a request.
+    let mut client = platform.tls("api.paas.test", &[]).await;
+    client
+        .write_all(b"dead / HTTP/1.1\r\nHost: api.paas.test\r\nConnection: close\r\n\r\n")
+        .await
+        .unwrap();
+    client.read_to_end(&mut heard).await.unwrap();
+    let heard = String::from_utf8_lossy(&heard);
+    assert!(heard.starts_with("HTTP/1.1 404 "), "{heard}");
 }
