@@ -15,6 +15,7 @@ mod stories {
     mod deploy;
     mod failures;
     mod git;
+    mod heroku;
     mod hosts;
     mod hosts_builds;
     mod hosts_chaos;

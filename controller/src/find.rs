@@ -1,6 +1,6 @@
 //! Looking things up the way users name them: by id or by name.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use model::{
     Account, AccountId, App, AppId, AppName, Dyno, DynoId, DynoName, DynoStatus, Email, Release,
@@ -66,6 +66,34 @@ pub(crate) async fn role(
         app,
         collaborator.as_ref(),
     ))
+}
+
+/// The apps an account owns or works on.
+pub(crate) async fn apps_of(store: &dyn Store, account: &Account) -> Result<Vec<App>, StoreError> {
+    let shared: HashSet<AppId> = key::COLLABORATORS
+        .all(store)
+        .await?
+        .into_iter()
+        .filter(|collaborator| collaborator.value.account == account.id)
+        .map(|collaborator| collaborator.value.app)
+        .collect();
+    let apps = key::APPS.all(store).await?.into_iter();
+    Ok(apps
+        .map(|app| app.value)
+        .filter(|app| app.owner == account.id || shared.contains(&app.id))
+        .collect())
+}
+
+/// Those it may see: for administrators, every app.
+pub(crate) async fn visible_apps(
+    store: &dyn Store,
+    account: &Account,
+) -> Result<Vec<App>, StoreError> {
+    if !account.is_admin {
+        return apps_of(store, account).await;
+    }
+    let apps = key::APPS.all(store).await?.into_iter();
+    Ok(apps.map(|app| app.value).collect())
 }
 
 /// The e-mail addresses of accounts; those that are gone are left out.

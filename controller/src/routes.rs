@@ -13,9 +13,9 @@ use crate::error::ApiError;
 use crate::guard::{Guard, enforce};
 use crate::handlers::{
     accounts, apps, authorizations, buildpacks, builds, certificates, collaborators, config_vars,
-    domains, dynos, empty, formation, internal, joining, keys, logs, nodes, placement, platform,
-    platform_certificate, platform_status, rebalance, registry, releases, routers, routing, slugs,
-    tcp_routes,
+    domains, dynos, empty, formation, internal, joining, keys, logs, nodes, pipelines, placement,
+    platform, platform_certificate, platform_status, promotions, rebalance, registry, releases,
+    routers, routing, slugs, tcp_routes,
 };
 use crate::http::body::MAX_BODY_BYTES;
 use crate::http::{etag, plaintext, request_id};
@@ -123,6 +123,25 @@ fn table(r: &mut Routes) {
     r.get("/streams/logs/{token}", Public, logs::stream);
     r.get("/attach/{secret}", Public, dynos::attach);
 
+    // Whose a pipeline is, and whose the apps in it, its handlers look at.
+    r.get("/pipelines", Account, pipelines::list);
+    r.post("/pipelines", Account, pipelines::create);
+    r.get("/pipelines/{pipeline}", Account, pipelines::show);
+    r.patch("/pipelines/{pipeline}", Account, pipelines::update);
+    r.delete("/pipelines/{pipeline}", Account, pipelines::destroy);
+    r.get("/pipelines/{pipeline}/pipeline-couplings", Account, pipelines::couplings);
+    r.get("/users/{user}/pipeline-couplings", Account, pipelines::couplings_of_user);
+    r.get("/apps/{app}/pipeline-couplings", App(View), pipelines::coupling_of_app);
+    r.get("/pipeline-couplings", Account, pipelines::all_couplings);
+    r.post("/pipeline-couplings", Account, pipelines::couple);
+    r.get("/pipeline-couplings/{coupling}", Account, pipelines::show_coupling);
+    r.patch("/pipeline-couplings/{coupling}", Account, pipelines::move_coupling);
+    r.delete("/pipeline-couplings/{coupling}", Account, pipelines::remove_coupling);
+    r.post("/pipeline-promotions", Account, promotions::create);
+    r.get("/pipeline-promotions/{promotion}", Account, promotions::show);
+    r.get("/pipeline-promotions/{promotion}/promotion-targets", Account, promotions::targets);
+    r.post("/filters/apps", Account, apps::filter);
+
     r.get("/stacks", Account, platform::stacks);
     r.get("/stacks/{stack}", Account, platform::stack);
     r.get("/regions", Account, platform::regions);
@@ -150,7 +169,6 @@ fn table(r: &mut Routes) {
     r.get("/account/features", Account, empty::list);
     r.get("/addons", Account, empty::list);
     r.get("/addon-attachments", Account, empty::list);
-    r.get("/pipelines", Account, empty::list);
     r.get("/teams", Account, empty::list);
     r.get("/apps/{app}/features", App(View), empty::list_of_app);
     r.get("/apps/{app}/addons", App(View), empty::list_of_app);

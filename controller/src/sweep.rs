@@ -9,6 +9,7 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
+use jiff::SignedDuration;
 use model::{AppId, Checksum, TcpTarget, Timestamp};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -22,6 +23,8 @@ use crate::prune::prune;
 const EVERY: Duration = Duration::from_secs(3600);
 /// A new blob has no record yet: whoever makes it puts it first, and the record after.
 const UNCLAIMED: Duration = Duration::from_secs(3600);
+/// Whoever made a promotion asks how it went for a while; what came of it is in the releases.
+const PROMOTIONS_KEPT: SignedDuration = SignedDuration::from_hours(24);
 /// Well below the store's limit on one commit.
 const CHUNK: usize = 60;
 
@@ -78,6 +81,7 @@ async fn sweep(context: &Context, all: bool) -> Result<(), SweepError> {
     let mut left = Leftovers::default();
     left.look(store, &key::COLLABORATORS, |c| Some(c.app))
         .await?;
+    left.look(store, &key::COUPLINGS, |c| Some(c.app)).await?;
     left.look(store, &key::DOMAINS, |d| Some(d.app)).await?;
     left.look(store, &key::CERTIFICATES, |c| Some(c.app))
         .await?;
@@ -115,6 +119,7 @@ async fn sweep(context: &Context, all: bool) -> Result<(), SweepError> {
     }
     if all {
         sweep_tokens(store).await?;
+        sweep_promotions(store).await?;
         prune(store, context.config.slugs_per_app).await?;
         sweep_blobs(context).await?;
     }
@@ -208,6 +213,20 @@ async fn sweep_tokens(store: &dyn Store) -> Result<(), StoreError> {
         chunk
             .iter()
             .fold(Txn::new(), |txn, token| txn.delete(token.key.clone()))
+            .commit(store)
+            .await?;
+    }
+    Ok(())
+}
+
+async fn sweep_promotions(store: &dyn Store) -> Result<(), StoreError> {
+    let now = Timestamp::now();
+    let mut promotions = key::PROMOTIONS.all(store).await?;
+    promotions.retain(|seen| now.duration_since(seen.value.created_at) > PROMOTIONS_KEPT);
+    for chunk in promotions.chunks(CHUNK) {
+        chunk
+            .iter()
+            .fold(Txn::new(), |txn, old| txn.delete(old.key.clone()))
             .commit(store)
             .await?;
     }

@@ -9,6 +9,7 @@ pub(crate) mod domain;
 pub(crate) mod dyno;
 pub(crate) mod formation;
 pub(crate) mod node;
+pub(crate) mod pipeline;
 pub(crate) mod platform;
 pub(crate) mod platform_status;
 pub(crate) mod release;

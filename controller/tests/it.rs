@@ -37,6 +37,8 @@ mod logs;
 mod many;
 #[path = "it/matrix.rs"]
 mod matrix;
+#[path = "it/pipelines.rs"]
+mod pipelines;
 #[path = "it/placement.rs"]
 mod placement;
 #[path = "it/platform.rs"]

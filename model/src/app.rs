@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     AccountId, AppId, AppName, BuildpackRef, DynoSize, Placement, ProcessType, ReleaseVersion,
-    Routing, Timestamp,
+    Routing, Slug, Timestamp,
 };
 
 /// An app. Every operation on an app compares and sets this record, so two of them can never interleave.
@@ -63,5 +63,23 @@ impl App {
         self.formation
             .get(process_type)
             .map_or_else(DynoSize::default, |f| f.size)
+    }
+
+    /// It gets new code. One web dyno to begin with; of the other types as many as somebody asks for. What was scaled
+    /// stays, also of types that this slug no longer has: the scheduler takes their dynos down once the release is proven.
+    pub fn adopt(&mut self, slug: &Slug) {
+        self.slug_size = Some(slug.size);
+        for process_type in slug
+            .process_types
+            .keys()
+            .filter(|process_type| !process_type.is_release())
+        {
+            self.formation
+                .entry(process_type.clone())
+                .or_insert_with(|| Formation {
+                    quantity: u32::from(process_type.is_web()),
+                    size: DynoSize::default(),
+                });
+        }
     }
 }

@@ -55,6 +55,8 @@ ids! {
     AccountId,
     AppId,
     BuildId,
+    /// That an app is in a pipeline.
+    CouplingId,
     DomainId,
     DynoId,
     /// A certificate of an app.
@@ -62,6 +64,9 @@ ids! {
     KeyId,
     /// A host that runs dynos.
     NodeId,
+    PipelineId,
+    PromotionId,
+    PromotionTargetId,
     ReleaseId,
     RouterId,
     /// One running instance of a controller or builder.

@@ -19,6 +19,7 @@ pub mod id;
 pub mod log;
 pub mod name;
 pub mod node;
+pub mod pipeline;
 pub mod placement;
 pub mod rebalance;
 pub mod release;
@@ -48,12 +49,13 @@ pub use domain::Domain;
 pub use dyno::{Dyno, DynoKind, DynoName, Intent};
 pub use dyno_status::{DynoState, DynoStatus, Exit, ExitReason};
 pub use id::{
-    AccountId, AppId, BuildId, DomainId, DynoId, EndpointId, KeyId, NodeId, ReleaseId, RouterId,
-    ServiceId, SlugId, TokenId,
+    AccountId, AppId, BuildId, CouplingId, DomainId, DynoId, EndpointId, KeyId, NodeId, PipelineId,
+    PromotionId, PromotionTargetId, ReleaseId, RouterId, ServiceId, SlugId, TokenId,
 };
 pub use log::{LogLine, LogSource};
-pub use name::{AppName, ConfigVarName, Email, Hostname, InvalidName, ProcessType};
+pub use name::{AppName, ConfigVarName, Email, Hostname, InvalidName, PipelineName, ProcessType};
 pub use node::{Node, NodeHeartbeat, NodeToken};
+pub use pipeline::{Coupling, Pipeline, Promotion, PromotionOutcome, PromotionTarget, Stage};
 pub use placement::{Placement, TypePlacement};
 pub use rebalance::{RebalanceProgress, RebalanceRequest};
 pub use release::{Actor, Release, ReleaseFailure, ReleaseStatus, ReleaseVersion};

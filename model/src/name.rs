@@ -86,6 +86,16 @@ names! {
         (shape && !RESERVED_APP_NAMES.contains(&text)).then(|| text.to_owned())
     };
 
+    /// A pipeline's name; not unique. Heroku's rule.
+    PipelineName, "pipeline name",
+    "must start with a letter and have 3 to 30 characters of a-z, 0-9 and -",
+    |text| {
+        ((3..=30).contains(&text.len())
+            && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+            && text.starts_with(|c: char| c.is_ascii_lowercase()))
+        .then(|| text.to_owned())
+    };
+
     /// The left side of a Procfile line: `web`, `worker`, `release`.
     ProcessType, "process type",
     "must have 1 to 63 characters of a-z, A-Z, 0-9, - and _",

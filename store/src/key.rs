@@ -8,6 +8,9 @@
 //! /paas/v1/apps/<app>                              App
 //! /paas/v1/app-names/<name>                        AppId            (unique name)
 //! /paas/v1/collaborators/<app>/<account>           Collaborator
+//! /paas/v1/pipelines/<pipeline>                    Pipeline
+//! /paas/v1/couplings/<app>                         Coupling         (an app is in one pipeline at most)
+//! /paas/v1/promotions/<promotion>                  Promotion
 //! /paas/v1/domains/<host name>                     Domain           (unique host name)
 //! /paas/v1/tls/certificates/<app>/<endpoint>      SniEndpoint
 //! /paas/v1/tls/platform/<name>                     PlatformCertificate
@@ -48,10 +51,11 @@ use std::fmt;
 use model::{
     Account, AccountId, Acm, AcmProgress, App, AppId, AppName, Build, BuildCache, BuildId,
     BuildPlace, BuildRequest, BuildSource, BuilderReport, Challenge, Checksum, Collaborator,
-    Domain, Dyno, DynoId, DynoStatus, Email, EndpointId, Hostname, Node, NodeHeartbeat, NodeId,
-    NodeToken, PlatformCertificate, RebalanceProgress, RebalanceRequest, Release, ReleaseVersion,
-    Repository, Route, RouterId, RouterReport, Sealed, ServiceEndpoint, ServiceId, ServiceRole,
-    Slug, SlugId, SniEndpoint, SshKey, TcpRoute, TicketKeys, Token,
+    Coupling, Domain, Dyno, DynoId, DynoStatus, Email, EndpointId, Hostname, Node, NodeHeartbeat,
+    NodeId, NodeToken, Pipeline, PipelineId, PlatformCertificate, Promotion, PromotionId,
+    RebalanceProgress, RebalanceRequest, Release, ReleaseVersion, Repository, Route, RouterId,
+    RouterReport, Sealed, ServiceEndpoint, ServiceId, ServiceRole, Slug, SlugId, SniEndpoint,
+    SshKey, TcpRoute, TicketKeys, Token,
 };
 
 use crate::Table;
@@ -114,6 +118,9 @@ pub const SSH_KEYS: Table<SshKey> = Table::new("ssh-keys/");
 pub const APPS: Table<App> = Table::new("apps/");
 pub const APP_NAMES: Table<AppId> = Table::new("app-names/");
 pub const COLLABORATORS: Table<Collaborator> = Table::new("collaborators/");
+pub const PIPELINES: Table<Pipeline> = Table::new("pipelines/");
+pub const COUPLINGS: Table<Coupling> = Table::new("couplings/");
+pub const PROMOTIONS: Table<Promotion> = Table::new("promotions/");
 pub const DOMAINS: Table<Domain> = Table::new("domains/");
 pub const CERTIFICATES: Table<SniEndpoint> = Table::new("tls/certificates/");
 pub const PLATFORM_CERTIFICATES: Table<PlatformCertificate> = Table::new("tls/platform/");
@@ -165,6 +172,9 @@ keys! {
     APP_NAMES: AppId = app_name(name: &AppName) "{name}";
     COLLABORATORS: Collaborator = collaborator(app: AppId, account: AccountId) "{app}/{account}";
     COLLABORATORS: Collaborator = collaborators_of(app: AppId) "{app}/";
+    PIPELINES: Pipeline = pipeline(id: PipelineId) "{id}";
+    COUPLINGS: Coupling = coupling(app: AppId) "{app}";
+    PROMOTIONS: Promotion = promotion(id: PromotionId) "{id}";
     DOMAINS: Domain = domain(hostname: &Hostname) "{hostname}";
     CERTIFICATES: SniEndpoint = certificate(app: AppId, endpoint: EndpointId) "{app}/{endpoint}";
     CERTIFICATES: SniEndpoint = certificates_of(app: AppId) "{app}/";

@@ -6,8 +6,8 @@ use buildpacks::order::ShippedPack;
 use jiff::Timestamp;
 use model::release::ReleaseDraft;
 use model::{
-    App, Build, BuildStatus, BuildpackRef, Checksum, DynoSize, Formation, ProcessType, Release,
-    ReleaseVersion, Slug, SlugId,
+    App, Build, BuildStatus, BuildpackRef, Checksum, ProcessType, Release, ReleaseVersion, Slug,
+    SlugId,
 };
 use store::ledger::{AppendError, Base, NewRelease, append_release, read_base};
 use store::{StoreError, Txn, Versioned, key};
@@ -158,25 +158,11 @@ fn destroyed() -> Failure {
 /// The app as the deploy leaves it.
 fn deployed(app: &App, slug: &Slug, built: &Built) -> App {
     let mut app = app.clone();
-    app.slug_size = Some(slug.size);
+    app.adopt(slug);
     // As on Heroku, what was detected stays the app's; but not the pack of last resort, which would keep an app whose
     // language comes with a later push from being detected.
     if app.buildpacks.is_empty() && built.detected && !is_last_resort(&built.buildpacks) {
         app.buildpacks = built.buildpacks.clone();
-    }
-    for process_type in slug
-        .process_types
-        .keys()
-        .filter(|process_type| !process_type.is_release())
-    {
-        // One web dyno to begin with; of the others as many as somebody asks for. What was scaled stays, also of types
-        // that this slug no longer has: the scheduler takes their dynos down once the release is proven.
-        app.formation
-            .entry(process_type.clone())
-            .or_insert_with(|| Formation {
-                quantity: u32::from(process_type.is_web()),
-                size: DynoSize::default(),
-            });
     }
     app
 }
@@ -244,7 +230,7 @@ fn short(commit: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
-    use model::{AccountId, AppId, BuildpackRef};
+    use model::{AccountId, AppId, BuildpackRef, DynoSize, Formation};
 
     use super::*;
     use crate::slug::Packed;

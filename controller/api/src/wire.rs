@@ -15,6 +15,7 @@ pub mod formation;
 pub mod lenient;
 pub mod log;
 pub mod node;
+pub mod pipeline;
 pub mod placement;
 pub mod platform;
 pub mod platform_status;
@@ -48,6 +49,12 @@ pub use formation::{Formation, FormationBatch, FormationChange, FormationUpdate,
 pub use log::{LogSession, LogSessionCreate};
 pub use node::{CertificateAndKey, CertificateRenewal, CertificateRenewed, JoinRequest, Joined};
 pub use node::{Node, NodeToken, NodeTokenCreate, NodeUpdate};
+pub use pipeline::{
+    AppsFilter, AppsFilterIn, Pipeline, PipelineCoupling, PipelineCouplingCreate,
+    PipelineCouplingUpdate, PipelineCreate, PipelineOwner, PipelinePromotion,
+    PipelinePromotionCreate, PipelinePromotionTarget, PipelineRef, PipelineUpdate, PromotionSource,
+    PromotionSourceCreate, PromotionStatus, PromotionTargetCreate, TargetStatus, TeamApp,
+};
 pub use placement::{Placement, PlacementUpdate, TypePlacement, TypePlacementUpdate};
 pub use platform::{DynoSize, Provider, RateLimit, Region, Stack};
 pub use platform_status::{

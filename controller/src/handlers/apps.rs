@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use axum::Json;
 use axum::extract::{Path, State};
 use controller_api::wire;
-use model::{Account, App, AppId};
+use model::{App, AppId};
 use store::key;
 
 use super::accounts::require_self;
@@ -26,16 +26,7 @@ pub(crate) async fn list(
     session: Session,
     range: PageRange,
 ) -> ApiResult<Page> {
-    let apps = if session.account.is_admin {
-        key::APPS
-            .all(context.store())
-            .await?
-            .into_iter()
-            .map(|app| app.value)
-            .collect()
-    } else {
-        apps_of(&context, &session.account).await?
-    };
+    let apps = find::visible_apps(context.store(), &session.account).await?;
     page(&context, apps, &range).await
 }
 
@@ -47,7 +38,29 @@ pub(crate) async fn list_of_user(
     range: PageRange,
 ) -> ApiResult<Page> {
     require_self(&session, &user)?;
-    page(&context, apps_of(&context, &session.account).await?, &range).await
+    let apps = find::apps_of(context.store(), &session.account).await?;
+    page(&context, apps, &range).await
+}
+
+/// Those of a list of ids that one may see.
+pub(crate) async fn filter(
+    State(context): State<Ctx>,
+    session: Session,
+    range: PageRange,
+    JsonBody(body): JsonBody<wire::AppsFilter>,
+) -> ApiResult<Page> {
+    let store = context.store();
+    let wanted: HashSet<String> = body.within.id.into_iter().collect();
+    let own = find::apps_of(store, &session.account).await?;
+    let own: HashSet<AppId> = own.iter().map(|app| app.id).collect();
+    let mut apps = find::visible_apps(store, &session.account).await?;
+    apps.retain(|app| wanted.contains(&app.id.to_string()));
+    let apps = views_of(&context, &apps).await?;
+    range.page(apps.into_iter().map(|app| wire::TeamApp {
+        joined: own.contains(&app.id),
+        locked: false,
+        app,
+    }))
 }
 
 pub(crate) async fn create(
@@ -84,35 +97,22 @@ pub(crate) async fn destroy(
     Ok(Json(view(&context, &app).await?))
 }
 
-async fn apps_of(context: &Context, account: &Account) -> ApiResult<Vec<App>> {
-    let shared: HashSet<AppId> = key::COLLABORATORS
-        .all(context.store())
-        .await?
-        .into_iter()
-        .filter(|collaborator| collaborator.value.account == account.id)
-        .map(|collaborator| collaborator.value.app)
-        .collect();
-    let apps = key::APPS
-        .all(context.store())
-        .await?
-        .into_iter()
-        .map(|app| app.value);
-    Ok(apps
-        .filter(|app| app.owner == account.id || shared.contains(&app.id))
-        .collect())
+async fn page(context: &Context, apps: Vec<App>, range: &PageRange) -> ApiResult<Page> {
+    range.page(views_of(context, &apps).await?)
 }
 
-async fn page(context: &Context, apps: Vec<App>, range: &PageRange) -> ApiResult<Page> {
+async fn views_of(context: &Context, apps: &[App]) -> ApiResult<Vec<wire::App>> {
     let owners = apps.iter().map(|app| app.owner).collect();
     let emails = find::emails(context.store(), owners).await?;
     let acm: HashSet<AppId> = (key::ACM.all(context.store()).await?.iter())
         .map(|acm| acm.value.app)
         .collect();
-    range.page(apps.iter().filter_map(|app| {
+    let views = apps.iter().filter_map(|app| {
         let owner = emails.get(&app.owner)?.clone();
         let acm = acm.contains(&app.id);
         Some(views::app::app(&context.config, app, owner, acm))
-    }))
+    });
+    Ok(views.collect())
 }
 
 async fn view(context: &Context, app: &App) -> ApiResult<wire::App> {

@@ -22,7 +22,7 @@ enum Who {
 
 use Who::{Administrators, AnyAccount, Anybody, Members, OtherRoles, Owners};
 
-const EXPECTED: [(&str, &str, Who); 106] = [
+const EXPECTED: [(&str, &str, Who); 122] = [
     ("GET", "/healthz", Anybody),
     ("GET", "/buildpacks", Anybody),
     ("GET", "/buildpacks/{buildpack}", Anybody),
@@ -135,6 +135,30 @@ const EXPECTED: [(&str, &str, Who); 106] = [
     ("GET", "/addons", AnyAccount),
     ("GET", "/addon-attachments", AnyAccount),
     ("GET", "/pipelines", AnyAccount),
+    ("POST", "/pipelines", AnyAccount),
+    ("GET", "/pipelines/{pipeline}", AnyAccount),
+    ("PATCH", "/pipelines/{pipeline}", AnyAccount),
+    ("DELETE", "/pipelines/{pipeline}", AnyAccount),
+    (
+        "GET",
+        "/pipelines/{pipeline}/pipeline-couplings",
+        AnyAccount,
+    ),
+    ("GET", "/users/{user}/pipeline-couplings", AnyAccount),
+    ("GET", "/apps/{app}/pipeline-couplings", Members),
+    ("GET", "/pipeline-couplings", AnyAccount),
+    ("POST", "/pipeline-couplings", AnyAccount),
+    ("GET", "/pipeline-couplings/{coupling}", AnyAccount),
+    ("PATCH", "/pipeline-couplings/{coupling}", AnyAccount),
+    ("DELETE", "/pipeline-couplings/{coupling}", AnyAccount),
+    ("POST", "/pipeline-promotions", AnyAccount),
+    ("GET", "/pipeline-promotions/{promotion}", AnyAccount),
+    (
+        "GET",
+        "/pipeline-promotions/{promotion}/promotion-targets",
+        AnyAccount,
+    ),
+    ("POST", "/filters/apps", AnyAccount),
     ("GET", "/teams", AnyAccount),
     ("GET", "/apps/{app}/*", Members),
     ("POST", "/internal/logs", OtherRoles),
@@ -280,6 +304,9 @@ fn concrete(path: &str, app: &str) -> String {
         ("{domain}", "www.example.com"),
         ("{sni_endpoint}", "0"),
         ("{port}", "5432"),
+        ("{pipeline}", "0"),
+        ("{coupling}", "0"),
+        ("{promotion}", "0"),
     ] {
         concrete = concrete.replace(placeholder, value);
     }

@@ -1,0 +1,229 @@
+//! Making, changing and destroying pipelines, and putting apps into them.
+
+use controller_api::wire::{PipelineCreate, PipelineUpdate};
+use model::pipeline::MAX_APPS;
+use model::{
+    Account, App, Coupling, CouplingId, Pipeline, PipelineId, PipelineName, Stage, Timestamp,
+};
+use store::{Committed, Store, Txn, Versioned, key};
+
+use super::{ActionError, Attempts};
+use crate::find;
+
+pub(crate) async fn create(
+    store: &dyn Store,
+    account: &Account,
+    create: &PipelineCreate,
+) -> Result<Pipeline, ActionError> {
+    let name: PipelineName = create.name.parse()?;
+    let owner = match &create.owner {
+        Some(owner) => known_owner(store, &owner.0).await?,
+        None => account.clone(),
+    };
+    if owner.id != account.id && !account.is_admin {
+        return Err(ActionError::Forbidden {
+            message: "A pipeline that you make is your own; give it to others afterwards."
+                .to_owned(),
+        });
+    }
+    let now = Timestamp::now();
+    let pipeline = Pipeline {
+        id: PipelineId::new(),
+        name,
+        owner: owner.id,
+        created_at: now,
+        updated_at: now,
+    };
+    let mut attempts = Attempts::default();
+    loop {
+        let owned = key::PIPELINES.all(store).await?;
+        let is_taken = owned
+            .iter()
+            .any(|seen| seen.value.owner == owner.id && seen.value.name == pipeline.name);
+        if is_taken {
+            return Err(taken(&pipeline.name));
+        }
+        let txn = Txn::new().exists(key::account(owner.id)).create(
+            &key::PIPELINES,
+            key::pipeline(pipeline.id),
+            &pipeline,
+        );
+        if let Committed::Done(_) = txn.commit(store).await? {
+            return Ok(pipeline);
+        }
+        attempts.lost().await?;
+    }
+}
+
+async fn known_owner(store: &dyn Store, identity: &str) -> Result<Account, ActionError> {
+    let found = find::account(store, identity).await?;
+    let owner = found.ok_or_else(|| {
+        ActionError::invalid(format!(
+            "There is no account {}. Pipelines belong to accounts here, not to teams.",
+            identity.chars().take(100).collect::<String>()
+        ))
+    })?;
+    Ok(owner.value)
+}
+
+fn taken(name: &PipelineName) -> ActionError {
+    ActionError::invalid(format!("Name {name} is already taken"))
+}
+
+/// Renames it, or gives it to another.
+pub(crate) async fn update(
+    store: &dyn Store,
+    id: PipelineId,
+    update: &PipelineUpdate,
+) -> Result<Pipeline, ActionError> {
+    let name: Option<PipelineName> = update.name.as_deref().map(str::parse).transpose()?;
+    let owner = match &update.owner {
+        Some(owner) => Some(known_owner(store, &owner.0).await?.id),
+        None => None,
+    };
+    let mut attempts = Attempts::default();
+    loop {
+        let all = key::PIPELINES.all(store).await?;
+        let seen = all
+            .iter()
+            .find(|seen| seen.value.id == id)
+            .ok_or(ActionError::Gone {
+                resource: "pipeline",
+            })?;
+        let mut changed = seen.value.clone();
+        if let Some(name) = &name {
+            changed.name.clone_from(name);
+        }
+        changed.owner = owner.unwrap_or(changed.owner);
+        if changed == seen.value {
+            return Ok(changed);
+        }
+        let is_taken = all.iter().any(|other| {
+            let other = &other.value;
+            other.id != id && other.owner == changed.owner && other.name == changed.name
+        });
+        if is_taken {
+            return Err(taken(&changed.name));
+        }
+        changed.updated_at = Timestamp::now();
+        let txn = Txn::new().replace(&key::PIPELINES, seen, &changed);
+        if let Committed::Done(_) = txn.commit(store).await? {
+            return Ok(changed);
+        }
+        attempts.lost().await?;
+    }
+}
+
+/// Its apps stay, and are in no pipeline.
+pub(crate) async fn destroy(store: &dyn Store, id: PipelineId) -> Result<Pipeline, ActionError> {
+    let mut attempts = Attempts::default();
+    loop {
+        let seen = key::PIPELINES.get(store, &key::pipeline(id)).await?;
+        let seen = seen.ok_or(ActionError::Gone {
+            resource: "pipeline",
+        })?;
+        let txn = Txn::new().unchanged(&seen).delete(seen.key.clone());
+        let txn = couplings_of(store, id)
+            .await?
+            .into_iter()
+            .fold(txn, |txn, coupling| {
+                txn.unchanged(&coupling).delete(coupling.key)
+            });
+        if let Committed::Done(_) = txn.commit(store).await? {
+            return Ok(seen.value);
+        }
+        attempts.lost().await?;
+    }
+}
+
+/// The apps of a pipeline.
+pub(crate) async fn couplings_of(
+    store: &dyn Store,
+    id: PipelineId,
+) -> Result<Vec<Versioned<Coupling>>, ActionError> {
+    let mut couplings = key::COUPLINGS.all(store).await?;
+    couplings.retain(|coupling| coupling.value.pipeline == id);
+    Ok(couplings)
+}
+
+/// The pipeline's record is touched, so that it cannot go, nor fill up, at the same time.
+pub(crate) async fn couple(
+    store: &dyn Store,
+    app: &App,
+    pipeline: PipelineId,
+    stage: Stage,
+) -> Result<Coupling, ActionError> {
+    let mut attempts = Attempts::default();
+    loop {
+        let seen = key::PIPELINES.get(store, &key::pipeline(pipeline)).await?;
+        let seen = seen.ok_or(ActionError::Gone {
+            resource: "pipeline",
+        })?;
+        if let Some(there) = key::COUPLINGS.get(store, &key::coupling(app.id)).await? {
+            let message = match there.value.pipeline == pipeline {
+                true => format!("{} is in this pipeline already.", app.name),
+                false => format!(
+                    "{} is in another pipeline; take it out of that one first.",
+                    app.name
+                ),
+            };
+            return Err(ActionError::invalid(message));
+        }
+        if couplings_of(store, pipeline).await?.len() >= MAX_APPS {
+            return Err(ActionError::invalid(format!(
+                "A pipeline may have at most {MAX_APPS} apps."
+            )));
+        }
+        let now = Timestamp::now();
+        let coupling = Coupling {
+            id: CouplingId::new(),
+            app: app.id,
+            pipeline,
+            stage,
+            created_at: now,
+            updated_at: now,
+        };
+        let txn = Txn::new()
+            .exists(key::app(app.id))
+            .replace(&key::PIPELINES, &seen, &seen.value)
+            .create(&key::COUPLINGS, key::coupling(app.id), &coupling);
+        if let Committed::Done(_) = txn.commit(store).await? {
+            return Ok(coupling);
+        }
+        attempts.lost().await?;
+    }
+}
+
+pub(crate) async fn move_to(
+    store: &dyn Store,
+    seen: &Versioned<Coupling>,
+    stage: Stage,
+) -> Result<Coupling, ActionError> {
+    let changed = Coupling {
+        stage,
+        updated_at: Timestamp::now(),
+        ..seen.value.clone()
+    };
+    let txn = Txn::new().replace(&key::COUPLINGS, seen, &changed);
+    match txn.commit(store).await? {
+        Committed::Done(_) => Ok(changed),
+        Committed::Conflict => Err(gone()),
+    }
+}
+
+pub(crate) async fn take_out(
+    store: &dyn Store,
+    seen: &Versioned<Coupling>,
+) -> Result<(), ActionError> {
+    let txn = Txn::new().unchanged(seen).delete(seen.key.clone());
+    match txn.commit(store).await? {
+        Committed::Done(_) => Ok(()),
+        Committed::Conflict => Err(gone()),
+    }
+}
+
+const fn gone() -> ActionError {
+    ActionError::Gone {
+        resource: "pipeline coupling",
+    }
+}
