@@ -8,6 +8,7 @@ mod certs;
 mod dynos;
 mod heroku;
 mod nodes;
+mod pipelines;
 mod routers;
 mod routing;
 mod settings;
@@ -19,7 +20,8 @@ use std::ffi::OsString;
 use clap::{Args, Parser, Subcommand};
 
 pub(crate) use apps::{
-    AppsArgs, CreateArgs, DestroyArgs, GitRemoteArgs, InfoArgs, OpenArgs, RenameArgs,
+    AppsArgs, CreateArgs, DestroyArgs, GitRemoteArgs, InfoArgs, OpenArgs, RenameArgs, TransferArgs,
+    TransferDecisionArgs,
 };
 pub(crate) use auth::{AccountCreateArgs, GitCredentialsArgs, LoginArgs, TokenArgs};
 pub(crate) use certs::{
@@ -30,6 +32,10 @@ pub(crate) use dynos::{
 };
 pub(crate) use heroku::{DEFAULT_PORT, HerokuEnvArgs, HerokuProxyArgs};
 pub(crate) use nodes::{NodeArgs, NodeDrainArgs, NodeRebalanceArgs, NodeTagArgs, NodeTokenArgs};
+pub(crate) use pipelines::{
+    PipelineAddArgs, PipelineArgs, PipelineCreateArgs, PipelineRenameArgs, PipelineTransferArgs,
+    PipelineUpdateArgs, PromoteArgs,
+};
 pub(crate) use routers::RouterStatusArgs;
 pub(crate) use routing::{RoutingSetArgs, RoutingUnsetArgs};
 pub(crate) use settings::{
@@ -273,6 +279,95 @@ pub(crate) enum Verb {
         after_help = "Examples:\n  $ paas builds:output\n  $ paas builds:output 01234567-89ab-cdef-0123-456789abcdef"
     )]
     BuildOutput(BuildArgs),
+
+    /// Offer an app to another account, which then owns it
+    #[command(
+        name = "apps:transfer",
+        after_help = "Administrators do not have to ask.\n\nExample:\n  $ paas apps:transfer bob@example.com -a myapp"
+    )]
+    Transfer(TransferArgs),
+    /// List apps that are offered by you or to you
+    #[command(
+        name = "apps:transfers",
+        after_help = "Examples:\n  $ paas apps:transfers\n  $ paas apps:transfers --json"
+    )]
+    Transfers(JsonArgs),
+    /// Take an app that is offered to you
+    #[command(
+        name = "apps:transfers:accept",
+        after_help = "Example:\n  $ paas apps:transfers:accept myapp"
+    )]
+    TransferAccept(TransferDecisionArgs),
+    /// Decline an app that is offered to you
+    #[command(
+        name = "apps:transfers:decline",
+        after_help = "Example:\n  $ paas apps:transfers:decline myapp"
+    )]
+    TransferDecline(TransferDecisionArgs),
+    /// Take back the offer of an app
+    #[command(
+        name = "apps:transfers:cancel",
+        after_help = "Example:\n  $ paas apps:transfers:cancel myapp"
+    )]
+    TransferCancel(TransferDecisionArgs),
+
+    /// List pipelines
+    #[command(
+        name = "pipelines",
+        after_help = "Examples:\n  $ paas pipelines\n  $ paas pipelines --json"
+    )]
+    Pipelines(JsonArgs),
+    /// Show a pipeline's apps and their stages
+    #[command(
+        name = "pipelines:info",
+        after_help = "Example:\n  $ paas pipelines:info myapp"
+    )]
+    PipelineInfo(PipelineArgs),
+    /// Make a pipeline with an app in it
+    #[command(
+        name = "pipelines:create",
+        after_help = "Example:\n  $ paas pipelines:create myapp -a myapp-staging -s staging"
+    )]
+    PipelineCreate(PipelineCreateArgs),
+    /// Add an app to a pipeline
+    #[command(
+        name = "pipelines:add",
+        after_help = "Example:\n  $ paas pipelines:add myapp -a myapp-eu -s production"
+    )]
+    PipelineAdd(PipelineAddArgs),
+    /// Put an app into another stage of its pipeline
+    #[command(
+        name = "pipelines:update",
+        after_help = "Example:\n  $ paas pipelines:update -a myapp-eu -s staging"
+    )]
+    PipelineUpdate(PipelineUpdateArgs),
+    /// Take an app out of its pipeline
+    #[command(
+        name = "pipelines:remove",
+        after_help = "Example:\n  $ paas pipelines:remove -a myapp-eu"
+    )]
+    PipelineRemove(AppOnly),
+    /// Release what runs in an app in those of the next stage, as it was built
+    #[command(name = "pipelines:promote", after_help = pipelines::PROMOTE_EXAMPLES)]
+    Promote(PromoteArgs),
+    /// Rename a pipeline
+    #[command(
+        name = "pipelines:rename",
+        after_help = "Example:\n  $ paas pipelines:rename myapp ourapp"
+    )]
+    PipelineRename(PipelineRenameArgs),
+    /// Give a pipeline with its apps to another account
+    #[command(
+        name = "pipelines:transfer",
+        after_help = "Example:\n  $ paas pipelines:transfer myapp bob@example.com"
+    )]
+    PipelineTransfer(PipelineTransferArgs),
+    /// Destroy a pipeline; its apps stay
+    #[command(
+        name = "pipelines:destroy",
+        after_help = "Example:\n  $ paas pipelines:destroy myapp"
+    )]
+    PipelineDestroy(PipelineArgs),
 
     /// Show an app's log
     #[command(name = "logs", after_help = dynos::LOGS_EXAMPLES)]

@@ -12,7 +12,7 @@ use crate::failure::{Failure, USAGE};
 use crate::output::{Output, Table};
 
 /// Topics in the order in which a newcomer needs them, with their verbs.
-const TOPICS: [(&str, &[&str]); 9] = [
+const TOPICS: [(&str, &[&str]); 10] = [
     (
         "Platform",
         &[
@@ -46,6 +46,11 @@ const TOPICS: [(&str, &[&str]); 9] = [
             "apps:open",
             "apps:rename",
             "apps:destroy",
+            "apps:transfer",
+            "apps:transfers",
+            "apps:transfers:accept",
+            "apps:transfers:decline",
+            "apps:transfers:cancel",
             "git:remote",
             "git:credentials",
         ],
@@ -78,6 +83,21 @@ const TOPICS: [(&str, &[&str]); 9] = [
             "releases:rollback",
             "builds",
             "builds:output",
+        ],
+    ),
+    (
+        "Pipelines",
+        &[
+            "pipelines",
+            "pipelines:info",
+            "pipelines:create",
+            "pipelines:add",
+            "pipelines:update",
+            "pipelines:remove",
+            "pipelines:promote",
+            "pipelines:rename",
+            "pipelines:transfer",
+            "pipelines:destroy",
         ],
     ),
     (

@@ -18,6 +18,7 @@ mod keys;
 mod logs;
 mod maintenance;
 mod nodes;
+mod pipelines;
 mod platform;
 mod ps;
 mod rebalance;
@@ -28,6 +29,7 @@ mod run;
 mod scale;
 mod tags;
 mod tcp_routes;
+mod transfers;
 
 use std::process::ExitCode;
 
@@ -92,6 +94,25 @@ async fn online(verb: Verb, context: &Context) -> Result<ExitCode> {
         Verb::Rollback(args) => releases::rollback(context, &args).await,
         Verb::Builds(args) => builds::list(context, &args).await,
         Verb::BuildOutput(args) => builds::output(context, &args).await,
+        Verb::Transfer(args) => transfers::offer(context, &args).await,
+        Verb::Transfers(args) => transfers::list(context, args).await,
+        Verb::TransferAccept(args) => {
+            transfers::decide(context, &args, ("Accepting", "accepted")).await
+        }
+        Verb::TransferDecline(args) => {
+            transfers::decide(context, &args, ("Declining", "declined")).await
+        }
+        Verb::TransferCancel(args) => transfers::take_back(context, &args).await,
+        Verb::Pipelines(args) => pipelines::list(context, args).await,
+        Verb::PipelineInfo(args) => pipelines::info(context, &args).await,
+        Verb::PipelineCreate(args) => pipelines::create(context, &args).await,
+        Verb::PipelineAdd(args) => pipelines::add(context, &args).await,
+        Verb::PipelineUpdate(args) => pipelines::update(context, &args).await,
+        Verb::PipelineRemove(args) => pipelines::remove(context, &args).await,
+        Verb::Promote(args) => pipelines::promote(context, &args).await,
+        Verb::PipelineRename(args) => pipelines::rename(context, &args).await,
+        Verb::PipelineTransfer(args) => pipelines::transfer(context, &args).await,
+        Verb::PipelineDestroy(args) => pipelines::destroy(context, &args).await,
         Verb::Logs(args) => logs::logs(context, &args).await,
         Verb::RunDetached(args) => run::detached(context, args).await,
         Verb::Domains(args) => domains::list(context, &args).await,

@@ -21,6 +21,7 @@ pub(crate) mod releases;
 pub(crate) mod routing;
 pub(crate) mod tcp_routes;
 pub(crate) mod tokens;
+pub(crate) mod transfers;
 
 mod app_names;
 mod turn;

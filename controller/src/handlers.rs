@@ -30,6 +30,7 @@ pub(crate) mod routers;
 pub(crate) mod routing;
 pub(crate) mod slugs;
 pub(crate) mod tcp_routes;
+pub(crate) mod transfers;
 
 use axum::Json;
 use axum::http::StatusCode;

@@ -15,7 +15,7 @@ use crate::handlers::{
     accounts, apps, authorizations, buildpacks, builds, certificates, collaborators, config_vars,
     domains, dynos, empty, formation, internal, joining, keys, logs, nodes, pipelines, placement,
     platform, platform_certificate, platform_status, promotions, rebalance, registry, releases,
-    routers, routing, slugs, tcp_routes,
+    routers, routing, slugs, tcp_routes, transfers,
 };
 use crate::http::body::MAX_BODY_BYTES;
 use crate::http::{etag, plaintext, request_id};
@@ -140,7 +140,13 @@ fn table(r: &mut Routes) {
     r.post("/pipeline-promotions", Account, promotions::create);
     r.get("/pipeline-promotions/{promotion}", Account, promotions::show);
     r.get("/pipeline-promotions/{promotion}/promotion-targets", Account, promotions::targets);
+    r.post("/pipeline-transfers", Account, transfers::pipeline);
     r.post("/filters/apps", Account, apps::filter);
+    r.get("/account/app-transfers", Account, transfers::list);
+    r.post("/account/app-transfers", Account, transfers::create);
+    r.get("/account/app-transfers/{transfer}", Account, transfers::show);
+    r.patch("/account/app-transfers/{transfer}", Account, transfers::decide);
+    r.delete("/account/app-transfers/{transfer}", Account, transfers::take_back);
 
     r.get("/stacks", Account, platform::stacks);
     r.get("/stacks/{stack}", Account, platform::stack);

@@ -10,7 +10,7 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use jiff::SignedDuration;
-use model::{AppId, Checksum, TcpTarget, Timestamp};
+use model::{AppId, Checksum, TcpTarget, Timestamp, TransferState};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use store::{Event, Follower, Key, Store, StoreError, Table, Txn, Update, Versioned, key};
@@ -25,6 +25,7 @@ const EVERY: Duration = Duration::from_secs(3600);
 const UNCLAIMED: Duration = Duration::from_secs(3600);
 /// Whoever made a promotion asks how it went for a while; what came of it is in the releases.
 const PROMOTIONS_KEPT: SignedDuration = SignedDuration::from_hours(24);
+const TRANSFERS_KEPT: SignedDuration = SignedDuration::from_hours(7 * 24);
 /// Well below the store's limit on one commit.
 const CHUNK: usize = 60;
 
@@ -81,6 +82,7 @@ async fn sweep(context: &Context, all: bool) -> Result<(), SweepError> {
     let mut left = Leftovers::default();
     left.look(store, &key::COLLABORATORS, |c| Some(c.app))
         .await?;
+    left.look(store, &key::TRANSFERS, |t| Some(t.app)).await?;
     left.look(store, &key::COUPLINGS, |c| Some(c.app)).await?;
     left.look(store, &key::DOMAINS, |d| Some(d.app)).await?;
     left.look(store, &key::CERTIFICATES, |c| Some(c.app))
@@ -120,6 +122,7 @@ async fn sweep(context: &Context, all: bool) -> Result<(), SweepError> {
     if all {
         sweep_tokens(store).await?;
         sweep_promotions(store).await?;
+        sweep_transfers(store).await?;
         prune(store, context.config.slugs_per_app).await?;
         sweep_blobs(context).await?;
     }
@@ -224,6 +227,24 @@ async fn sweep_promotions(store: &dyn Store) -> Result<(), StoreError> {
     let mut promotions = key::PROMOTIONS.all(store).await?;
     promotions.retain(|seen| now.duration_since(seen.value.created_at) > PROMOTIONS_KEPT);
     for chunk in promotions.chunks(CHUNK) {
+        chunk
+            .iter()
+            .fold(Txn::new(), |txn, old| txn.delete(old.key.clone()))
+            .commit(store)
+            .await?;
+    }
+    Ok(())
+}
+
+/// Those that were decided; offers stay until somebody decides them.
+async fn sweep_transfers(store: &dyn Store) -> Result<(), StoreError> {
+    let now = Timestamp::now();
+    let mut transfers = key::TRANSFERS.all(store).await?;
+    transfers.retain(|seen| {
+        seen.value.state != TransferState::Pending
+            && now.duration_since(seen.value.updated_at) > TRANSFERS_KEPT
+    });
+    for chunk in transfers.chunks(CHUNK) {
         chunk
             .iter()
             .fold(Txn::new(), |txn, old| txn.delete(old.key.clone()))

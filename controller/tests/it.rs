@@ -57,5 +57,7 @@ mod scaling;
 mod sweep;
 #[path = "it/tcp_routes.rs"]
 mod tcp_routes;
+#[path = "it/transfers.rs"]
+mod transfers;
 #[path = "it/wire.rs"]
 mod wire;

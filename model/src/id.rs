@@ -73,4 +73,6 @@ ids! {
     ServiceId,
     SlugId,
     TokenId,
+    /// An app that is offered to another account.
+    TransferId,
 }

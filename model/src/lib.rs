@@ -32,6 +32,7 @@ pub mod service;
 pub mod size;
 pub mod slug;
 pub mod tcp_route;
+pub mod transfer;
 
 pub use access::{Permission, Role};
 pub use account::{Account, Collaborator, SshKey, Token};
@@ -50,7 +51,7 @@ pub use dyno::{Dyno, DynoKind, DynoName, Intent};
 pub use dyno_status::{DynoState, DynoStatus, Exit, ExitReason};
 pub use id::{
     AccountId, AppId, BuildId, CouplingId, DomainId, DynoId, EndpointId, KeyId, NodeId, PipelineId,
-    PromotionId, PromotionTargetId, ReleaseId, RouterId, ServiceId, SlugId, TokenId,
+    PromotionId, PromotionTargetId, ReleaseId, RouterId, ServiceId, SlugId, TokenId, TransferId,
 };
 pub use log::{LogLine, LogSource};
 pub use name::{AppName, ConfigVarName, Email, Hostname, InvalidName, PipelineName, ProcessType};
@@ -68,6 +69,7 @@ pub use service::{HostRole, InvalidRole, ServiceEndpoint, ServiceRole};
 pub use size::{DynoSize, Resources};
 pub use slug::{Checksum, Slug};
 pub use tcp_route::{NamedTarget, TcpHost, TcpRoute, TcpTarget};
+pub use transfer::{Transfer, TransferState};
 
 /// A point in time, UTC. The only clock type of the platform.
 pub type Timestamp = jiff::Timestamp;

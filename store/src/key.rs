@@ -8,6 +8,7 @@
 //! /paas/v1/apps/<app>                              App
 //! /paas/v1/app-names/<name>                        AppId            (unique name)
 //! /paas/v1/collaborators/<app>/<account>           Collaborator
+//! /paas/v1/transfers/<transfer>                    Transfer
 //! /paas/v1/pipelines/<pipeline>                    Pipeline
 //! /paas/v1/couplings/<app>                         Coupling         (an app is in one pipeline at most)
 //! /paas/v1/promotions/<promotion>                  Promotion
@@ -55,7 +56,7 @@ use model::{
     NodeId, NodeToken, Pipeline, PipelineId, PlatformCertificate, Promotion, PromotionId,
     RebalanceProgress, RebalanceRequest, Release, ReleaseVersion, Repository, Route, RouterId,
     RouterReport, Sealed, ServiceEndpoint, ServiceId, ServiceRole, Slug, SlugId, SniEndpoint,
-    SshKey, TcpRoute, TicketKeys, Token,
+    SshKey, TcpRoute, TicketKeys, Token, Transfer, TransferId,
 };
 
 use crate::Table;
@@ -118,6 +119,7 @@ pub const SSH_KEYS: Table<SshKey> = Table::new("ssh-keys/");
 pub const APPS: Table<App> = Table::new("apps/");
 pub const APP_NAMES: Table<AppId> = Table::new("app-names/");
 pub const COLLABORATORS: Table<Collaborator> = Table::new("collaborators/");
+pub const TRANSFERS: Table<Transfer> = Table::new("transfers/");
 pub const PIPELINES: Table<Pipeline> = Table::new("pipelines/");
 pub const COUPLINGS: Table<Coupling> = Table::new("couplings/");
 pub const PROMOTIONS: Table<Promotion> = Table::new("promotions/");
@@ -172,6 +174,7 @@ keys! {
     APP_NAMES: AppId = app_name(name: &AppName) "{name}";
     COLLABORATORS: Collaborator = collaborator(app: AppId, account: AccountId) "{app}/{account}";
     COLLABORATORS: Collaborator = collaborators_of(app: AppId) "{app}/";
+    TRANSFERS: Transfer = transfer(id: TransferId) "{id}";
     PIPELINES: Pipeline = pipeline(id: PipelineId) "{id}";
     COUPLINGS: Coupling = coupling(app: AppId) "{app}";
     PROMOTIONS: Promotion = promotion(id: PromotionId) "{id}";

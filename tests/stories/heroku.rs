@@ -85,13 +85,7 @@ async fn the_official_command_line_runs_scales_restarts_and_rolls_back() {
         &["v3", "Set COLOUR"],
     )
     .await;
-    says(
-        &platform,
-        &["rollback", "v2", "-a", app],
-        0,
-        &["Rolled back"],
-    )
-    .await;
+    says(&platform, &["rollback", "v2", "-a", app], 0, &["done, v4"]).await;
     says(
         &platform,
         &["logs", "-a", app, "-n", "200"],
@@ -163,4 +157,44 @@ async fn heroku_run_gives_output_exit_status_and_takes_input() {
     let counted = String::from_utf8_lossy(&counted.stdout).into_owned();
     let expected = String::from_utf8_lossy(&expected.stdout).into_owned();
     assert!(counted.contains(expected.trim()), "{counted}");
+}
+
+#[tokio::test]
+async fn what_was_built_for_one_app_of_a_pipeline_is_promoted_to_the_next() {
+    let platform = Platform::start().await;
+    let staging = platform.project("procfile-only").await;
+    staging.push().await.ok();
+    let (from, to) = (staging.app.as_str(), format!("{}-live", staging.app));
+    let to = to.as_str();
+    platform.paas(&["create", to, "--no-remote"]).await.ok();
+    platform
+        .paas(&["config:set", "COLOUR=blue", "-a", to])
+        .await
+        .ok();
+    let create = ["pipelines:create", "ticks", "-a", from, "-s", "staging"];
+    platform.paas(&create).await.ok();
+    let add = ["pipelines:add", "ticks", "-a", to, "-s", "production"];
+    platform.paas(&add).await.ok();
+
+    let promoted = platform.paas(&["pipelines:promote", "-a", from]).await.ok();
+    promoted.says("done");
+    let host = format!("{to}.{}", tests::platform::DOMAIN);
+    let answer = platform.get(&host, "/").await;
+    assert_eq!(answer.status, 200);
+    assert_eq!(answer.text, "Hello from paas v3 web.1\n");
+    let config = platform
+        .paas(&["config:get", "COLOUR", "-a", to])
+        .await
+        .ok();
+    config.says("blue");
+
+    let promote = ["pipelines:promote", "-a", from];
+    says(
+        &platform,
+        &promote,
+        0,
+        &["Promotion successful", "succeeded"],
+    )
+    .await;
+    says(&platform, &["releases", "-a", to], 0, &["v4", "Promote"]).await;
 }

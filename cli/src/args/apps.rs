@@ -69,6 +69,20 @@ pub(crate) struct RenameArgs {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct TransferArgs {
+    /// E-mail address of whom the app is offered to
+    pub(crate) recipient: String,
+    #[command(flatten)]
+    pub(crate) app: AppArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TransferDecisionArgs {
+    /// Name of the app, or the transfer's id
+    pub(crate) app: String,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct DestroyArgs {
     /// App to destroy
     #[arg(value_name = "APP")]

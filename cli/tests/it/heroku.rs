@@ -396,11 +396,146 @@ const CASES: &[Case] = &[
     (&["logout"], 0, &["Logging out... done"]),
 ];
 
+const PIPELINES: &[Case] = &[
+    (
+        &["apps:create", "myapp-staging", "--no-remote"],
+        0,
+        &["done"],
+    ),
+    (&["apps:create", "myapp", "--no-remote"], 0, &["done"]),
+    (&["pipelines"], 0, &["My Pipelines"]),
+    (
+        &[
+            "pipelines:create",
+            "mypipe",
+            "-a",
+            "myapp-staging",
+            "-s",
+            "staging",
+        ],
+        0,
+        &[
+            "Creating mypipe pipeline... done",
+            "Adding myapp-staging to mypipe pipeline as staging... done",
+        ],
+    ),
+    (
+        &[
+            "pipelines:create",
+            "mypipe",
+            "-a",
+            "myapp",
+            "-s",
+            "production",
+        ],
+        2,
+        &["Name mypipe is already taken"],
+    ),
+    (
+        &[
+            "pipelines:add",
+            "mypipe",
+            "-a",
+            "myapp",
+            "-s",
+            "development",
+        ],
+        0,
+        &["Adding myapp to mypipe pipeline as development... done"],
+    ),
+    (
+        &["pipelines:add", "mypipe", "-a", "myapp", "-s", "staging"],
+        2,
+        &["in this pipeline already"],
+    ),
+    (&["pipelines"], 0, &["My Pipelines", "mypipe"]),
+    (&["pipelines", "--json"], 0, &["\"name\": \"mypipe\""]),
+    (
+        &["pipelines:info", "mypipe"],
+        0,
+        &[
+            "mypipe",
+            "owner: admin@example.com",
+            "myapp-staging",
+            "development",
+        ],
+    ),
+    (
+        &["pipelines:info", "mypipe", "--json"],
+        0,
+        &["\"stage\": \"staging\""],
+    ),
+    (
+        &["pipelines:update", "-a", "myapp", "-s", "production"],
+        0,
+        &["Changing myapp to production... done"],
+    ),
+    (
+        &["apps:info", "-a", "myapp"],
+        0,
+        &["Pipeline:       mypipe"],
+    ),
+    (
+        &["pipelines:promote", "-a", "myapp-staging"],
+        2,
+        &["cannot be promoted"],
+    ),
+    (
+        &[
+            "pipelines:promote",
+            "-a",
+            "myapp-staging",
+            "-t",
+            "elsewhere",
+        ],
+        1,
+        &["Cannot find app elsewhere"],
+    ),
+    (
+        &["pipelines:rename", "mypipe", "ourpipe"],
+        0,
+        &["Renaming mypipe pipeline to ourpipe... done"],
+    ),
+    (
+        &[
+            "pipelines:transfer",
+            "admin@example.com",
+            "-p",
+            "ourpipe",
+            "--confirm",
+            "ourpipe",
+        ],
+        0,
+        &["Transferring ourpipe pipeline"],
+    ),
+    (
+        &["pipelines:remove", "-a", "myapp"],
+        0,
+        &["Removing myapp... done"],
+    ),
+    (&["pipelines:remove", "-a", "myapp"], 2, &["in no pipeline"]),
+    (
+        &["pipelines:destroy", "ourpipe"],
+        0,
+        &["Destroying ourpipe pipeline... done"],
+    ),
+    (&["pipelines:info", "ourpipe"], 1, &["Pipeline not found"]),
+];
+
 #[test]
 fn the_official_heroku_cli_does_what_it_does_at_home() {
+    all_do(CASES);
+}
+
+#[test]
+fn the_official_heroku_cli_knows_its_pipelines() {
+    all_do(PIPELINES);
+}
+
+fn all_do(cases: &[Case]) {
     let heroku = Heroku::start();
     let mut failed = Vec::new();
-    for (args, code, words) in CASES {
+    for (args, code, words) in cases {
         let outcome = heroku.run(args);
         let said = format!("{}{}", outcome.stdout, outcome.stderr);
         let missing: Vec<_> = words.iter().filter(|word| !said.contains(**word)).collect();
@@ -416,7 +551,7 @@ fn the_official_heroku_cli_does_what_it_does_at_home() {
         failed.is_empty(),
         "{} of {} failed\n{}",
         failed.len(),
-        CASES.len(),
+        cases.len(),
         failed.join("\n")
     );
 }

@@ -11,8 +11,10 @@ mod error;
 mod forward;
 #[cfg(feature = "hosts")]
 pub mod join;
+mod pipeline;
 mod release;
 mod resolve;
+mod transfer;
 
 use std::time::Duration;
 

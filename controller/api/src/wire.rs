@@ -25,6 +25,7 @@ pub mod router;
 pub mod routing;
 pub mod slug;
 pub mod tcp_route;
+pub mod transfer;
 
 use model::{AccountId, AppId, AppName, Email};
 use serde::{Deserialize, Serialize};
@@ -53,7 +54,7 @@ pub use pipeline::{
     AppsFilter, AppsFilterIn, Pipeline, PipelineCoupling, PipelineCouplingCreate,
     PipelineCouplingUpdate, PipelineCreate, PipelineOwner, PipelinePromotion,
     PipelinePromotionCreate, PipelinePromotionTarget, PipelineRef, PipelineUpdate, PromotionSource,
-    PromotionSourceCreate, PromotionStatus, PromotionTargetCreate, TargetStatus, TeamApp,
+    PromotionSourceCreate, PromotionStatus, PromotionTargetCreate, Stage, TargetStatus, TeamApp,
 };
 pub use placement::{Placement, PlacementUpdate, TypePlacement, TypePlacementUpdate};
 pub use platform::{DynoSize, Provider, RateLimit, Region, Stack};
@@ -69,6 +70,10 @@ pub use router::{
 pub use routing::{Canary, ClientLimit, DynoProtocol, Hsts, Routing};
 pub use slug::{Blob, Slug};
 pub use tcp_route::{TcpRoute, TcpRouteCreate};
+pub use transfer::{
+    AppTransfer, AppTransferCreate, AppTransferUpdate, PipelineTransfer, PipelineTransferCreate,
+    TransferState,
+};
 
 /// `{}`: what calls answer that only set something going.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]

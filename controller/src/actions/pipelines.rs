@@ -36,13 +36,7 @@ pub(crate) async fn create(
     };
     let mut attempts = Attempts::default();
     loop {
-        let owned = key::PIPELINES.all(store).await?;
-        let is_taken = owned
-            .iter()
-            .any(|seen| seen.value.owner == owner.id && seen.value.name == pipeline.name);
-        if is_taken {
-            return Err(taken(&pipeline.name));
-        }
+        must_be_free(store, &pipeline).await?;
         let txn = Txn::new().exists(key::account(owner.id)).create(
             &key::PIPELINES,
             key::pipeline(pipeline.id),
@@ -66,47 +60,44 @@ async fn known_owner(store: &dyn Store, identity: &str) -> Result<Account, Actio
     Ok(owner.value)
 }
 
-fn taken(name: &PipelineName) -> ActionError {
-    ActionError::invalid(format!("Name {name} is already taken"))
+/// The names of an owner's pipelines are told apart.
+pub(super) async fn must_be_free(store: &dyn Store, wanted: &Pipeline) -> Result<(), ActionError> {
+    let all = key::PIPELINES.all(store).await?;
+    let is_taken = all.iter().any(|other| {
+        let other = &other.value;
+        other.id != wanted.id && other.owner == wanted.owner && other.name == wanted.name
+    });
+    match is_taken {
+        true => Err(ActionError::invalid(format!(
+            "Name {} is already taken",
+            wanted.name
+        ))),
+        false => Ok(()),
+    }
 }
 
-/// Renames it, or gives it to another.
 pub(crate) async fn update(
     store: &dyn Store,
     id: PipelineId,
     update: &PipelineUpdate,
 ) -> Result<Pipeline, ActionError> {
     let name: Option<PipelineName> = update.name.as_deref().map(str::parse).transpose()?;
-    let owner = match &update.owner {
-        Some(owner) => Some(known_owner(store, &owner.0).await?.id),
-        None => None,
-    };
     let mut attempts = Attempts::default();
     loop {
-        let all = key::PIPELINES.all(store).await?;
-        let seen = all
-            .iter()
-            .find(|seen| seen.value.id == id)
-            .ok_or(ActionError::Gone {
-                resource: "pipeline",
-            })?;
+        let seen = key::PIPELINES.get(store, &key::pipeline(id)).await?;
+        let seen = seen.ok_or(ActionError::Gone {
+            resource: "pipeline",
+        })?;
         let mut changed = seen.value.clone();
         if let Some(name) = &name {
             changed.name.clone_from(name);
         }
-        changed.owner = owner.unwrap_or(changed.owner);
         if changed == seen.value {
             return Ok(changed);
         }
-        let is_taken = all.iter().any(|other| {
-            let other = &other.value;
-            other.id != id && other.owner == changed.owner && other.name == changed.name
-        });
-        if is_taken {
-            return Err(taken(&changed.name));
-        }
+        must_be_free(store, &changed).await?;
         changed.updated_at = Timestamp::now();
-        let txn = Txn::new().replace(&key::PIPELINES, seen, &changed);
+        let txn = Txn::new().replace(&key::PIPELINES, &seen, &changed);
         if let Committed::Done(_) = txn.commit(store).await? {
             return Ok(changed);
         }

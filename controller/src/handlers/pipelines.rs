@@ -260,7 +260,7 @@ impl Seen {
     }
 
     /// The same, if one may change it.
-    fn managed(&self, session: &Session, identity: &str) -> ApiResult<Pipeline> {
+    pub(super) fn managed(&self, session: &Session, identity: &str) -> ApiResult<Pipeline> {
         let pipeline = self.find(identity)?;
         match may_manage(session, &pipeline) {
             true => Ok(pipeline),

@@ -1,7 +1,7 @@
 //! Pipelines, the apps in them, and promotions.
 
 use controller_api::wire;
-use model::{Coupling, Pipeline, Promotion, PromotionTarget, Release};
+use model::{AccountId, Coupling, Pipeline, Promotion, PromotionTarget, Release};
 
 use super::{GENERATION, named};
 use crate::actions::promotions::Fared;
@@ -12,11 +12,15 @@ pub(crate) fn pipeline(pipeline: &Pipeline) -> wire::Pipeline {
         generation: named("generation", GENERATION),
         id: pipeline.id,
         name: pipeline.name.clone(),
-        owner: wire::PipelineOwner {
-            id: pipeline.owner,
-            kind: "user".to_owned(),
-        },
+        owner: owner(pipeline.owner),
         updated_at: pipeline.updated_at.into(),
+    }
+}
+
+pub(crate) fn owner(id: AccountId) -> wire::PipelineOwner {
+    wire::PipelineOwner {
+        id,
+        kind: "user".to_owned(),
     }
 }
 

@@ -22,7 +22,7 @@ enum Who {
 
 use Who::{Administrators, AnyAccount, Anybody, Members, OtherRoles, Owners};
 
-const EXPECTED: [(&str, &str, Who); 122] = [
+const EXPECTED: [(&str, &str, Who); 128] = [
     ("GET", "/healthz", Anybody),
     ("GET", "/buildpacks", Anybody),
     ("GET", "/buildpacks/{buildpack}", Anybody),
@@ -158,7 +158,13 @@ const EXPECTED: [(&str, &str, Who); 122] = [
         "/pipeline-promotions/{promotion}/promotion-targets",
         AnyAccount,
     ),
+    ("POST", "/pipeline-transfers", AnyAccount),
     ("POST", "/filters/apps", AnyAccount),
+    ("GET", "/account/app-transfers", AnyAccount),
+    ("POST", "/account/app-transfers", AnyAccount),
+    ("GET", "/account/app-transfers/{transfer}", AnyAccount),
+    ("PATCH", "/account/app-transfers/{transfer}", AnyAccount),
+    ("DELETE", "/account/app-transfers/{transfer}", AnyAccount),
     ("GET", "/teams", AnyAccount),
     ("GET", "/apps/{app}/*", Members),
     ("POST", "/internal/logs", OtherRoles),
@@ -307,6 +313,7 @@ fn concrete(path: &str, app: &str) -> String {
         ("{pipeline}", "0"),
         ("{coupling}", "0"),
         ("{promotion}", "0"),
+        ("{transfer}", "0"),
     ] {
         concrete = concrete.replace(placeholder, value);
     }

@@ -34,8 +34,9 @@ const DEVIATIONS: [(&str, &str); 4] = [
 ];
 
 /// Endpoints the schema does not have.
-const OURS: [(&str, &str); 35] = [
+const OURS: [(&str, &str); 36] = [
     ("GET", "/buildpacks"),
+    ("POST", "/pipeline-transfers"),
     ("GET", "/buildpacks/*"),
     ("GET", "/platform/certificate"),
     ("PUT", "/platform/certificate"),

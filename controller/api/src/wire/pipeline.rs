@@ -1,8 +1,9 @@
 //! Pipelines, the apps in them, and promotions.
 
+pub use model::Stage;
 use model::{
     AccountId, AppId, CouplingId, PipelineId, PipelineName, PromotionId, PromotionTargetId,
-    ReleaseId, Stage,
+    ReleaseId,
 };
 use serde::{Deserialize, Serialize};
 
@@ -40,9 +41,6 @@ pub struct PipelineCreate {
 pub struct PipelineUpdate {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// By id or e-mail address.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub owner: Option<Identity>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
