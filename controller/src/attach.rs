@@ -56,7 +56,7 @@ struct Waiting {
 /// One end.
 #[derive(Debug)]
 pub(crate) enum End {
-    WebSocket(WebSocket),
+    WebSocket(Box<WebSocket>),
     Rendezvous(Rendezvous),
 }
 

@@ -112,9 +112,9 @@ async fn reach_all(
     source: &Source,
     targets: &[Target],
 ) -> Result<Promotion, ActionError> {
-    for at in 0..targets.len() {
+    for (at, target) in targets.iter().enumerate() {
         let seen = read(context.store(), promotion).await?;
-        let failure = match &targets[at].refusal {
+        let failure = match &target.refusal {
             Some(refusal) => refusal.clone(),
             None => match reach(context, &seen, source, at).await {
                 Ok(()) => continue,

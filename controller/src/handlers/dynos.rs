@@ -141,7 +141,7 @@ pub(super) fn meet(
         .max_message_size(MAX_FRAME_BYTES)
         .max_frame_size(MAX_FRAME_BYTES);
     Ok(upgrade.on_upgrade(async move |socket| {
-        let end = End::WebSocket(socket);
+        let end = End::WebSocket(Box::new(socket));
         context
             .meetings
             .meet(secret, side, end, &context.shutdown)
