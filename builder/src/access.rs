@@ -4,16 +4,16 @@
 
 use jiff::Timestamp;
 use model::access::role;
-use model::{Account, App, AppName, Checksum, Permission};
+use model::{Account, App, AppName, Checksum, Permission, Token};
 use sha2::{Digest as _, Sha256};
 use store::{Store, StoreError, key};
 
-/// The account a bearer token stands for.
+/// The account a bearer token stands for, and what the token is good for.
 pub(crate) async fn account_of_token(
     store: &dyn Store,
     secret: &str,
     now: Timestamp,
-) -> Result<Option<Account>, StoreError> {
+) -> Result<Option<(Account, Token)>, StoreError> {
     let Ok(hash) = hex::encode(Sha256::digest(secret)).parse::<Checksum>() else {
         return Ok(None);
     };
@@ -26,7 +26,7 @@ pub(crate) async fn account_of_token(
     Ok(key::ACCOUNTS
         .get(store, &key::account(token.value.account))
         .await?
-        .map(|account| account.value))
+        .map(|account| (account.value, token.value)))
 }
 
 /// The account that uploaded the public key with this fingerprint (`SHA256:…`).

@@ -247,7 +247,7 @@ async fn enter(
     service: Service,
     headers: &HeaderMap,
 ) -> Result<Entry, Response> {
-    let account = auth::account(builder, headers).await?;
+    let account = auth::account(builder, headers, service.needs_of_token()).await?;
     let name = repository.strip_suffix(".git").unwrap_or(repository);
     let access = app_named(&*builder.store, &account, name, service.needs())
         .await

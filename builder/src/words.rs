@@ -12,6 +12,13 @@ pub(crate) fn may_not_push(name: &str) -> String {
     )
 }
 
+pub(crate) fn token_too_narrow(need: model::Need) -> String {
+    let scope = need.scope();
+    format!(
+        " !     This token is not good for that; it needs the scope {scope}: paas authorizations:create --scope {scope}\n"
+    )
+}
+
 /// `1.5 GB`, `36.3M` style of the platform's transcripts: Heroku writes sizes in powers of 1024 with one decimal.
 pub(crate) fn size(bytes: u64) -> String {
     #[expect(clippy::cast_precision_loss, reason = "one decimal is shown")]

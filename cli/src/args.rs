@@ -23,7 +23,10 @@ pub(crate) use apps::{
     AppsArgs, CreateArgs, DestroyArgs, GitRemoteArgs, InfoArgs, OpenArgs, RenameArgs, TransferArgs,
     TransferDecisionArgs,
 };
-pub(crate) use auth::{AccountCreateArgs, GitCredentialsArgs, LoginArgs, TokenArgs};
+pub(crate) use auth::{
+    AccountCreateArgs, AuthorizationArgs, AuthorizationCreateArgs, AuthorizationUpdateArgs,
+    GitCredentialsArgs, LoginArgs, TokenArgs,
+};
 pub(crate) use certs::{
     CertAddArgs, CertArgs, CertFiles, CertUpdateArgs, DomainUpdateArgs, PlatformCertSetArgs,
 };
@@ -122,6 +125,39 @@ pub(crate) enum Verb {
         after_help = "Example:\n  $ paas whoami\n  you@example.com"
     )]
     Whoami(JsonArgs),
+    /// List your authorizations: tokens that are good for something
+    #[command(
+        name = "authorizations",
+        after_help = "Examples:\n  $ paas authorizations\n  $ paas authorizations --json"
+    )]
+    Authorizations(JsonArgs),
+    /// Make a token, for all that you may do or for less
+    #[command(name = "authorizations:create", after_help = auth::AUTHORIZATION_EXAMPLES)]
+    AuthorizationCreate(AuthorizationCreateArgs),
+    /// Show an authorization
+    #[command(
+        name = "authorizations:info",
+        after_help = "Example:\n  $ paas authorizations:info 01234567-89ab-cdef-0123-456789abcdef"
+    )]
+    AuthorizationInfo(AuthorizationArgs),
+    /// Change what an authorization is called
+    #[command(
+        name = "authorizations:update",
+        after_help = "Example:\n  $ paas authorizations:update 01234567-89ab-cdef-0123-456789abcdef -d 'deploys of CI'"
+    )]
+    AuthorizationUpdate(AuthorizationUpdateArgs),
+    /// Give an authorization another token; the one before is good for nothing then
+    #[command(
+        name = "authorizations:rotate",
+        after_help = "Example:\n  $ paas authorizations:rotate 01234567-89ab-cdef-0123-456789abcdef"
+    )]
+    AuthorizationRotate(AuthorizationArgs),
+    /// Revoke an authorization: its token is good for nothing then
+    #[command(
+        name = "authorizations:revoke",
+        after_help = "Example:\n  $ paas authorizations:revoke 01234567-89ab-cdef-0123-456789abcdef"
+    )]
+    AuthorizationRevoke(AuthorizationArgs),
     /// Print the API token in use
     #[command(
         name = "auth:token",

@@ -4,6 +4,7 @@ mod access;
 mod accounts;
 mod apps;
 mod auth;
+mod authorizations;
 mod buildpacks;
 mod builds;
 mod certs;
@@ -75,6 +76,12 @@ async fn online(verb: Verb, context: &Context) -> Result<ExitCode> {
         Verb::Login(args) => auth::login(context, &args).await,
         Verb::Logout => auth::logout(context).await,
         Verb::Whoami(args) => auth::whoami(context, args).await,
+        Verb::Authorizations(args) => authorizations::list(context, args).await,
+        Verb::AuthorizationCreate(args) => authorizations::create(context, &args).await,
+        Verb::AuthorizationInfo(args) => authorizations::info(context, &args).await,
+        Verb::AuthorizationUpdate(args) => authorizations::update(context, &args).await,
+        Verb::AuthorizationRotate(args) => authorizations::rotate(context, &args).await,
+        Verb::AuthorizationRevoke(args) => authorizations::revoke(context, &args).await,
         Verb::Apps(args) => apps::list(context, &args).await,
         Verb::Create(args) => create::create(context, args).await,
         Verb::Info(args) => apps::info(context, &args).await,

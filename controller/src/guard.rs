@@ -8,7 +8,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue};
 use axum::middleware::Next;
 use axum::response::Response;
-use model::{App, Permission, Role};
+use model::{App, Need, Permission, Role, Token};
 use store::Versioned;
 use tokio::time::Instant;
 
@@ -23,6 +23,7 @@ use crate::routes::Rule;
 pub(crate) struct Guard {
     pub(crate) context: Ctx,
     pub(crate) rule: Rule,
+    pub(crate) need: Need,
 }
 
 /// The app of the path, as it was when the request came, and what the caller is to it.
@@ -34,7 +35,11 @@ pub(crate) struct AppAccess {
 }
 
 pub(crate) async fn enforce(
-    State(Guard { context, rule }): State<Guard>,
+    State(Guard {
+        context,
+        rule,
+        need,
+    }): State<Guard>,
     params: RawPathParams,
     mut request: Request,
     next: Next,
@@ -49,6 +54,9 @@ pub(crate) async fn enforce(
             .await?
             .ok_or_else(ApiError::unauthorized)?,
     };
+    if !session.token.value.grants(need) {
+        return Err(too_narrow(&session.token.value, need));
+    }
     let remaining = context
         .requests
         .take(session.account.id, Instant::now())
@@ -76,6 +84,16 @@ pub(crate) async fn enforce(
         .headers_mut()
         .insert("ratelimit-remaining", HeaderValue::from(remaining));
     Ok(response)
+}
+
+pub(crate) fn too_narrow(token: &Token, need: Need) -> ApiError {
+    let scopes: Vec<_> = token.scope.iter().map(|scope| scope.as_str()).collect();
+    ApiError::forbidden(format!(
+        "This token has the scope {}, and this needs {}. Make one that has it: paas authorizations:create --scope {}",
+        scopes.join(", "),
+        need.scope(),
+        need.scope()
+    ))
 }
 
 /// Other roles show the internal token, and never come through a router, which would have left its headers.

@@ -20,6 +20,7 @@ mod prune;
 mod routers;
 mod routes;
 mod run;
+mod scope;
 mod sweep;
 mod ticket_keys;
 mod views;

@@ -19,6 +19,7 @@ use crate::handlers::{
 };
 use crate::http::body::MAX_BODY_BYTES;
 use crate::http::{etag, plaintext, request_id};
+use crate::scope::needed;
 
 /// Who may use an endpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,7 +44,9 @@ fn table(r: &mut Routes) {
     r.post("/oauth/authorizations", Public, authorizations::create);
     r.get("/oauth/authorizations", Account, authorizations::list);
     r.get("/oauth/authorizations/{authorization}", Account, authorizations::show);
+    r.patch("/oauth/authorizations/{authorization}", Account, authorizations::update);
     r.delete("/oauth/authorizations/{authorization}", Account, authorizations::revoke);
+    r.post("/oauth/authorizations/{authorization}/actions/regenerate-tokens", Account, authorizations::rotate);
     r.delete("/oauth/sessions/{session}", Account, authorizations::end_session);
 
     r.post("/accounts", Admin, accounts::create);
@@ -237,6 +240,7 @@ impl Routes {
             let guard = Guard {
                 context: context.clone(),
                 rule,
+                need: needed(&method, path, rule),
             };
             let route = on(filter, handler).layer(from_fn_with_state(guard, enforce));
             self.router = std::mem::take(&mut self.router).route(path, route);

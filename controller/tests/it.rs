@@ -53,6 +53,8 @@ mod routers;
 mod routing;
 #[path = "it/scaling.rs"]
 mod scaling;
+#[path = "it/scopes.rs"]
+mod scopes;
 #[path = "it/sweep.rs"]
 mod sweep;
 #[path = "it/tcp_routes.rs"]

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{AccountId, AppId, Email, KeyId, Secret, Timestamp, TokenId};
+use crate::{AccountId, AppId, Email, KeyId, Need, Scope, Secret, Timestamp, TokenId};
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Account {
@@ -23,13 +23,17 @@ pub struct Token {
     pub id: TokenId,
     pub account: AccountId,
     pub description: String,
-    /// Heroku's scopes; only `global` is given out at present.
-    pub scope: Vec<String>,
+    /// What it is good for.
+    pub scope: Vec<Scope>,
     pub created_at: Timestamp,
     pub expires_at: Option<Timestamp>,
 }
 
 impl Token {
+    pub fn grants(&self, need: Need) -> bool {
+        self.scope.iter().any(|scope| scope.grants(need))
+    }
+
     pub fn is_expired(&self, now: Timestamp) -> bool {
         self.expires_at.is_some_and(|at| at <= now)
     }

@@ -26,6 +26,7 @@ pub mod release;
 pub mod repository;
 pub mod route;
 pub mod routing;
+pub mod scope;
 pub mod sealed;
 pub mod secret;
 pub mod service;
@@ -63,6 +64,7 @@ pub use release::{Actor, Release, ReleaseFailure, ReleaseStatus, ReleaseVersion}
 pub use repository::{BuildCache, BuildSource, Pack, Repository};
 pub use route::{Backend, NoBackend, Revision, Route, RouterAbout, RouterReport};
 pub use routing::{Canary, ClientLimit, DynoProtocol, Hsts, PathRoute, Routing};
+pub use scope::{Need, Scope};
 pub use sealed::Sealed;
 pub use secret::Secret;
 pub use service::{HostRole, InvalidRole, ServiceEndpoint, ServiceRole};

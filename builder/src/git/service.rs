@@ -1,6 +1,6 @@
 //! The two things a git client can ask of a repository.
 
-use model::Permission;
+use model::{Need, Permission};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Service {
@@ -39,6 +39,14 @@ impl Service {
         match self {
             Self::UploadPack => Permission::View,
             Self::ReceivePack => Permission::Deploy,
+        }
+    }
+
+    /// Code that is pushed runs with the app's config vars.
+    pub(crate) const fn needs_of_token(self) -> Need {
+        match self {
+            Self::UploadPack => Need::Read,
+            Self::ReceivePack => Need::WriteProtected,
         }
     }
 }

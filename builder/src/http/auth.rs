@@ -5,14 +5,18 @@ use axum::response::{IntoResponse as _, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
-use model::Account;
+use model::{Account, Need};
 
 use crate::Builder;
 use crate::access::account_of_token;
 
-/// The account whose token the request carries; else what to answer. Git tries without first, and asks its credential
+/// The account whose token the request carries, if the token is good for what is asked; else what to answer. Git tries without first, and asks its credential
 /// helper when told 401.
-pub(super) async fn account(builder: &Builder, headers: &HeaderMap) -> Result<Account, Response> {
+pub(super) async fn account(
+    builder: &Builder,
+    headers: &HeaderMap,
+    need: Need,
+) -> Result<Account, Response> {
     // Told 401, git would send the token in the clear.
     if headers
         .get("x-forwarded-proto")
@@ -33,11 +37,18 @@ pub(super) async fn account(builder: &Builder, headers: &HeaderMap) -> Result<Ac
             .map_err(|e| super::unavailable(&e))?,
         None => None,
     };
-    account.ok_or_else(|| {
+    let (account, token) = account.ok_or_else(|| {
         unauthorized(
             " !     Invalid credentials: the password is an API token (see: paas auth:token).\n",
         )
-    })
+    })?;
+    match token.grants(need) {
+        true => Ok(account),
+        false => Err(super::plain(
+            StatusCode::FORBIDDEN,
+            &crate::words::token_too_narrow(need),
+        )),
+    }
 }
 
 /// The token is Basic's password, whatever the user name, or the bearer token.

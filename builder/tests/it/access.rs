@@ -96,6 +96,29 @@ async fn owners_collaborators_and_admins_push_and_clone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_token_for_reading_clones_and_does_not_push() {
+    let platform = Platform::start().await;
+    let owner = platform.user("owner@example.com").await;
+    platform.app("foo", &owner).await;
+    let tree = owner
+        .work_tree(&platform, Over::Http, "foo", &[("Procfile", "web: x")])
+        .await;
+    platform.narrow(&owner, model::Scope::Read).await;
+    tree.push(&["main"])
+        .await
+        .refused()
+        .says("it needs the scope write-protected");
+    tree.git(&["fetch", "paas"]).await.ok();
+    platform.narrow(&owner, model::Scope::Identity).await;
+    tree.git(&["fetch", "paas"])
+        .await
+        .refused()
+        .says("it needs the scope read");
+    platform.narrow(&owner, model::Scope::WriteProtected).await;
+    tree.push(&["main"]).await.ok();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn without_credentials_or_with_wrong_ones_nothing_is_told() {
     let platform = Platform::start().await;
     let user = platform.user("user@example.com").await;

@@ -160,6 +160,22 @@ impl Platform {
         let _ = running.task.await;
     }
 
+    /// The user's token is good for that alone from now on.
+    pub(crate) async fn narrow(&self, user: &User, scope: model::Scope) {
+        let place = key::token(&hex::encode(Sha256::digest(&user.token)).parse().unwrap());
+        let seen = key::TOKENS
+            .get(&*self.store, &place)
+            .await
+            .unwrap()
+            .unwrap();
+        let narrowed = Token {
+            scope: vec![scope],
+            ..seen.value.clone()
+        };
+        self.commit(Txn::new().replace(&key::TOKENS, &seen, &narrowed))
+            .await;
+    }
+
     pub(crate) async fn user(&self, email: &str) -> User {
         self.account(email, false).await
     }
@@ -181,7 +197,7 @@ impl Platform {
             id: TokenId::new(),
             account: account.id,
             description: "test".to_owned(),
-            scope: vec!["global".to_owned()],
+            scope: vec![model::Scope::Global],
             created_at: now,
             expires_at: None,
         };

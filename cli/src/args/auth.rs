@@ -44,6 +44,49 @@ pub(crate) struct LoginArgs {
     pub(crate) no_git: bool,
 }
 
+pub(super) const AUTHORIZATION_EXAMPLES: &str = "\
+Scopes: global (all that you may do), identity, read, write, read-protected, write-protected. What is protected are
+config vars and releases, and all by which they can be read: pushing, running commands, sharing.
+
+Examples:
+  $ paas authorizations:create -d 'deploys of CI' -s write-protected -e 2592000
+  $ TOKEN=$(paas authorizations:create -s read --short)";
+
+#[derive(Debug, Args)]
+pub(crate) struct AuthorizationCreateArgs {
+    /// What it is for
+    #[arg(short, long)]
+    pub(crate) description: Option<String>,
+    /// What it is good for; several with commas [default: global]
+    #[arg(short, long, value_delimiter = ',')]
+    pub(crate) scope: Vec<String>,
+    /// Seconds after which it is good for nothing [default: never]
+    #[arg(short, long, value_name = "SECONDS", value_parser = clap::value_parser!(i64).range(1..))]
+    pub(crate) expires_in: Option<i64>,
+    /// Print the token alone
+    #[arg(short = 'S', long, conflicts_with = "json")]
+    pub(crate) short: bool,
+    #[command(flatten)]
+    pub(crate) json: JsonArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AuthorizationArgs {
+    /// Id of the authorization, as `paas authorizations` has it
+    pub(crate) id: String,
+    #[command(flatten)]
+    pub(crate) json: JsonArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AuthorizationUpdateArgs {
+    /// Id of the authorization, as `paas authorizations` has it
+    pub(crate) id: String,
+    /// What it is for
+    #[arg(short, long)]
+    pub(crate) description: String,
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct AccountCreateArgs {
     /// E-mail address of the person

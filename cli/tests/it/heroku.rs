@@ -117,6 +117,17 @@ const CASES: &[Case] = &[
         0,
         &["Description: mine", "Token:       paas_"],
     ),
+    (
+        &["authorizations:create", "-d", "reader", "-s", "read", "-e", "3600"],
+        0,
+        &["Description: reader", "Scope:       read", "Token:       paas_"],
+    ),
+    (
+        &["authorizations:create", "-s", "everything"],
+        2,
+        &["must be global, identity, read"],
+    ),
+    (&["authorizations"], 0, &["reader", "read"]),
     (&["apps"], 0, &["You have no apps."]),
     (
         &["apps:create", "myapp", "-b", "heroku/python"],

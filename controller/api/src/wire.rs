@@ -31,7 +31,9 @@ use model::{AccountId, AppId, AppName, Email};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-pub use access::{AccessToken, AuthorizationCreate, AuthorizationUser, CollaboratorUser};
+pub use access::{
+    AccessToken, AuthorizationCreate, AuthorizationUpdate, AuthorizationUser, CollaboratorUser,
+};
 pub use access::{
     Authorization, Collaborator, CollaboratorCreate, CollaboratorPermission, Key, KeyCreate,
 };

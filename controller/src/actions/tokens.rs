@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use controller_api::wire::AuthorizationCreate;
-use model::{AccountId, Secret, Timestamp, Token, TokenId};
+use controller_api::wire::{AuthorizationCreate, AuthorizationUpdate};
+use model::{AccountId, Scope, Secret, Timestamp, Token, TokenId};
 use store::{Committed, Store, Txn, Versioned, key};
 
 use super::ActionError;
@@ -42,6 +42,15 @@ pub(crate) async fn create(
             "The account has {MAX_TOKENS} tokens; revoke some first."
         )));
     }
+    let mut scope: Vec<Scope> = match create.scope.as_deref() {
+        None | Some([]) => vec![Scope::Global],
+        Some(named) => named
+            .iter()
+            .map(|name| name.parse())
+            .collect::<Result<_, _>>()?,
+    };
+    scope.sort_unstable();
+    scope.dedup();
     let description = create
         .description
         .as_deref()
@@ -49,12 +58,8 @@ pub(crate) async fn create(
     let token = Token {
         id: TokenId::new(),
         account,
-        description: description
-            .chars()
-            .filter(|c| !c.is_control())
-            .take(MAX_DESCRIPTION)
-            .collect(),
-        scope: vec!["global".to_owned()],
+        description: described(description),
+        scope,
         created_at: now,
         expires_at,
     };
@@ -68,6 +73,52 @@ pub(crate) async fn create(
         Committed::Conflict => Err(ActionError::Gone {
             resource: "account",
         }),
+    }
+}
+
+fn described(text: &str) -> String {
+    text.chars()
+        .filter(|c| !c.is_control())
+        .take(MAX_DESCRIPTION)
+        .collect()
+}
+
+pub(crate) async fn update(
+    store: &dyn Store,
+    token: &Versioned<Token>,
+    update: &AuthorizationUpdate,
+) -> Result<Token, ActionError> {
+    let mut changed = token.value.clone();
+    if let Some(description) = &update.description {
+        changed.description = described(description);
+    }
+    let txn = Txn::new().replace(&key::TOKENS, token, &changed);
+    match txn.commit(store).await? {
+        Committed::Done(_) => Ok(changed),
+        Committed::Conflict => Err(gone()),
+    }
+}
+
+/// The new secret, which is nowhere but in the answer.
+pub(crate) async fn rotate(
+    store: &dyn Store,
+    token: &Versioned<Token>,
+) -> Result<Secret<String>, ActionError> {
+    let secret = auth::new_token();
+    let place = key::token(&auth::token_hash(secret.expose()));
+    let txn = Txn::new()
+        .unchanged(token)
+        .delete(token.key.clone())
+        .create(&key::TOKENS, place, &token.value);
+    match txn.commit(store).await? {
+        Committed::Done(_) => Ok(secret),
+        Committed::Conflict => Err(gone()),
+    }
+}
+
+const fn gone() -> ActionError {
+    ActionError::Gone {
+        resource: "authorization",
     }
 }
 

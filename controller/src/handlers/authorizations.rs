@@ -7,7 +7,7 @@ use axum::extract::{ConnectInfo, Path, State};
 use axum::http::{Extensions, HeaderMap};
 use controller_api::host_listener::Peer;
 use controller_api::wire;
-use model::{Account, Email, Secret, Timestamp};
+use model::{Account, Email, Need, Secret, Timestamp};
 use tokio::time::Instant;
 
 use super::{Created, created};
@@ -16,6 +16,7 @@ use crate::auth::{Credentials, Session, authenticate};
 use crate::context::{Context, Ctx};
 use crate::error::{ApiError, ApiResult};
 use crate::find;
+use crate::guard::too_narrow;
 use crate::http::body::JsonBody;
 use crate::http::range::{Page, PageRange};
 use crate::limits::Guess;
@@ -33,10 +34,14 @@ pub(crate) async fn create(
             log_in(&context, caller(&extensions, &headers), &user, password).await?
         }
         _ => {
-            authenticate(&context, &headers)
+            let session = authenticate(&context, &headers)
                 .await?
-                .ok_or_else(ApiError::unauthorized)?
-                .account
+                .ok_or_else(ApiError::unauthorized)?;
+            // Else a token could make one that is good for more.
+            if !session.token.value.grants(Need::Global) {
+                return Err(too_narrow(&session.token.value, Need::Global));
+            }
+            session.account
         }
     };
     let (token, secret) = actions::tokens::create(context.store(), account.id, &body).await?;
@@ -73,6 +78,39 @@ pub(crate) async fn show(
         &session.account,
         &token.value,
         None,
+        Timestamp::now(),
+    )))
+}
+
+/// What it is called.
+pub(crate) async fn update(
+    State(context): State<Ctx>,
+    session: Session,
+    Path(authorization): Path<String>,
+    JsonBody(body): JsonBody<wire::AuthorizationUpdate>,
+) -> ApiResult<Json<wire::Authorization>> {
+    let token = actions::tokens::find(context.store(), &session, &authorization).await?;
+    let token = token.ok_or_else(|| ApiError::not_found("authorization"))?;
+    let changed = actions::tokens::update(context.store(), &token, &body).await?;
+    let (account, now) = (&session.account, Timestamp::now());
+    Ok(Json(views::account::authorization(
+        account, &changed, None, now,
+    )))
+}
+
+/// Another secret for it; the one before is good for nothing from now on.
+pub(crate) async fn rotate(
+    State(context): State<Ctx>,
+    session: Session,
+    Path(authorization): Path<String>,
+) -> ApiResult<Json<wire::Authorization>> {
+    let token = actions::tokens::find(context.store(), &session, &authorization).await?;
+    let token = token.ok_or_else(|| ApiError::not_found("authorization"))?;
+    let secret = actions::tokens::rotate(context.store(), &token).await?;
+    Ok(Json(views::account::authorization(
+        &session.account,
+        &token.value,
+        Some(&secret),
         Timestamp::now(),
     )))
 }

@@ -51,7 +51,7 @@ pub(crate) fn authorization(
         grant: None,
         id: token.id,
         refresh_token: None,
-        scope: token.scope.clone(),
+        scope: token.scope.iter().map(ToString::to_string).collect(),
         session: None,
         updated_at: token.created_at.into(),
         user: wire::AuthorizationUser {

@@ -286,6 +286,14 @@ async fn first_account(store: &Arc<Embedded>) -> User {
 }
 
 impl User {
+    /// The same person with another token.
+    pub(crate) fn with_token(&self, token: &str) -> Self {
+        Self {
+            token: token.to_owned(),
+            ..self.clone()
+        }
+    }
+
     pub(crate) async fn call(
         &self,
         method: Method,

@@ -22,7 +22,7 @@ enum Who {
 
 use Who::{Administrators, AnyAccount, Anybody, Members, OtherRoles, Owners};
 
-const EXPECTED: [(&str, &str, Who); 128] = [
+const EXPECTED: [(&str, &str, Who); 130] = [
     ("GET", "/healthz", Anybody),
     ("GET", "/buildpacks", Anybody),
     ("GET", "/buildpacks/{buildpack}", Anybody),
@@ -32,6 +32,12 @@ const EXPECTED: [(&str, &str, Who); 128] = [
     (
         "DELETE",
         "/oauth/authorizations/{authorization}",
+        AnyAccount,
+    ),
+    ("PATCH", "/oauth/authorizations/{authorization}", AnyAccount),
+    (
+        "POST",
+        "/oauth/authorizations/{authorization}/actions/regenerate-tokens",
         AnyAccount,
     ),
     ("DELETE", "/oauth/sessions/{session}", AnyAccount),

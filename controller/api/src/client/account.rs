@@ -5,8 +5,8 @@ use reqwest::Method;
 
 use super::{Client, ClientError, decode};
 use crate::wire::{
-    Account, AccountCreate, AccountCreated, AccountUpdate, Authorization, AuthorizationCreate, Key,
-    KeyCreate, RateLimit,
+    Account, AccountCreate, AccountCreated, AccountUpdate, Authorization, AuthorizationCreate,
+    AuthorizationUpdate, Key, KeyCreate, RateLimit,
 };
 
 impl Client {
@@ -41,6 +41,27 @@ impl Client {
 
     pub async fn authorization(&self, id: &str) -> Result<Authorization, ClientError> {
         self.get(&["oauth", "authorizations", id]).await
+    }
+
+    pub async fn update_authorization(
+        &self,
+        id: &str,
+        update: &AuthorizationUpdate,
+    ) -> Result<Authorization, ClientError> {
+        self.send(Method::PATCH, &["oauth", "authorizations", id], update)
+            .await
+    }
+
+    /// Its token is another afterwards, and in the answer.
+    pub async fn rotate_authorization(&self, id: &str) -> Result<Authorization, ClientError> {
+        let path = [
+            "oauth",
+            "authorizations",
+            id,
+            "actions",
+            "regenerate-tokens",
+        ];
+        self.send(Method::POST, &path, &serde_json::json!({})).await
     }
 
     /// `~` is the present token.

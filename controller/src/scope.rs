@@ -1,0 +1,162 @@
+//! What each endpoint asks of a token. One that is on no list asks for the most that its rule could mean, so an endpoint
+//! that is added without a thought is kept from tokens that were meant for less.
+
+use axum::http::Method;
+use model::scope::Need;
+
+use crate::routes::Rule;
+
+pub(crate) fn needed(method: &Method, path: &str, rule: Rule) -> Need {
+    let is_on = |list: &[(Method, &str)]| {
+        list.iter()
+            .any(|(listed, of)| listed == method && *of == path)
+    };
+    match rule {
+        Rule::Public | Rule::Internal => Need::Identity,
+        Rule::Admin => Need::Global,
+        Rule::Account if is_on(&IDENTITY) => Need::Identity,
+        Rule::Account | Rule::App(_) if is_on(&READ) => Need::Read,
+        Rule::Account | Rule::App(_) if is_on(&WRITE) => Need::Write,
+        Rule::Account if is_on(&WRITE_PROTECTED) => Need::WriteProtected,
+        Rule::Account => Need::Global,
+        Rule::App(_) if method == Method::GET => Need::ReadProtected,
+        Rule::App(_) => Need::WriteProtected,
+    }
+}
+
+const IDENTITY: [(Method, &str); 3] = [
+    (Method::GET, "/account"),
+    (Method::GET, "/account/rate-limits"),
+    (Method::GET, "/users/{user}"),
+];
+
+const READ: [(Method, &str); 44] = [
+    (Method::GET, "/account/features"),
+    (Method::GET, "/addon-attachments"),
+    (Method::GET, "/addons"),
+    (Method::GET, "/apps"),
+    (Method::GET, "/apps/{app}"),
+    (Method::GET, "/apps/{app}/addon-attachments"),
+    (Method::GET, "/apps/{app}/addons"),
+    (Method::GET, "/apps/{app}/buildpack-installations"),
+    (Method::GET, "/apps/{app}/builds"),
+    (Method::GET, "/apps/{app}/builds/{build}"),
+    (Method::GET, "/apps/{app}/collaborators"),
+    (Method::GET, "/apps/{app}/collaborators/{user}"),
+    (Method::GET, "/apps/{app}/domains"),
+    (Method::GET, "/apps/{app}/domains/{domain}"),
+    (Method::GET, "/apps/{app}/dynos"),
+    (Method::GET, "/apps/{app}/dynos/{dyno}"),
+    (Method::GET, "/apps/{app}/features"),
+    (Method::GET, "/apps/{app}/formation"),
+    (Method::GET, "/apps/{app}/formation/{type}"),
+    (Method::GET, "/apps/{app}/pipeline-couplings"),
+    (Method::GET, "/apps/{app}/placement"),
+    (Method::GET, "/apps/{app}/routing"),
+    (Method::GET, "/apps/{app}/slugs/{slug}"),
+    (Method::GET, "/apps/{app}/sni-endpoints"),
+    (Method::GET, "/apps/{app}/sni-endpoints/{sni_endpoint}"),
+    (Method::GET, "/apps/{app}/traffic"),
+    (Method::POST, "/apps/{app}/log-sessions"),
+    (Method::GET, "/dyno-sizes"),
+    (Method::GET, "/dyno-sizes/{size}"),
+    (Method::POST, "/filters/apps"),
+    (Method::GET, "/pipeline-couplings"),
+    (Method::GET, "/pipeline-couplings/{coupling}"),
+    (Method::GET, "/pipeline-promotions/{promotion}"),
+    (
+        Method::GET,
+        "/pipeline-promotions/{promotion}/promotion-targets",
+    ),
+    (Method::GET, "/pipelines"),
+    (Method::GET, "/pipelines/{pipeline}"),
+    (Method::GET, "/pipelines/{pipeline}/pipeline-couplings"),
+    (Method::GET, "/regions"),
+    (Method::GET, "/regions/{region}"),
+    (Method::GET, "/stacks"),
+    (Method::GET, "/stacks/{stack}"),
+    (Method::GET, "/teams"),
+    (Method::GET, "/users/{user}/apps"),
+    (Method::GET, "/users/{user}/pipeline-couplings"),
+];
+
+const WRITE: [(Method, &str); 28] = [
+    (Method::POST, "/apps"),
+    (Method::PATCH, "/apps/{app}"),
+    (Method::DELETE, "/apps/{app}"),
+    (Method::POST, "/apps/{app}/acm"),
+    (Method::PATCH, "/apps/{app}/acm"),
+    (Method::DELETE, "/apps/{app}/acm"),
+    (Method::PUT, "/apps/{app}/buildpack-installations"),
+    (Method::POST, "/apps/{app}/domains"),
+    (Method::PATCH, "/apps/{app}/domains/{domain}"),
+    (Method::DELETE, "/apps/{app}/domains/{domain}"),
+    (Method::DELETE, "/apps/{app}/dynos"),
+    (Method::DELETE, "/apps/{app}/dynos/{dyno}"),
+    (Method::POST, "/apps/{app}/dynos/{dyno}/actions/stop"),
+    (Method::PATCH, "/apps/{app}/formation"),
+    (Method::PATCH, "/apps/{app}/formation/{type}"),
+    (Method::DELETE, "/apps/{app}/formations/{type}"),
+    (Method::POST, "/apps/{app}/formations/{type}/actions/stop"),
+    (Method::PATCH, "/apps/{app}/placement"),
+    (Method::PATCH, "/apps/{app}/routing"),
+    (Method::POST, "/apps/{app}/sni-endpoints"),
+    (Method::PATCH, "/apps/{app}/sni-endpoints/{sni_endpoint}"),
+    (Method::DELETE, "/apps/{app}/sni-endpoints/{sni_endpoint}"),
+    (Method::POST, "/pipeline-couplings"),
+    (Method::PATCH, "/pipeline-couplings/{coupling}"),
+    (Method::DELETE, "/pipeline-couplings/{coupling}"),
+    (Method::POST, "/pipelines"),
+    (Method::PATCH, "/pipelines/{pipeline}"),
+    (Method::DELETE, "/pipelines/{pipeline}"),
+];
+
+/// A release of another app's code.
+const WRITE_PROTECTED: [(Method, &str); 1] = [(Method::POST, "/pipeline-promotions")];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_name_endpoints_that_there_are() {
+        let rules = crate::routes::rules();
+        let all = IDENTITY
+            .iter()
+            .chain(&READ)
+            .chain(&WRITE)
+            .chain(&WRITE_PROTECTED);
+        for (method, path) in all {
+            let is_there = |(of, at, _): &&(Method, &str, Rule)| of == method && at == path;
+            assert!(rules.iter().any(|rule| is_there(&rule)), "{method} {path}");
+        }
+    }
+
+    #[test]
+    fn what_secrets_can_be_read_by_is_protected() {
+        for (method, path, rule) in crate::routes::rules() {
+            let need = needed(&method, path, rule);
+            let secrets = [
+                "config-vars",
+                "releases",
+                "collaborators",
+                "log-drains",
+                "webhooks",
+            ];
+            let is_run = method == Method::POST && path.ends_with("/dynos");
+            let touches = is_run || secrets.iter().any(|word| path.contains(word));
+            if touches && method != Method::GET {
+                assert!(
+                    matches!(need, Need::WriteProtected | Need::Global),
+                    "{method} {path}"
+                );
+            }
+            if path.contains("config-vars") || path.contains("/releases") {
+                assert!(!matches!(need, Need::Read | Need::Write), "{method} {path}");
+            }
+            if path.starts_with("/oauth") && rule == Rule::Account {
+                assert_eq!(need, Need::Global, "{method} {path}");
+            }
+        }
+    }
+}
