@@ -36,7 +36,7 @@ pub use self::reach::DrainsConfig;
 use self::seen::Seen;
 
 /// Of all apps together: each may hold a connection and some memory on its app's home.
-pub(crate) const MAX_DRAINS: usize = 1_000;
+pub(crate) const MAX_DRAINS: usize = 5_000;
 
 /// Where lines are handed in; cheap to clone, never waits.
 #[derive(Debug, Clone)]
@@ -57,7 +57,7 @@ struct Shared {
 }
 
 /// What the store says.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Table {
     controllers: Vec<SocketAddr>,
     apps: HashMap<AppId, Vec<Arc<Buffer>>>,

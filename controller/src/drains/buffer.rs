@@ -14,7 +14,7 @@ const MAX_LINES: usize = 5_000;
 const MAX_BYTES: usize = 1 << 20;
 /// Of all drains of this controller; beyond it, each keeps [`SHARE`].
 const MAX_HELD: usize = 64 << 20;
-const SHARE: usize = 32 << 10;
+const SHARE: usize = 16 << 10;
 /// What a line costs besides its text.
 const OVERHEAD: usize = 128;
 
@@ -128,8 +128,9 @@ impl Buffer {
     }
 
     /// Whether as much waits as travels together.
-    pub(super) fn holds(&self, lines: usize) -> bool {
-        lock(&self.state).lines.len() >= lines
+    pub(super) fn holds(&self, lines: usize, bytes: usize) -> bool {
+        let state = lock(&self.state);
+        state.lines.len() >= lines || state.bytes >= bytes
     }
 
     fn is_empty(&self) -> bool {

@@ -145,8 +145,11 @@ impl DrainsTask {
     }
 
     fn publish<'a>(&self, controllers: impl Iterator<Item = &'a Versioned<ServiceEndpoint>>) {
-        let mut table = Table::default();
-        table.controllers = controllers.map(|seen| seen.value.addr).collect();
+        let mut table = Table {
+            controllers: controllers.map(|seen| seen.value.addr).collect(),
+            apps: HashMap::new(),
+        };
+        // One that is just replaced by a newer process is on record twice.
         table.controllers.sort();
         table.controllers.dedup();
         for running in self.running.values() {

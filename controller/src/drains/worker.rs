@@ -31,7 +31,7 @@ impl Worker {
                 () = self.courier.hung_up() => continue,
             }
             let pace = self.courier.pace();
-            if !pace.gather.is_zero() && !self.buffer.holds(pace.lines) {
+            if !pace.gather.is_zero() && !self.buffer.holds(pace.lines, pace.bytes) {
                 tokio::select! {
                     () = leaving.cancelled() => {}
                     () = tokio::time::sleep(pace.gather) => {}

@@ -5,10 +5,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use controller::DrainsConfig;
+use controller_api::host_listener::HostListener;
 use controller_api::log_sink::{BATCH_HEADER, home_of};
 use controller_api::wire::LogSessionCreate;
 use model::AppId;
 use serde_json::{Value, json};
+use tokio::io::AsyncReadExt as _;
+use tokio::net::TcpListener;
 use uuid::Uuid;
 
 use crate::harness::{Another, Platform, User, eventually};
@@ -247,15 +250,23 @@ fn self_signed(name: &str) -> (String, rustls::ServerConfig) {
 #[tokio::test]
 async fn over_tls_only_a_receiver_that_is_vouched_for_gets_lines() {
     let (ca, trusted) = self_signed("localhost");
+    let trusted_https = trusted.clone();
     let (_, unknown) = self_signed("localhost");
     let trusted = SyslogReceiver::start_tls(trusted).await;
     let unknown = SyslogReceiver::start_tls(unknown).await;
     let platform = Platform::start_with(|config| config.drains.ca = Some(ca)).await;
     let drained = Drained::start_on(platform).await;
+    let over_https = HttpReceiver::start_tls(trusted_https).await;
     let of = |receiver: &SyslogReceiver, host: &str| {
         format!("syslog+tls://{host}:{}", receiver.addr.port())
     };
-    for url in [of(&unknown, "localhost"), of(&trusted, "127.0.0.1")] {
+    let unknown_https = of(&unknown, "localhost").replace("syslog+tls", "https");
+    let refused = [
+        of(&unknown, "localhost"),
+        of(&trusted, "127.0.0.1"),
+        unknown_https,
+    ];
+    for url in &refused {
         drained
             .ann
             .post(DRAINS, json!({"url": url}))
@@ -263,15 +274,18 @@ async fn over_tls_only_a_receiver_that_is_vouched_for_gets_lines() {
             .expect(201);
     }
     let url = of(&trusted, "localhost");
-    let drained = drained.add(&[(&url, &trusted.messages)]).await;
+    let https = format!("https://localhost:{}/drain", over_https.addr.port());
+    let to = [(&*url, &trusted.messages), (&*https, &over_https.messages)];
+    let drained = drained.add(&to).await;
     drained.say(numbers(0..100)).await;
     until(&trusted.messages, &numbers(0..100)).await;
-    for receiver in [of(&unknown, "localhost"), of(&trusted, "127.0.0.1")] {
-        drained.until_told(&format!("uri=\"{receiver}\"")).await;
+    until(&over_https.messages, &numbers(0..100)).await;
+    for url in &refused {
+        drained.until_told(&format!("uri=\"{url}\"")).await;
     }
     let told = drained.told().await;
     let is_l14 = |line: &String| line.starts_with("Error L14 (certificate validation): error=");
-    assert!(told.iter().all(is_l14) && told.len() == 2, "{told:#?}");
+    assert!(told.iter().all(is_l14) && told.len() == 3, "{told:#?}");
     assert_eq!(unknown.messages.all(), [""; 0]);
 }
 
@@ -337,6 +351,40 @@ async fn a_batch_that_fails_is_posted_again_under_its_id_until_it_is_taken() {
         assert_eq!(id(&post.headers), id(&taken.unwrap().headers));
     }
     drained.until_told("takes lines again").await;
+}
+
+#[tokio::test]
+async fn a_batch_whose_receiver_hangs_up_in_the_middle_is_posted_again() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/drain", listener.local_addr().unwrap());
+    let drained = Drained::start(&[]).await;
+    drained
+        .ann
+        .post(DRAINS, json!({"url": url}))
+        .await
+        .expect(201);
+    // Lines come on and on, until they have found somebody twice.
+    let hung_up = async {
+        for _ in 0..2 {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            stream.read_exact(&mut [0; 64]).await.unwrap();
+        }
+    };
+    let talking = async {
+        loop {
+            drained.say(["probe".to_owned()]).await;
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::select! {
+        () = hung_up => {}
+        () = talking => {}
+    }
+    let receiver = HttpReceiver::serve(HostListener::from(listener));
+    drained.say(numbers(0..100)).await;
+    until(&receiver.messages, &numbers(0..100)).await;
+    let all = receiver.messages.all();
+    assert!(all[0].ends_with("probe") && !all.iter().any(|m| m.contains("L10")));
 }
 
 #[tokio::test]

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
+use controller_api::host_listener::HostListener;
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -113,12 +114,11 @@ impl SyslogReceiver {
                 hang_up.mark_unchanged();
                 open.spawn(async move {
                     let reading = async {
-                        match tls {
-                            None => read(stream, &messages).await,
-                            Some(tls) => match tls.accept(stream).await {
-                                Ok(stream) => read(stream, &messages).await,
-                                Err(_) => {}
-                            },
+                        let Some(tls) = tls else {
+                            return read(stream, &messages).await;
+                        };
+                        if let Ok(stream) = tls.accept(stream).await {
+                            read(stream, &messages).await;
                         }
                     };
                     tokio::select! {
@@ -174,6 +174,15 @@ pub(crate) struct HttpReceiver {
 impl HttpReceiver {
     pub(crate) async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Self::serve(HostListener::from(listener))
+    }
+
+    pub(crate) async fn start_tls(config: rustls::ServerConfig) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Self::serve(HostListener::tls(listener, config))
+    }
+
+    pub(crate) fn serve(listener: HostListener) -> Self {
         let receiver = Self {
             addr: listener.local_addr().unwrap(),
             messages: Messages::default(),
