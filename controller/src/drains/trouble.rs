@@ -15,6 +15,8 @@ use crate::logs::LogStore;
 /// A receiver that is restarted is no trouble.
 const PATIENCE: u32 = 3;
 const TOLD_EVERY: Duration = Duration::from_secs(600);
+/// A certificate may have any number of names.
+const MAX_WHAT: usize = 300;
 
 pub(super) struct Trouble {
     logs: LogStore,
@@ -55,7 +57,8 @@ impl Trouble {
             return;
         }
         (self.told_at, self.is_told) = (Some(Instant::now()), true);
-        let (drain, origin, what) = (&self.drain, &self.origin, &failure.what);
+        let what: String = failure.what.chars().take(MAX_WHAT).collect();
+        let (drain, origin) = (&self.drain, &self.origin);
         self.tell(match failure.kind {
             FailureKind::Passing => {
                 format!("Drain {drain} to {origin} takes no lines: {what}. It is tried again.")
