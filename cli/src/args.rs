@@ -43,8 +43,8 @@ pub(crate) use routers::RouterStatusArgs;
 pub(crate) use routing::{RoutingSetArgs, RoutingUnsetArgs};
 pub(crate) use settings::{
     AccessArgs, BuildArgs, BuildpackAddArgs, BuildpackRemoveArgs, ConfigArgs, ConfigGetArgs,
-    ConfigSetArgs, ConfigUnsetArgs, DomainArgs, KeyAddArgs, KeyRemoveArgs, ReleaseArgs,
-    ReleasesArgs, RollbackArgs,
+    ConfigSetArgs, ConfigUnsetArgs, DomainArgs, DrainAddArgs, DrainArgs, KeyAddArgs, KeyRemoveArgs,
+    ReleaseArgs, ReleasesArgs, RollbackArgs,
 };
 pub(crate) use tags::{ApartArgs, TagArgs, TagSetArgs, TagUnsetArgs};
 pub(crate) use tcp_routes::{TcpRouteAddArgs, TcpRouteArgs};
@@ -408,6 +408,25 @@ pub(crate) enum Verb {
     /// Show an app's log
     #[command(name = "logs", after_help = dynos::LOGS_EXAMPLES)]
     Logs(LogsArgs),
+
+    /// List where an app's log lines go besides its log
+    #[command(
+        name = "drains",
+        after_help = "Examples:\n  $ paas drains\n  $ paas drains --json"
+    )]
+    Drains(AppJson),
+    /// Have an app's log lines sent somewhere, as syslog or over HTTP
+    #[command(
+        name = "drains:add",
+        after_help = "Examples:\n  $ paas drains:add syslog+tls://logs.example.com:6514\n  $ paas drains:add https://user:secret@logs.example.com/drain"
+    )]
+    DrainAdd(DrainAddArgs),
+    /// Have an app's log lines sent there no more
+    #[command(
+        name = "drains:remove",
+        after_help = "Examples:\n  $ paas drains:remove syslog+tls://logs.example.com:6514\n  $ paas drains:remove d.01234567-89ab-cdef-0123-456789abcdef"
+    )]
+    DrainRemove(DrainArgs),
 
     /// Run a command in a one-off dyno, attached to this terminal
     #[command(name = "run", after_help = dynos::RUN_EXAMPLES)]

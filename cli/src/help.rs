@@ -12,7 +12,7 @@ use crate::failure::{Failure, USAGE};
 use crate::output::{Output, Table};
 
 /// Topics in the order in which a newcomer needs them, with their verbs.
-const TOPICS: [(&str, &[&str]); 10] = [
+const TOPICS: [(&str, &[&str]); 11] = [
     (
         "Platform",
         &[
@@ -72,9 +72,9 @@ const TOPICS: [(&str, &[&str]); 10] = [
             "tags:unset",
             "run",
             "run:detached",
-            "logs",
         ],
     ),
+    ("Logs", &["logs", "drains", "drains:add", "drains:remove"]),
     (
         "Releases",
         &[

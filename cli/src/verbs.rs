@@ -12,6 +12,7 @@ mod certs_auto;
 mod config;
 mod create;
 mod domains;
+mod drains;
 mod git_remote;
 mod heroku;
 mod hosts;
@@ -126,6 +127,9 @@ async fn online(verb: Verb, context: &Context) -> Result<ExitCode> {
         Verb::DomainAdd(args) => domains::add(context, &args).await,
         Verb::DomainRemove(args) => domains::remove(context, &args).await,
         Verb::DomainUpdate(args) => domains::update(context, &args).await,
+        Verb::Drains(args) => drains::list(context, &args).await,
+        Verb::DrainAdd(args) => drains::add(context, &args).await,
+        Verb::DrainRemove(args) => drains::remove(context, &args).await,
         Verb::Certs(args) => certs::list(context, &args).await,
         Verb::CertAdd(args) => certs::add(context, &args).await,
         Verb::CertUpdate(args) => certs::update(context, &args).await,

@@ -12,6 +12,7 @@ pub(crate) mod dynos;
 pub(crate) mod formation;
 pub(crate) mod joining;
 pub(crate) mod keys;
+pub(crate) mod log_drains;
 pub(crate) mod nodes;
 pub(crate) mod pipelines;
 pub(crate) mod placement;

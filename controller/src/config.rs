@@ -8,6 +8,7 @@ use std::time::Duration;
 use model::{Checksum, Email, Secret};
 use rustls::ClientConfig;
 
+use crate::drains::DrainsConfig;
 use crate::logs::LogLimits;
 
 #[derive(Debug, Clone)]
@@ -33,6 +34,7 @@ pub struct Config {
     /// How many of its newest slugs an app keeps, besides those it runs.
     pub slugs_per_app: usize,
     pub logs: LogLimits,
+    pub drains: DrainsConfig,
     /// How long the certificates of hosts are good for; they are renewed from a third of it on.
     pub certificate_lifetime: Duration,
     /// Who issues certificates for apps' domains; `None`: nobody.

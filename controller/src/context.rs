@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use model::log::{LogLine, LogSource};
 use model::{Account, Actor, AppId, Timestamp};
 use store::blob::BlobStore;
 use store::{Keyring, Store};
@@ -12,6 +13,7 @@ use tracing::warn;
 use crate::attach::Meetings;
 use crate::auth::Passwords;
 use crate::config::Config;
+use crate::drains::Drains;
 use crate::limits::{Guesses, Requests};
 use crate::logs::{Batches, LogStore, Peers};
 use crate::routers::Routers;
@@ -26,6 +28,7 @@ pub(crate) struct Context {
     pub(crate) blobs: BlobStore,
     pub(crate) logs: LogStore,
     pub(crate) batches: Batches,
+    pub(crate) drains: Drains,
     /// Where this controller is on record.
     pub(crate) addr: SocketAddr,
     pub(crate) peers: Peers,
@@ -45,8 +48,15 @@ impl Context {
 
     /// Tells an app's log what was done through the API: `app[api]: Scaled to web@2:Standard-1X by user a@b.c`.
     pub(crate) async fn tell(&self, app: AppId, actor: &Actor, text: &str) {
-        let text = format!("{text} by user {}", actor.email);
-        if let Err(error) = self.logs.event(app, Timestamp::now(), text).await {
+        let line = LogLine {
+            app,
+            at: Timestamp::now(),
+            source: LogSource::App,
+            process: "api".to_owned(),
+            text: format!("{text} by user {}", actor.email),
+        };
+        self.drains.offer_own(line.clone());
+        if let Err(error) = self.logs.append(app, vec![line]).await {
             warn!(error = &error as &dyn std::error::Error, app.id = %app, "Could not write to the app's log");
         }
     }

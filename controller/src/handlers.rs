@@ -15,6 +15,7 @@ pub(crate) mod formation;
 pub(crate) mod internal;
 pub(crate) mod joining;
 pub(crate) mod keys;
+pub(crate) mod log_drains;
 pub(crate) mod logs;
 pub(crate) mod nodes;
 pub(crate) mod pipelines;

@@ -9,6 +9,7 @@ mod attach;
 mod auth;
 mod config;
 mod context;
+mod drains;
 mod error;
 mod find;
 mod guard;
@@ -31,6 +32,7 @@ pub mod certificate;
 pub mod platform_certificate;
 
 pub use config::{AcmeConfig, Config, ForJoiners, PublicEndpoint, Scheme};
+pub use drains::DrainsConfig;
 pub use logs::LogLimits;
 pub use routes::{Rule, rules};
 pub use run::{RunError, run};

@@ -20,8 +20,8 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use model::log::{LogLine, LogSource};
-use model::{AppId, Timestamp};
+use model::AppId;
+use model::log::LogLine;
 use tokio::sync::watch;
 
 use self::app_log::AppLog;
@@ -88,23 +88,6 @@ impl LogStore {
 
     pub(crate) async fn append(&self, app: AppId, lines: Vec<LogLine>) -> Result<(), LogError> {
         self.with(app, move |log| log.append(&lines)).await
-    }
-
-    /// A line of the API's own: `app[api]: Release v3 created by user a@b.c`.
-    pub(crate) async fn event(
-        &self,
-        app: AppId,
-        at: Timestamp,
-        text: String,
-    ) -> Result<(), LogError> {
-        let line = LogLine {
-            app,
-            at,
-            source: LogSource::App,
-            process: "api".to_owned(),
-            text,
-        };
-        self.append(app, vec![line]).await
     }
 
     /// The newest `count` lines that pass the filter, and where to go on.

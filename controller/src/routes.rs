@@ -13,9 +13,9 @@ use crate::error::ApiError;
 use crate::guard::{Guard, enforce};
 use crate::handlers::{
     accounts, apps, authorizations, buildpacks, builds, certificates, collaborators, config_vars,
-    domains, dynos, empty, formation, internal, joining, keys, logs, nodes, pipelines, placement,
-    platform, platform_certificate, platform_status, promotions, rebalance, registry, releases,
-    routers, routing, slugs, tcp_routes, transfers,
+    domains, dynos, empty, formation, internal, joining, keys, log_drains, logs, nodes, pipelines,
+    placement, platform, platform_certificate, platform_status, promotions, rebalance, registry,
+    releases, routers, routing, slugs, tcp_routes, transfers,
 };
 use crate::http::body::MAX_BODY_BYTES;
 use crate::http::{etag, plaintext, request_id};
@@ -122,6 +122,13 @@ fn table(r: &mut Routes) {
     // Whoever may see an app may leave it; the action asks for more when somebody else is removed.
     r.delete("/apps/{app}/collaborators/{user}", App(View), collaborators::remove);
 
+    // A drain's URL mostly holds a password: who may not see config vars sees no drains either.
+    r.get("/apps/{app}/log-drains", App(Operate), log_drains::list);
+    r.post("/apps/{app}/log-drains", App(Operate), log_drains::create);
+    r.get("/apps/{app}/log-drains/{drain}", App(Operate), log_drains::show);
+    r.put("/apps/{app}/log-drains/{drain}", App(Operate), log_drains::replace);
+    r.delete("/apps/{app}/log-drains/{drain}", App(Operate), log_drains::remove);
+
     r.post("/apps/{app}/log-sessions", App(View), logs::create_session);
     r.get("/streams/logs/{token}", Public, logs::stream);
     r.get("/attach/{secret}", Public, dynos::attach);
@@ -182,11 +189,11 @@ fn table(r: &mut Routes) {
     r.get("/apps/{app}/features", App(View), empty::list_of_app);
     r.get("/apps/{app}/addons", App(View), empty::list_of_app);
     r.get("/apps/{app}/addon-attachments", App(View), empty::list_of_app);
-    r.get("/apps/{app}/log-drains", App(View), empty::list_of_app);
     r.get("/apps/{app}/webhooks", App(View), empty::list_of_app);
 
     r.post("/internal/logs", Internal, internal::logs);
     r.post("/internal/logs/read", Internal, internal::read_logs);
+    r.post("/internal/drains", Internal, internal::drains);
     r.get("/internal/attach/{secret}", Internal, internal::attach);
     r.post("/internal/certificates", Internal, joining::renew);
 }

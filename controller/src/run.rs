@@ -16,6 +16,7 @@ use crate::attach::Meetings;
 use crate::auth::Passwords;
 use crate::config::Config;
 use crate::context::Context;
+use crate::drains::Drains;
 use crate::limits::{Guesses, Requests};
 use crate::logs::{Batches, LogStore, Peers};
 use crate::routers::Routers;
@@ -23,6 +24,8 @@ use crate::{acme, routes, sweep, ticket_keys};
 
 /// How long calls in progress may take to end.
 const DRAIN: Duration = Duration::from_secs(10);
+/// How long drains may take over the last lines.
+const LAST_LINES: Duration = Duration::from_secs(5);
 const TIDY_EVERY: Duration = Duration::from_secs(60);
 
 #[derive(Debug, thiserror::Error)]
@@ -63,11 +66,20 @@ pub async fn run(
         keyring.internal_token().clone(),
         config.peer_tls.as_ref(),
     );
+    let logs = LogStore::new(config.data_dir.join("logs"), config.logs);
+    let (drains, follow_drains) = Drains::start(
+        addr,
+        config.drains.clone(),
+        logs.clone(),
+        peers.clone(),
+        keyring.clone(),
+    );
     let context = Arc::new(Context {
         addr,
         peers,
         routers: Routers::new(keyring.internal_token().clone(), config.router_tls.as_ref()),
-        logs: LogStore::new(config.data_dir.join("logs"), config.logs),
+        logs,
+        drains,
         batches: Batches::default(),
         requests: Requests::new(config.requests_per_hour),
         guesses: Guesses::default(),
@@ -85,6 +97,8 @@ pub async fn run(
     tasks.spawn(ticket_keys::run(context.clone()));
     tasks.spawn(follow_peers.run(context.store.clone()));
     tasks.spawn(tidy_logs(context.logs.clone(), shutdown.clone()));
+    let (mut draining, leaving) = (JoinSet::new(), CancellationToken::new());
+    draining.spawn(follow_drains.run(context.store.clone(), leaving.clone()));
     info!(%addr, "Controller is up");
 
     let service = routes::router(&context).into_make_service_with_connect_info::<Peer>();
@@ -102,6 +116,10 @@ pub async fn run(
         }
     };
     presence.stop().await;
+    // After the last line has come in.
+    leaving.cancel();
+    let _ = tokio::time::timeout(LAST_LINES, draining.join_next()).await;
+    draining.shutdown().await;
     tasks.shutdown().await;
     served
 }

@@ -14,23 +14,23 @@ pub(crate) fn needed(method: &Method, path: &str, rule: Rule) -> Need {
     match rule {
         Rule::Public | Rule::Internal => Need::Identity,
         Rule::Admin => Need::Global,
-        Rule::Account if is_on(&IDENTITY) => Need::Identity,
-        Rule::Account | Rule::App(_) if is_on(&READ) => Need::Read,
-        Rule::Account | Rule::App(_) if is_on(&WRITE) => Need::Write,
-        Rule::Account if is_on(&WRITE_PROTECTED) => Need::WriteProtected,
+        Rule::Account if is_on(IDENTITY) => Need::Identity,
+        Rule::Account | Rule::App(_) if is_on(READ) => Need::Read,
+        Rule::Account | Rule::App(_) if is_on(WRITE) => Need::Write,
+        Rule::Account if is_on(WRITE_PROTECTED) => Need::WriteProtected,
         Rule::Account => Need::Global,
         Rule::App(_) if method == Method::GET => Need::ReadProtected,
         Rule::App(_) => Need::WriteProtected,
     }
 }
 
-const IDENTITY: [(Method, &str); 3] = [
+const IDENTITY: &[(Method, &str)] = &[
     (Method::GET, "/account"),
     (Method::GET, "/account/rate-limits"),
     (Method::GET, "/users/{user}"),
 ];
 
-const READ: [(Method, &str); 44] = [
+const READ: &[(Method, &str)] = &[
     (Method::GET, "/account/features"),
     (Method::GET, "/addon-attachments"),
     (Method::GET, "/addons"),
@@ -80,7 +80,7 @@ const READ: [(Method, &str); 44] = [
     (Method::GET, "/users/{user}/pipeline-couplings"),
 ];
 
-const WRITE: [(Method, &str); 28] = [
+const WRITE: &[(Method, &str)] = &[
     (Method::POST, "/apps"),
     (Method::PATCH, "/apps/{app}"),
     (Method::DELETE, "/apps/{app}"),
@@ -112,7 +112,7 @@ const WRITE: [(Method, &str); 28] = [
 ];
 
 /// A release of another app's code.
-const WRITE_PROTECTED: [(Method, &str); 1] = [(Method::POST, "/pipeline-promotions")];
+const WRITE_PROTECTED: &[(Method, &str)] = &[(Method::POST, "/pipeline-promotions")];
 
 #[cfg(test)]
 mod tests {
@@ -123,9 +123,9 @@ mod tests {
         let rules = crate::routes::rules();
         let all = IDENTITY
             .iter()
-            .chain(&READ)
-            .chain(&WRITE)
-            .chain(&WRITE_PROTECTED);
+            .chain(READ)
+            .chain(WRITE)
+            .chain(WRITE_PROTECTED);
         for (method, path) in all {
             let is_there = |(of, at, _): &&(Method, &str, Rule)| of == method && at == path;
             assert!(rules.iter().any(|rule| is_there(&rule)), "{method} {path}");

@@ -85,6 +85,7 @@ async fn sweep(context: &Context, all: bool) -> Result<(), SweepError> {
     left.look(store, &key::TRANSFERS, |t| Some(t.app)).await?;
     left.look(store, &key::COUPLINGS, |c| Some(c.app)).await?;
     left.look(store, &key::DOMAINS, |d| Some(d.app)).await?;
+    left.look(store, &key::LOG_DRAINS, |d| Some(d.app)).await?;
     left.look(store, &key::CERTIFICATES, |c| Some(c.app))
         .await?;
     left.look(store, &key::ACM, |a| Some(a.app)).await?;

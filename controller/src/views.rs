@@ -8,6 +8,7 @@ pub(crate) mod collaborator;
 pub(crate) mod domain;
 pub(crate) mod dyno;
 pub(crate) mod formation;
+pub(crate) mod log_drain;
 pub(crate) mod node;
 pub(crate) mod pipeline;
 pub(crate) mod platform;

@@ -27,10 +27,14 @@ mod concurrency;
 mod config_vars;
 #[path = "it/domains.rs"]
 mod domains;
+#[path = "it/drains.rs"]
+mod drains;
 #[path = "it/dynos.rs"]
 mod dynos;
 #[path = "it/joining.rs"]
 mod joining;
+#[path = "it/log_drains.rs"]
+mod log_drains;
 #[path = "it/logs.rs"]
 mod logs;
 #[path = "it/many.rs"]
@@ -45,6 +49,8 @@ mod placement;
 mod platform;
 #[path = "it/rebalance.rs"]
 mod rebalance;
+#[path = "it/receivers.rs"]
+mod receivers;
 #[path = "it/releases.rs"]
 mod releases;
 #[path = "it/routers.rs"]

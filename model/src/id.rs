@@ -58,6 +58,8 @@ ids! {
     /// That an app is in a pipeline.
     CouplingId,
     DomainId,
+    /// A log drain.
+    DrainId,
     DynoId,
     /// A certificate of an app.
     EndpointId,

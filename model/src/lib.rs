@@ -17,6 +17,7 @@ pub mod dyno;
 pub mod dyno_status;
 pub mod id;
 pub mod log;
+pub mod log_drain;
 pub mod name;
 pub mod node;
 pub mod pipeline;
@@ -51,10 +52,12 @@ pub use domain::Domain;
 pub use dyno::{Dyno, DynoKind, DynoName, Intent};
 pub use dyno_status::{DynoState, DynoStatus, Exit, ExitReason};
 pub use id::{
-    AccountId, AppId, BuildId, CouplingId, DomainId, DynoId, EndpointId, KeyId, NodeId, PipelineId,
-    PromotionId, PromotionTargetId, ReleaseId, RouterId, ServiceId, SlugId, TokenId, TransferId,
+    AccountId, AppId, BuildId, CouplingId, DomainId, DrainId, DynoId, EndpointId, KeyId, NodeId,
+    PipelineId, PromotionId, PromotionTargetId, ReleaseId, RouterId, ServiceId, SlugId, TokenId,
+    TransferId,
 };
 pub use log::{LogLine, LogSource};
+pub use log_drain::{DrainToken, DrainTransport, DrainUrl, InvalidDrainUrl, LogDrain};
 pub use name::{AppName, ConfigVarName, Email, Hostname, InvalidName, PipelineName, ProcessType};
 pub use node::{Node, NodeHeartbeat, NodeToken};
 pub use pipeline::{Coupling, Pipeline, Promotion, PromotionOutcome, PromotionTarget, Stage};

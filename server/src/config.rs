@@ -35,6 +35,7 @@ pub(crate) struct Config {
     pub(crate) builder: Builder,
     pub(crate) router: Router,
     pub(crate) acme: Acme,
+    pub(crate) drains: Drains,
     pub(crate) node: Node,
 }
 
@@ -158,6 +159,16 @@ pub(crate) struct Acme {
     pub(crate) orders_per_hour: u32,
 }
 
+/// Where apps' log drains may lead.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Drains {
+    /// Networks that drains may reach besides public addresses, such as `10.1.0.0/16`.
+    pub(crate) allow_networks: Vec<IpNet>,
+    /// PEM file of those who vouch for receivers, besides those whom the system trusts.
+    pub(crate) ca: Option<PathBuf>,
+}
+
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Node {
@@ -193,6 +204,7 @@ impl Default for Config {
             builder: Builder::default(),
             router: Router::default(),
             acme: Acme::default(),
+            drains: Drains::default(),
             node: Node::default(),
         }
     }

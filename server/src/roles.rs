@@ -439,12 +439,21 @@ fn controller_config(config: &Config, tls: &HostTls) -> anyhow::Result<controlle
             segment_bytes: 5 << 20,
             total_bytes: 1 << 30,
         },
+        drains: drains(config)?,
         certificate_lifetime: config.certificate_lifetime(),
         acme: acme(config)?,
         peer_tls: Some(tls.client(ServiceRole::Controller)?),
         reserved_ports: config.reserved_ports(),
         router_tls: Some(tls.client_of(HostRole::Router)?),
         joiners: joiners::for_joiners(config)?,
+    })
+}
+
+fn drains(config: &Config) -> anyhow::Result<controller::DrainsConfig> {
+    let ca = config.drains.ca.as_ref().map(fs_err::read_to_string);
+    Ok(controller::DrainsConfig {
+        allow_networks: config.drains.allow_networks.clone(),
+        ca: ca.transpose()?,
     })
 }
 

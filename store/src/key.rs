@@ -13,6 +13,7 @@
 //! /paas/v1/couplings/<app>                         Coupling         (an app is in one pipeline at most)
 //! /paas/v1/promotions/<promotion>                  Promotion
 //! /paas/v1/domains/<host name>                     Domain           (unique host name)
+//! /paas/v1/log-drains/<app>/<drain>                LogDrain
 //! /paas/v1/tls/certificates/<app>/<endpoint>      SniEndpoint
 //! /paas/v1/tls/platform/<name>                     PlatformCertificate
 //! /paas/v1/tls/challenges/<host name>              Challenge        (while an authority asks)
@@ -52,11 +53,11 @@ use std::fmt;
 use model::{
     Account, AccountId, Acm, AcmProgress, App, AppId, AppName, Build, BuildCache, BuildId,
     BuildPlace, BuildRequest, BuildSource, BuilderReport, Challenge, Checksum, Collaborator,
-    Coupling, Domain, Dyno, DynoId, DynoStatus, Email, EndpointId, Hostname, Node, NodeHeartbeat,
-    NodeId, NodeToken, Pipeline, PipelineId, PlatformCertificate, Promotion, PromotionId,
-    RebalanceProgress, RebalanceRequest, Release, ReleaseVersion, Repository, Route, RouterId,
-    RouterReport, Sealed, ServiceEndpoint, ServiceId, ServiceRole, Slug, SlugId, SniEndpoint,
-    SshKey, TcpRoute, TicketKeys, Token, Transfer, TransferId,
+    Coupling, Domain, DrainId, Dyno, DynoId, DynoStatus, Email, EndpointId, Hostname, LogDrain,
+    Node, NodeHeartbeat, NodeId, NodeToken, Pipeline, PipelineId, PlatformCertificate, Promotion,
+    PromotionId, RebalanceProgress, RebalanceRequest, Release, ReleaseVersion, Repository, Route,
+    RouterId, RouterReport, Sealed, ServiceEndpoint, ServiceId, ServiceRole, Slug, SlugId,
+    SniEndpoint, SshKey, TcpRoute, TicketKeys, Token, Transfer, TransferId,
 };
 
 use crate::Table;
@@ -124,6 +125,7 @@ pub const PIPELINES: Table<Pipeline> = Table::new("pipelines/");
 pub const COUPLINGS: Table<Coupling> = Table::new("couplings/");
 pub const PROMOTIONS: Table<Promotion> = Table::new("promotions/");
 pub const DOMAINS: Table<Domain> = Table::new("domains/");
+pub const LOG_DRAINS: Table<LogDrain> = Table::new("log-drains/");
 pub const CERTIFICATES: Table<SniEndpoint> = Table::new("tls/certificates/");
 pub const PLATFORM_CERTIFICATES: Table<PlatformCertificate> = Table::new("tls/platform/");
 pub const CHALLENGES: Table<Challenge> = Table::new("tls/challenges/");
@@ -179,6 +181,8 @@ keys! {
     COUPLINGS: Coupling = coupling(app: AppId) "{app}";
     PROMOTIONS: Promotion = promotion(id: PromotionId) "{id}";
     DOMAINS: Domain = domain(hostname: &Hostname) "{hostname}";
+    LOG_DRAINS: LogDrain = log_drain(app: AppId, drain: DrainId) "{app}/{drain}";
+    LOG_DRAINS: LogDrain = log_drains_of(app: AppId) "{app}/";
     CERTIFICATES: SniEndpoint = certificate(app: AppId, endpoint: EndpointId) "{app}/{endpoint}";
     CERTIFICATES: SniEndpoint = certificates_of(app: AppId) "{app}/";
     PLATFORM_CERTIFICATES: PlatformCertificate = platform_certificate() "current";

@@ -1,4 +1,4 @@
-//! Options of the verbs about an app's settings: config, releases, domains, buildpacks, keys, access.
+//! Options of the verbs about an app's settings: config, releases, domains, drains, buildpacks, keys, access.
 
 use std::path::PathBuf;
 
@@ -96,6 +96,23 @@ pub(crate) struct BuildArgs {
 pub(crate) struct DomainArgs {
     /// Host name, such as www.example.com or *.example.com
     pub(crate) hostname: String,
+    #[command(flatten)]
+    pub(crate) app: AppArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DrainAddArgs {
+    /// syslog://, syslog+tls://, https:// or http://, and where
+    pub(crate) url: String,
+    #[command(flatten)]
+    pub(crate) app: AppArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DrainArgs {
+    /// URL, token (d.…) or id of the drain
+    #[arg(value_name = "URL|TOKEN")]
+    pub(crate) drain: String,
     #[command(flatten)]
     pub(crate) app: AppArgs,
 }

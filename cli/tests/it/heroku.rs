@@ -325,6 +325,72 @@ const CASES: &[Case] = &[
         &["no collaborator of myapp"],
     ),
     (&["drains", "-a", "myapp"], 0, &[]),
+    (
+        &[
+            "drains:add",
+            "https://u:p@logs.example.com/drain?k=a/b",
+            "-a",
+            "myapp",
+        ],
+        0,
+        &["Successfully added drain https://u:p@logs.example.com/drain?k=a/b"],
+    ),
+    (
+        &[
+            "drains:add",
+            "syslog+tls://logs.example.com:6514",
+            "-a",
+            "myapp",
+        ],
+        0,
+        &["Successfully added drain syslog+tls://logs.example.com:6514"],
+    ),
+    (
+        &["drains:add", "syslog+tls://logs.example.com", "-a", "myapp"],
+        2,
+        &["has this drain already", "Error ID: invalid_params"],
+    ),
+    (
+        &["drains:add", "ftp://logs.example.com", "-a", "myapp"],
+        2,
+        &["not ftp://", "Error ID: invalid_params"],
+    ),
+    (
+        &["drains", "-a", "myapp"],
+        0,
+        &[
+            "https://u:p@logs.example.com/drain?k=a/b (d.",
+            "syslog+tls://logs.example.com:6514 (d.",
+        ],
+    ),
+    (
+        &["drains", "--json", "-a", "myapp"],
+        0,
+        &[
+            "\"addon\": null",
+            "\"url\": \"syslog+tls://logs.example.com:6514\"",
+        ],
+    ),
+    (
+        &[
+            "drains:remove",
+            "https://u:p@logs.example.com/drain?k=a/b",
+            "-a",
+            "myapp",
+        ],
+        0,
+        &["Successfully removed drain https://u:p@logs.example.com/drain?k=a/b"],
+    ),
+    (
+        &[
+            "drains:remove",
+            "https://u:p@logs.example.com/drain?k=a/b",
+            "-a",
+            "myapp",
+        ],
+        2,
+        &["Couldn't find that drain", "Error ID: not_found"],
+    ),
     (&["keys"], 0, &["You have no SSH keys."]),
     (&["maintenance", "-a", "myapp"], 0, &["off"]),
     (

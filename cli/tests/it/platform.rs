@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::mpsc;
 
-use controller::{Config, LogLimits, PublicEndpoint, Scheme};
+use controller::{Config, DrainsConfig, LogLimits, PublicEndpoint, Scheme};
 use store::{BlobConfig, BlobStore, Embedded, Keyring, Store};
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
@@ -66,6 +66,10 @@ impl Platform {
                     logs: LogLimits {
                         segment_bytes: 1 << 20,
                         total_bytes: 100 << 20,
+                    },
+                    drains: DrainsConfig {
+                        allow_networks: vec!["127.0.0.0/8".parse().unwrap()],
+                        ca: None,
                     },
                     certificate_lifetime: controller::authority::CERTIFICATE_LIFETIME,
                     acme: None,

@@ -1,7 +1,7 @@
 use serde_json::json;
 
 use super::harness::Cli;
-use super::shapes::{app, buildpacks, collaborator, domain, key, node};
+use super::shapes::{app, buildpacks, collaborator, domain, drain, key, node};
 
 const PACKS: &str = "GET /apps/myapp/buildpack-installations";
 const SET_PACKS: &str = "PUT /apps/myapp/buildpack-installations";
@@ -39,6 +39,38 @@ fn domains_are_listed_added_and_removed() {
         );
     cli.paas(&["domains:remove", "www.example.com", "-a", "myapp"])
         .says("Removing www.example.com from ⬢ myapp... done\n");
+}
+
+#[test]
+fn drains_are_listed_added_and_removed() {
+    let cli = Cli::new();
+    let (url, token) = (
+        "https://u:p@logs.example.com/drain",
+        "d.01234567-89ab-4def-8123-000000000009",
+    );
+    let encoded = "DELETE /apps/myapp/log-drains/https:%2F%2Fu:p@logs.example.com%2Fdrain";
+    cli.stub
+        .on("GET /apps/myapp/log-drains", json!([drain(url)]))
+        .on("POST /apps/myapp/log-drains", drain(url))
+        .on(encoded, drain(url));
+    cli.paas(&["drains", "-a", "myapp"])
+        .answers(&format!("=== myapp Drains\n\n{url}  {token}\n"));
+    let json = cli.paas(&["drains", "--json", "-a", "myapp"]).stdout;
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(json, json!([drain(url)]));
+    cli.paas(&["drains:add", url, "-a", "myapp"]).says(&format!(
+        "Adding drain {url} to ⬢ myapp... done\n ▸    Its token is {token}\n"
+    ));
+    assert_eq!(
+        cli.stub.seen("POST /apps/myapp/log-drains")[0].body,
+        json!({"url": url})
+    );
+    cli.paas(&["drains:remove", url, "-a", "myapp"])
+        .says(&format!("Removing drain {url} from ⬢ myapp... done\n"));
+    let cli = Cli::new();
+    cli.stub.on("GET /apps/myapp/log-drains", json!([]));
+    cli.paas(&["drains", "-a", "myapp"])
+        .answers("myapp has no drains.\n");
 }
 
 #[test]

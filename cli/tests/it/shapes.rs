@@ -36,6 +36,13 @@ pub(crate) fn app(name: &str) -> Value {
     })
 }
 
+pub(crate) fn drain(url: &str) -> Value {
+    json!({
+        "addon": null, "app": app_ref(), "created_at": AT, "id": id(8), "token": format!("d.{}", id(9)), "updated_at": AT,
+        "url": url,
+    })
+}
+
 fn app_ref() -> Value {
     json!({ "id": id(2), "name": "myapp" })
 }

@@ -23,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 use uuid::Uuid;
 
+pub use placement::home_of;
 use placement::{ByApp, Resting, by_app, share_out};
 
 /// Names the sender and the batch: `<uuid> <number>`. Numbers of one sender grow.

@@ -14,6 +14,7 @@ pub mod error;
 pub mod formation;
 pub mod lenient;
 pub mod log;
+pub mod log_drain;
 pub mod node;
 pub mod pipeline;
 pub mod placement;
@@ -50,6 +51,7 @@ pub use dyno::{Dyno, DynoCreate};
 pub use error::ErrorBody;
 pub use formation::{Formation, FormationBatch, FormationChange, FormationUpdate, Quantity};
 pub use log::{LogSession, LogSessionCreate};
+pub use log_drain::{LogDrain, LogDrainCreate};
 pub use node::{CertificateAndKey, CertificateRenewal, CertificateRenewed, JoinRequest, Joined};
 pub use node::{Node, NodeToken, NodeTokenCreate, NodeUpdate};
 pub use pipeline::{

@@ -18,6 +18,7 @@ use uuid::Uuid;
 use super::dynos::{Upgrade, meet};
 use crate::attach::Side;
 use crate::context::{Context, Ctx};
+use crate::drains::{MAX_PARCELS_BYTES, Parcel};
 use crate::error::{ApiError, ApiResult};
 use crate::http::body::JsonBody;
 use crate::logs::{Filter, Reader, Start};
@@ -45,7 +46,9 @@ pub(crate) async fn logs(
             debug!("A batch of log lines came again");
             continue;
         }
+        let mut drained = None;
         if exists(&context, app).await? {
+            drained = context.drains.want(app).then(|| lines.clone());
             context
                 .logs
                 .append(app, lines)
@@ -53,6 +56,28 @@ pub(crate) async fn logs(
                 .map_err(ApiError::internal)?;
         }
         context.batches.arrived(batch, app);
+        if let Some(lines) = drained {
+            let (sender, number) = batch;
+            context.drains.offer(Parcel {
+                sender,
+                number,
+                app,
+                lines,
+            });
+        }
+    }
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Lines that this controller is to deliver to drains, from another that has them.
+pub(crate) async fn drains(State(context): State<Ctx>, body: Body) -> ApiResult<StatusCode> {
+    let body = axum::body::to_bytes(body, MAX_PARCELS_BYTES)
+        .await
+        .map_err(|_| ApiError::too_large("That is too much at once."))?;
+    let parcels: Vec<Parcel> = serde_json::from_slice(&body)
+        .map_err(|error| ApiError::bad_request(format!("The lines cannot be read: {error}")))?;
+    for parcel in parcels {
+        context.drains.take(parcel);
     }
     Ok(StatusCode::NO_CONTENT)
 }

@@ -49,7 +49,7 @@ pub(super) enum Heard {
 }
 
 #[derive(Debug, thiserror::Error)]
-pub(super) enum PeerError {
+pub(crate) enum PeerError {
     #[error("another controller could not be read")]
     Http(#[from] reqwest::Error),
     #[error("another controller has been silent for too long")]
@@ -79,6 +79,26 @@ impl Peers {
 
     pub(super) fn live(&self) -> watch::Receiver<Vec<SocketAddr>> {
         self.live.clone()
+    }
+
+    /// Posts JSON to a controller.
+    pub(crate) async fn post(
+        &self,
+        peer: SocketAddr,
+        path: &str,
+        body: Vec<u8>,
+        within: Duration,
+    ) -> Result<(), PeerError> {
+        let http = self.http.as_ref().ok_or(PeerError::Nonsense)?;
+        http.post(format!("{}://{peer}{path}", self.scheme))
+            .bearer_auth(self.token.expose())
+            .header("content-type", "application/json")
+            .body(body)
+            .timeout(within)
+            .send()
+            .await?
+            .error_for_status()?;
+        Ok(())
     }
 
     pub(super) async fn read(

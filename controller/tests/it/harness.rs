@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use controller::{Config, LogLimits, PublicEndpoint, Scheme};
+use controller::{Config, DrainsConfig, LogLimits, PublicEndpoint, Scheme};
 use controller_api::{Client, ClientOptions};
 use model::{AccountId, Secret};
 use reqwest::{Method, StatusCode};
@@ -183,6 +183,10 @@ fn config(addr: SocketAddr, data_dir: &Path) -> Config {
         logs: LogLimits {
             segment_bytes: 1 << 20,
             total_bytes: 100 << 20,
+        },
+        drains: DrainsConfig {
+            allow_networks: vec!["127.0.0.0/8".parse().unwrap()],
+            ca: None,
         },
         certificate_lifetime: controller::authority::CERTIFICATE_LIFETIME,
         acme: None,

@@ -22,7 +22,7 @@ enum Who {
 
 use Who::{Administrators, AnyAccount, Anybody, Members, OtherRoles, Owners};
 
-const EXPECTED: [(&str, &str, Who); 130] = [
+const EXPECTED: &[(&str, &str, Who)] = &[
     ("GET", "/healthz", Anybody),
     ("GET", "/buildpacks", Anybody),
     ("GET", "/buildpacks/{buildpack}", Anybody),
@@ -112,6 +112,11 @@ const EXPECTED: [(&str, &str, Who); 130] = [
     ("POST", "/apps/{app}/collaborators", Owners),
     ("GET", "/apps/{app}/collaborators/{user}", Members),
     ("DELETE", "/apps/{app}/collaborators/{user}", Members),
+    ("GET", "/apps/{app}/log-drains", Members),
+    ("POST", "/apps/{app}/log-drains", Members),
+    ("GET", "/apps/{app}/log-drains/{drain}", Members),
+    ("PUT", "/apps/{app}/log-drains/{drain}", Members),
+    ("DELETE", "/apps/{app}/log-drains/{drain}", Members),
     ("POST", "/apps/{app}/log-sessions", Members),
     ("GET", "/streams/logs/{token}", Anybody),
     ("GET", "/attach/{secret}", Anybody),
@@ -175,17 +180,12 @@ const EXPECTED: [(&str, &str, Who); 130] = [
     ("GET", "/apps/{app}/*", Members),
     ("POST", "/internal/logs", OtherRoles),
     ("POST", "/internal/logs/read", OtherRoles),
+    ("POST", "/internal/drains", OtherRoles),
     ("GET", "/internal/attach/{secret}", OtherRoles),
     ("POST", "/internal/certificates", OtherRoles),
 ];
 
-const LISTS_OF_NOTHING: [&str; 5] = [
-    "features",
-    "addons",
-    "addon-attachments",
-    "log-drains",
-    "webhooks",
-];
+const LISTS_OF_NOTHING: [&str; 4] = ["features", "addons", "addon-attachments", "webhooks"];
 
 fn expected(method: &Method, path: &str) -> Who {
     let path = match path.strip_prefix("/apps/{app}/") {
@@ -313,6 +313,7 @@ fn concrete(path: &str, app: &str) -> String {
         ("{secret}", "0"),
         ("{dyno}", "web.99"),
         ("{node}", "nowhere"),
+        ("{drain}", "https:%2F%2Flogs.example.com%2Fdrain"),
         ("{domain}", "www.example.com"),
         ("{sni_endpoint}", "0"),
         ("{port}", "5432"),

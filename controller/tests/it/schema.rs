@@ -34,7 +34,7 @@ const DEVIATIONS: [(&str, &str); 4] = [
 ];
 
 /// Endpoints the schema does not have.
-const OURS: [(&str, &str); 36] = [
+const OURS: &[(&str, &str)] = &[
     ("GET", "/buildpacks"),
     ("POST", "/pipeline-transfers"),
     ("GET", "/buildpacks/*"),
@@ -66,6 +66,8 @@ const OURS: [(&str, &str); 36] = [
     ("GET", "/streams/logs/*"),
     ("GET", "/streams/builds/*"),
     ("GET", "/attach/*"),
+    // The schema has it for add-ons alone.
+    ("PUT", "/apps/*/log-drains/*"),
     ("POST", "/internal/logs"),
     ("GET", "/internal/attach/*"),
     ("POST", "/account/keys"),

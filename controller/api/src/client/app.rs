@@ -7,9 +7,9 @@ use crate::LogStream;
 use crate::wire::{
     App, AppCreate, AppTraffic, AppUpdate, BuildpackInstallation, BuildpackInstallationsUpdate,
     BuildpackUpdate, Collaborator, CollaboratorCreate, ConfigVars, ConfigVarsUpdate, Domain,
-    DomainCreate, DomainUpdate, DynoSize, LogSession, LogSessionCreate, Node, NodeToken,
-    NodeTokenCreate, NodeUpdate, Placement, PlacementUpdate, PlatformStatus, Rebalance, Region,
-    RoutersStatus, Routing, Stack, TcpRoute, TcpRouteCreate,
+    DomainCreate, DomainUpdate, DynoSize, LogDrain, LogDrainCreate, LogSession, LogSessionCreate,
+    Node, NodeToken, NodeTokenCreate, NodeUpdate, Placement, PlacementUpdate, PlatformStatus,
+    Rebalance, Region, RoutersStatus, Routing, Stack, TcpRoute, TcpRouteCreate,
 };
 
 impl Client {
@@ -80,6 +80,24 @@ impl Client {
     ) -> Result<Domain, ClientError> {
         self.send(Method::PATCH, &["apps", app, "domains", domain], update)
             .await
+    }
+
+    pub async fn log_drains(&self, app: &str) -> Result<Vec<LogDrain>, ClientError> {
+        self.get_all(&["apps", app, "log-drains"]).await
+    }
+
+    pub async fn add_log_drain(
+        &self,
+        app: &str,
+        create: &LogDrainCreate,
+    ) -> Result<LogDrain, ClientError> {
+        self.send(Method::POST, &["apps", app, "log-drains"], create)
+            .await
+    }
+
+    /// By id, token or URL.
+    pub async fn remove_log_drain(&self, app: &str, drain: &str) -> Result<LogDrain, ClientError> {
+        self.delete(&["apps", app, "log-drains", drain]).await
     }
 
     pub async fn collaborators(&self, app: &str) -> Result<Vec<Collaborator>, ClientError> {

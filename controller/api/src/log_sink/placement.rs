@@ -41,6 +41,11 @@ pub(super) fn share_out(
     shares
 }
 
+/// The first of the controllers that an app's lines are offered to.
+pub fn home_of(app: AppId, controllers: &[SocketAddr]) -> Option<SocketAddr> {
+    first_for(app, controllers).next()
+}
+
 fn first_for(app: AppId, controllers: &[SocketAddr]) -> impl Iterator<Item = SocketAddr> {
     let mut ranked = controllers.to_vec();
     ranked.sort_by_cached_key(|controller| {
