@@ -75,4 +75,7 @@ ids! {
     TokenId,
     /// An app that is offered to another account.
     TransferId,
+    WebhookDeliveryId,
+    WebhookEventId,
+    WebhookId,
 }
