@@ -35,6 +35,7 @@ pub(crate) struct Config {
     pub(crate) builder: Builder,
     pub(crate) router: Router,
     pub(crate) acme: Acme,
+    pub(crate) webhooks: Webhooks,
     pub(crate) node: Node,
 }
 
@@ -158,6 +159,16 @@ pub(crate) struct Acme {
     pub(crate) orders_per_hour: u32,
 }
 
+/// Where apps' webhooks may lead, besides the internet over https.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Webhooks {
+    /// Over plain http too, where anybody on the way can read what is told.
+    pub(crate) allow_http: bool,
+    /// Private networks that every member of an app may have the platform call into.
+    pub(crate) allow_networks: Vec<IpNet>,
+}
+
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Node {
@@ -193,6 +204,7 @@ impl Default for Config {
             builder: Builder::default(),
             router: Router::default(),
             acme: Acme::default(),
+            webhooks: Webhooks::default(),
             node: Node::default(),
         }
     }

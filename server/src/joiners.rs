@@ -123,6 +123,10 @@ fn common(config: &Config) -> anyhow::Result<Table> {
     common.insert("builder".to_owned(), builder(config)?.into());
     common.insert("router".to_owned(), router(config)?.into());
     common.insert("acme".to_owned(), Table::try_from(&config.acme)?.into());
+    common.insert(
+        "webhooks".to_owned(),
+        Table::try_from(&config.webhooks)?.into(),
+    );
     let mut node = Table::new();
     let of_node = &config.node;
     for (name, value) in [

@@ -22,7 +22,7 @@ enum Who {
 
 use Who::{Administrators, AnyAccount, Anybody, Members, OtherRoles, Owners};
 
-const EXPECTED: [(&str, &str, Who); 128] = [
+const EXPECTED: [(&str, &str, Who); 137] = [
     ("GET", "/healthz", Anybody),
     ("GET", "/buildpacks", Anybody),
     ("GET", "/buildpacks/{buildpack}", Anybody),
@@ -109,6 +109,15 @@ const EXPECTED: [(&str, &str, Who); 128] = [
     ("POST", "/apps/{app}/log-sessions", Members),
     ("GET", "/streams/logs/{token}", Anybody),
     ("GET", "/attach/{secret}", Anybody),
+    ("GET", "/apps/{app}/webhooks", Members),
+    ("POST", "/apps/{app}/webhooks", Members),
+    ("GET", "/apps/{app}/webhooks/{webhook}", Members),
+    ("PATCH", "/apps/{app}/webhooks/{webhook}", Members),
+    ("DELETE", "/apps/{app}/webhooks/{webhook}", Members),
+    ("GET", "/apps/{app}/webhook-deliveries", Members),
+    ("GET", "/apps/{app}/webhook-deliveries/{delivery}", Members),
+    ("GET", "/apps/{app}/webhook-events", Members),
+    ("GET", "/apps/{app}/webhook-events/{event}", Members),
     ("GET", "/stacks", AnyAccount),
     ("GET", "/stacks/{stack}", AnyAccount),
     ("GET", "/regions", AnyAccount),
@@ -173,13 +182,7 @@ const EXPECTED: [(&str, &str, Who); 128] = [
     ("POST", "/internal/certificates", OtherRoles),
 ];
 
-const LISTS_OF_NOTHING: [&str; 5] = [
-    "features",
-    "addons",
-    "addon-attachments",
-    "log-drains",
-    "webhooks",
-];
+const LISTS_OF_NOTHING: [&str; 4] = ["features", "addons", "addon-attachments", "log-drains"];
 
 fn expected(method: &Method, path: &str) -> Who {
     let path = match path.strip_prefix("/apps/{app}/") {
@@ -314,6 +317,9 @@ fn concrete(path: &str, app: &str) -> String {
         ("{coupling}", "0"),
         ("{promotion}", "0"),
         ("{transfer}", "0"),
+        ("{webhook}", "0"),
+        ("{delivery}", "0"),
+        ("{event}", "0"),
     ] {
         concrete = concrete.replace(placeholder, value);
     }
