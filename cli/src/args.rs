@@ -14,6 +14,7 @@ mod routing;
 mod settings;
 mod tags;
 mod tcp_routes;
+mod webhooks;
 
 use std::ffi::OsString;
 
@@ -48,6 +49,10 @@ pub(crate) use settings::{
 };
 pub(crate) use tags::{ApartArgs, TagArgs, TagSetArgs, TagUnsetArgs};
 pub(crate) use tcp_routes::{TcpRouteAddArgs, TcpRouteArgs};
+pub(crate) use webhooks::{
+    WebhookAddArgs, WebhookArgs, WebhookDeliveriesArgs, WebhookDeliveryArgs, WebhookEventArgs,
+    WebhookUpdateArgs,
+};
 
 #[derive(Debug, Parser)]
 #[command(
@@ -630,6 +635,58 @@ pub(crate) enum Verb {
         after_help = "Example:\n  $ paas access:remove friend@example.com"
     )]
     AccessRemove(AccessArgs),
+
+    /// List who is told of what happens to an app
+    #[command(
+        name = "webhooks",
+        after_help = "Examples:\n  $ paas webhooks\n  $ paas webhooks --json"
+    )]
+    Webhooks(AppJson),
+    /// Have a URL called whenever something happens to an app
+    #[command(name = "webhooks:add", after_help = webhooks::ADD_EXAMPLES)]
+    WebhookAdd(WebhookAddArgs),
+    /// Show a webhook
+    #[command(
+        name = "webhooks:info",
+        after_help = "Example:\n  $ paas webhooks:info 01234567-89ab-cdef-0123-456789abcdef"
+    )]
+    WebhookInfo(WebhookArgs),
+    /// Change a webhook; what is not named stays
+    #[command(
+        name = "webhooks:update",
+        after_help = "Example:\n  $ paas webhooks:update 01234567-89ab-cdef-0123-456789abcdef -l sync"
+    )]
+    WebhookUpdate(WebhookUpdateArgs),
+    /// Remove a webhook, and what is on its way to it
+    #[command(
+        name = "webhooks:remove",
+        after_help = "Example:\n  $ paas webhooks:remove 01234567-89ab-cdef-0123-456789abcdef"
+    )]
+    WebhookRemove(WebhookArgs),
+    /// List what an app's webhooks were sent, and whether it was taken
+    #[command(
+        name = "webhooks:deliveries",
+        after_help = "Examples:\n  $ paas webhooks:deliveries\n  $ paas webhooks:deliveries --status failed"
+    )]
+    WebhookDeliveries(WebhookDeliveriesArgs),
+    /// Show a delivery and what it says
+    #[command(
+        name = "webhooks:deliveries:info",
+        after_help = "Example:\n  $ paas webhooks:deliveries:info 01234567-89ab-cdef-0123-456789abcdef"
+    )]
+    WebhookDelivery(WebhookDeliveryArgs),
+    /// List what happened to an app, as its webhooks are told
+    #[command(
+        name = "webhooks:events",
+        after_help = "Examples:\n  $ paas webhooks:events\n  $ paas webhooks:events --json"
+    )]
+    WebhookEvents(AppJson),
+    /// Show an event in full
+    #[command(
+        name = "webhooks:events:info",
+        after_help = "Example:\n  $ paas webhooks:events:info 01234567-89ab-cdef-0123-456789abcdef"
+    )]
+    WebhookEvent(WebhookEventArgs),
 
     /// Let somebody new onto the platform (administrators)
     #[command(

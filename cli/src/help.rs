@@ -12,7 +12,7 @@ use crate::failure::{Failure, USAGE};
 use crate::output::{Output, Table};
 
 /// Topics in the order in which a newcomer needs them, with their verbs.
-const TOPICS: [(&str, &[&str]); 11] = [
+const TOPICS: &[(&str, &[&str])] = &[
     (
         "Platform",
         &[
@@ -127,6 +127,20 @@ const TOPICS: [(&str, &[&str]); 11] = [
             "tcp-routes",
             "tcp-routes:add",
             "tcp-routes:remove",
+        ],
+    ),
+    (
+        "Webhooks",
+        &[
+            "webhooks",
+            "webhooks:add",
+            "webhooks:info",
+            "webhooks:update",
+            "webhooks:remove",
+            "webhooks:deliveries",
+            "webhooks:deliveries:info",
+            "webhooks:events",
+            "webhooks:events:info",
         ],
     ),
     (

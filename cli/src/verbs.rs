@@ -32,6 +32,7 @@ mod scale;
 mod tags;
 mod tcp_routes;
 mod transfers;
+mod webhooks;
 
 use std::process::ExitCode;
 
@@ -164,6 +165,15 @@ async fn online(verb: Verb, context: &Context) -> Result<ExitCode> {
         Verb::Access(args) => access::list(context, &args).await,
         Verb::AccessAdd(args) => access::add(context, &args).await,
         Verb::AccessRemove(args) => access::remove(context, &args).await,
+        Verb::Webhooks(args) => webhooks::list(context, &args).await,
+        Verb::WebhookAdd(args) => webhooks::add(context, &args).await,
+        Verb::WebhookInfo(args) => webhooks::info(context, &args).await,
+        Verb::WebhookUpdate(args) => webhooks::update(context, &args).await,
+        Verb::WebhookRemove(args) => webhooks::remove(context, &args).await,
+        Verb::WebhookDeliveries(args) => webhooks::deliveries(context, &args).await,
+        Verb::WebhookDelivery(args) => webhooks::delivery(context, &args).await,
+        Verb::WebhookEvents(args) => webhooks::events(context, &args).await,
+        Verb::WebhookEvent(args) => webhooks::event(context, &args).await,
         Verb::AccountCreate(args) => accounts::create(context, &args).await,
         Verb::PlatformStatus(args) => platform::status(context, args).await,
         Verb::RouterStatus(args) => routers::status(context, &args).await,

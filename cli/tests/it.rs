@@ -22,5 +22,6 @@ mod it {
     mod stub;
     mod tags;
     mod tcp_routes;
+    mod webhooks;
     mod words;
 }

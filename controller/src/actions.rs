@@ -23,6 +23,7 @@ pub(crate) mod routing;
 pub(crate) mod tcp_routes;
 pub(crate) mod tokens;
 pub(crate) mod transfers;
+pub(crate) mod webhooks;
 
 mod app_names;
 mod turn;

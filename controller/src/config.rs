@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use ipnet::IpNet;
 use model::{Checksum, Email, Secret};
 use rustls::ClientConfig;
 
@@ -43,8 +44,22 @@ pub struct Config {
     pub peer_tls: Option<ClientConfig>,
     /// How routers are called, likewise.
     pub router_tls: Option<ClientConfig>,
+    pub webhooks: WebhookConfig,
     /// What hosts that join are given, or why none can.
     pub joiners: Result<ForJoiners, String>,
+}
+
+/// Where webhooks may lead, and how patient they are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WebhookConfig {
+    /// Over plain http too.
+    pub allow_http: bool,
+    /// Networks they may lead into though those are not the internet's.
+    pub allow_networks: Vec<IpNet>,
+    /// How long a try may take.
+    pub attempt_within: Duration,
+    /// Between the first try and the second.
+    pub first_pause: Duration,
 }
 
 /// An authority that speaks ACME (RFC 8555), such as Let's Encrypt.

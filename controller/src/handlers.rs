@@ -32,6 +32,7 @@ pub(crate) mod routing;
 pub(crate) mod slugs;
 pub(crate) mod tcp_routes;
 pub(crate) mod transfers;
+pub(crate) mod webhooks;
 
 use axum::Json;
 use axum::http::StatusCode;

@@ -17,6 +17,7 @@ mod handlers;
 mod http;
 mod limits;
 mod logs;
+mod outbound;
 mod prune;
 mod routers;
 mod routes;
@@ -25,13 +26,14 @@ mod scope;
 mod sweep;
 mod ticket_keys;
 mod views;
+mod webhooks;
 
 pub mod accounts;
 pub mod authority;
 pub mod certificate;
 pub mod platform_certificate;
 
-pub use config::{AcmeConfig, Config, ForJoiners, PublicEndpoint, Scheme};
+pub use config::{AcmeConfig, Config, ForJoiners, PublicEndpoint, Scheme, WebhookConfig};
 pub use drains::DrainsConfig;
 pub use logs::LogLimits;
 pub use routes::{Rule, rules};

@@ -15,7 +15,7 @@ use crate::handlers::{
     accounts, apps, authorizations, buildpacks, builds, certificates, collaborators, config_vars,
     domains, dynos, empty, formation, internal, joining, keys, log_drains, logs, nodes, pipelines,
     placement, platform, platform_certificate, platform_status, promotions, rebalance, registry,
-    releases, routers, routing, slugs, tcp_routes, transfers,
+    releases, routers, routing, slugs, tcp_routes, transfers, webhooks,
 };
 use crate::http::body::MAX_BODY_BYTES;
 use crate::http::{etag, plaintext, request_id};
@@ -158,6 +158,16 @@ fn table(r: &mut Routes) {
     r.patch("/account/app-transfers/{transfer}", Account, transfers::decide);
     r.delete("/account/app-transfers/{transfer}", Account, transfers::take_back);
 
+    r.get("/apps/{app}/webhooks", App(View), webhooks::list);
+    r.post("/apps/{app}/webhooks", App(Operate), webhooks::create);
+    r.get("/apps/{app}/webhooks/{webhook}", App(View), webhooks::show);
+    r.patch("/apps/{app}/webhooks/{webhook}", App(Operate), webhooks::update);
+    r.delete("/apps/{app}/webhooks/{webhook}", App(Operate), webhooks::remove);
+    r.get("/apps/{app}/webhook-deliveries", App(View), webhooks::deliveries);
+    r.get("/apps/{app}/webhook-deliveries/{delivery}", App(View), webhooks::delivery);
+    r.get("/apps/{app}/webhook-events", App(View), webhooks::events);
+    r.get("/apps/{app}/webhook-events/{event}", App(View), webhooks::event);
+
     r.get("/stacks", Account, platform::stacks);
     r.get("/stacks/{stack}", Account, platform::stack);
     r.get("/regions", Account, platform::regions);
@@ -189,7 +199,6 @@ fn table(r: &mut Routes) {
     r.get("/apps/{app}/features", App(View), empty::list_of_app);
     r.get("/apps/{app}/addons", App(View), empty::list_of_app);
     r.get("/apps/{app}/addon-attachments", App(View), empty::list_of_app);
-    r.get("/apps/{app}/webhooks", App(View), empty::list_of_app);
 
     r.post("/internal/logs", Internal, internal::logs);
     r.post("/internal/logs/read", Internal, internal::read_logs);

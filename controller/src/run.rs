@@ -20,7 +20,7 @@ use crate::drains::Drains;
 use crate::limits::{Guesses, Requests};
 use crate::logs::{Batches, LogStore, Peers};
 use crate::routers::Routers;
-use crate::{acme, routes, sweep, ticket_keys};
+use crate::{acme, routes, sweep, ticket_keys, webhooks};
 
 /// How long calls in progress may take to end.
 const DRAIN: Duration = Duration::from_secs(10);
@@ -94,6 +94,7 @@ pub async fn run(
     let mut tasks = JoinSet::new();
     tasks.spawn(sweep::run(context.clone()));
     tasks.spawn(acme::run(context.clone()));
+    tasks.spawn(webhooks::run(context.clone()));
     tasks.spawn(ticket_keys::run(context.clone()));
     tasks.spawn(follow_peers.run(context.store.clone()));
     tasks.spawn(tidy_logs(context.logs.clone(), shutdown.clone()));

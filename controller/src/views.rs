@@ -16,6 +16,7 @@ pub(crate) mod platform_status;
 pub(crate) mod release;
 pub(crate) mod router;
 pub(crate) mod routing;
+pub(crate) mod webhook;
 
 use controller_api::wire::{AppRef, Named, UserRef};
 use model::{Actor, App};

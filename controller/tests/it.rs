@@ -4,6 +4,8 @@
 
 #[path = "it/harness.rs"]
 mod harness;
+#[path = "it/receiver.rs"]
+mod receiver;
 #[path = "it/schema.rs"]
 mod schema;
 #[path = "it/world.rs"]
@@ -67,5 +69,9 @@ mod sweep;
 mod tcp_routes;
 #[path = "it/transfers.rs"]
 mod transfers;
+#[path = "it/webhook_deliveries.rs"]
+mod webhook_deliveries;
+#[path = "it/webhooks.rs"]
+mod webhooks;
 #[path = "it/wire.rs"]
 mod wire;

@@ -77,4 +77,7 @@ ids! {
     TokenId,
     /// An app that is offered to another account.
     TransferId,
+    WebhookDeliveryId,
+    WebhookEventId,
+    WebhookId,
 }

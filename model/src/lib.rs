@@ -35,6 +35,7 @@ pub mod size;
 pub mod slug;
 pub mod tcp_route;
 pub mod transfer;
+pub mod webhook;
 
 pub use access::{Permission, Role};
 pub use account::{Account, Collaborator, SshKey, Token};
@@ -54,7 +55,7 @@ pub use dyno_status::{DynoState, DynoStatus, Exit, ExitReason};
 pub use id::{
     AccountId, AppId, BuildId, CouplingId, DomainId, DrainId, DynoId, EndpointId, KeyId, NodeId,
     PipelineId, PromotionId, PromotionTargetId, ReleaseId, RouterId, ServiceId, SlugId, TokenId,
-    TransferId,
+    TransferId, WebhookDeliveryId, WebhookEventId, WebhookId,
 };
 pub use log::{LogLine, LogSource};
 pub use log_drain::{DrainToken, DrainTransport, DrainUrl, InvalidDrainUrl, LogDrain};
@@ -75,6 +76,10 @@ pub use size::{DynoSize, Resources};
 pub use slug::{Checksum, Slug};
 pub use tcp_route::{NamedTarget, TcpHost, TcpRoute, TcpTarget};
 pub use transfer::{Transfer, TransferState};
+pub use webhook::{
+    DeliveryStatus, Webhook, WebhookAction, WebhookAttempt, WebhookCredentials, WebhookDelivery,
+    WebhookEntity, WebhookEvent, WebhookFeed, WebhookLevel,
+};
 
 /// A point in time, UTC. The only clock type of the platform.
 pub type Timestamp = jiff::Timestamp;

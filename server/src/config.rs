@@ -36,6 +36,7 @@ pub(crate) struct Config {
     pub(crate) router: Router,
     pub(crate) acme: Acme,
     pub(crate) drains: Drains,
+    pub(crate) webhooks: Webhooks,
     pub(crate) node: Node,
 }
 
@@ -169,6 +170,16 @@ pub(crate) struct Drains {
     pub(crate) ca: Option<PathBuf>,
 }
 
+/// Where apps' webhooks may lead, besides the internet over https.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Webhooks {
+    /// Over plain http too, where anybody on the way can read what is told.
+    pub(crate) allow_http: bool,
+    /// Private networks that every member of an app may have the platform call into.
+    pub(crate) allow_networks: Vec<IpNet>,
+}
+
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Node {
@@ -205,6 +216,7 @@ impl Default for Config {
             router: Router::default(),
             acme: Acme::default(),
             drains: Drains::default(),
+            webhooks: Webhooks::default(),
             node: Node::default(),
         }
     }

@@ -125,6 +125,10 @@ fn common(config: &Config) -> anyhow::Result<Table> {
     common.insert("acme".to_owned(), Table::try_from(&config.acme)?.into());
     let drains = Table::try_from(&config.drains)?;
     common.insert("drains".to_owned(), drains.into());
+    common.insert(
+        "webhooks".to_owned(),
+        Table::try_from(&config.webhooks)?.into(),
+    );
     let mut node = Table::new();
     let of_node = &config.node;
     for (name, value) in [

@@ -419,6 +419,9 @@ fn start_node(common: &Common, engine: Arc<dyn Runtime>, tasks: &mut Tasks) -> a
     Ok(())
 }
 
+/// As long as Heroku waits for a receiver, more or less.
+const WEBHOOK_ATTEMPT_WITHIN: Duration = Duration::from_secs(10);
+
 fn controller_config(config: &Config, tls: &HostTls) -> anyhow::Result<controller::Config> {
     let web = controller::PublicEndpoint {
         scheme: controller::Scheme::Https,
@@ -442,6 +445,12 @@ fn controller_config(config: &Config, tls: &HostTls) -> anyhow::Result<controlle
         drains: drains(config)?,
         certificate_lifetime: config.certificate_lifetime(),
         acme: acme(config)?,
+        webhooks: controller::WebhookConfig {
+            allow_http: config.webhooks.allow_http,
+            allow_networks: config.webhooks.allow_networks.clone(),
+            attempt_within: WEBHOOK_ATTEMPT_WITHIN,
+            first_pause: model::webhook::FIRST_PAUSE,
+        },
         peer_tls: Some(tls.client(ServiceRole::Controller)?),
         reserved_ports: config.reserved_ports(),
         router_tls: Some(tls.client_of(HostRole::Router)?),

@@ -32,6 +32,11 @@
 //! /paas/v1/dyno-status/<app>/<dyno>                DynoStatus       (as it is; written by its node)
 //! /paas/v1/routes/<app>                            Route
 //! /paas/v1/tcp-routes/<port>                       TcpRoute         (unique port)
+//! /paas/v1/webhooks/<app>/<webhook>                Webhook
+//! /paas/v1/webhook-feeds/<app>                     WebhookFeed      (while the app has webhooks)
+//! /paas/v1/webhook-seen/<app>/<epoch>/<resource>/<its key's end>  what webhooks know of it
+//! /paas/v1/webhook-events/<app>/<event>            WebhookEvent
+//! /paas/v1/webhook-deliveries/<app>/<delivery>     WebhookDelivery
 //! /paas/v1/nodes/<node>                            Node
 //! /paas/v1/node-tokens/<sha256 of the secret>      NodeToken
 //! /paas/v1/rebalance/requested                     RebalanceRequest (while it is followed)
@@ -57,8 +62,13 @@ use model::{
     Node, NodeHeartbeat, NodeId, NodeToken, Pipeline, PipelineId, PlatformCertificate, Promotion,
     PromotionId, RebalanceProgress, RebalanceRequest, Release, ReleaseVersion, Repository, Route,
     RouterId, RouterReport, Sealed, ServiceEndpoint, ServiceId, ServiceRole, Slug, SlugId,
-    SniEndpoint, SshKey, TcpRoute, TicketKeys, Token, Transfer, TransferId,
+    SniEndpoint, SshKey, TcpRoute, TicketKeys, Token, Transfer, TransferId, Webhook,
+    WebhookDelivery, WebhookDeliveryId, WebhookEntity, WebhookEvent, WebhookEventId, WebhookFeed,
+    WebhookId,
 };
+
+use serde_json::Value;
+use uuid::Uuid;
 
 use crate::Table;
 use crate::migrate::Migration;
@@ -93,6 +103,12 @@ impl Key {
 
     pub fn starts_with(&self, prefix: &Self) -> bool {
         self.0.starts_with(&prefix.0)
+    }
+
+    /// The app it belongs to, in tables whose keys name one; elsewhere another noun's id may look like it.
+    pub fn app(&self) -> Option<AppId> {
+        let segments = self.0.strip_prefix(ROOT)?.split('/').skip(1).take(2);
+        segments.map(str::parse).find_map(Result::ok)
     }
 
     /// The last segment.
@@ -144,6 +160,11 @@ pub const DYNOS: Table<Dyno> = Table::new("dynos/");
 pub const DYNO_STATUS: Table<DynoStatus> = Table::new("dyno-status/");
 pub const ROUTES: Table<Route> = Table::new("routes/");
 pub const TCP_ROUTES: Table<TcpRoute> = Table::new("tcp-routes/");
+pub const WEBHOOKS: Table<Webhook> = Table::new("webhooks/");
+pub const WEBHOOK_FEEDS: Table<WebhookFeed> = Table::new("webhook-feeds/");
+pub const WEBHOOK_SEEN: Table<Value> = Table::new("webhook-seen/");
+pub const WEBHOOK_EVENTS: Table<WebhookEvent> = Table::new("webhook-events/");
+pub const WEBHOOK_DELIVERIES: Table<WebhookDelivery> = Table::new("webhook-deliveries/");
 pub const NODES: Table<Node> = Table::new("nodes/");
 pub const NODE_TOKENS: Table<NodeToken> = Table::new("node-tokens/");
 pub const REBALANCE: Table<RebalanceRequest> = Table::new("rebalance/");
@@ -207,6 +228,15 @@ keys! {
     DYNO_STATUS: DynoStatus = dyno_statuses_of(app: AppId) "{app}/";
     ROUTES: Route = route(app: AppId) "{app}";
     TCP_ROUTES: TcpRoute = tcp_route(port: u16) "{port}";
+    WEBHOOKS: Webhook = webhook(app: AppId, webhook: WebhookId) "{app}/{webhook}";
+    WEBHOOKS: Webhook = webhooks_of(app: AppId) "{app}/";
+    WEBHOOK_FEEDS: WebhookFeed = webhook_feed(app: AppId) "{app}";
+    WEBHOOK_SEEN: Value = all_webhook_seen_of(app: AppId) "{app}/";
+    WEBHOOK_SEEN: Value = webhook_seen_of(app: AppId, epoch: Uuid) "{app}/{epoch}/";
+    WEBHOOK_EVENTS: WebhookEvent = webhook_event(app: AppId, event: WebhookEventId) "{app}/{event}";
+    WEBHOOK_EVENTS: WebhookEvent = webhook_events_of(app: AppId) "{app}/";
+    WEBHOOK_DELIVERIES: WebhookDelivery = webhook_delivery(app: AppId, delivery: WebhookDeliveryId) "{app}/{delivery}";
+    WEBHOOK_DELIVERIES: WebhookDelivery = webhook_deliveries_of(app: AppId) "{app}/";
     NODES: Node = node(node: NodeId) "{node}";
     NODE_TOKENS: NodeToken = node_token(secret_hash: &Checksum) "{secret_hash}";
     REBALANCE: RebalanceRequest = rebalance() "requested";
@@ -258,6 +288,14 @@ pub fn release_config(app: AppId, version: ReleaseVersion) -> Key {
     Key::join(
         RELEASE_CONFIG.prefix_text(),
         format_args!("{app}/{:012}", version.0),
+    )
+}
+
+/// `id`: the last segment of the key of what it is about.
+pub fn webhook_seen(app: AppId, epoch: Uuid, entity: WebhookEntity, id: &str) -> Key {
+    Key::join(
+        WEBHOOK_SEEN.prefix_text(),
+        format_args!("{app}/{epoch}/{}/{id}", entity.resource()),
     )
 }
 

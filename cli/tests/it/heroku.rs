@@ -118,9 +118,21 @@ const CASES: &[Case] = &[
         &["Description: mine", "Token:       paas_"],
     ),
     (
-        &["authorizations:create", "-d", "reader", "-s", "read", "-e", "3600"],
+        &[
+            "authorizations:create",
+            "-d",
+            "reader",
+            "-s",
+            "read",
+            "-e",
+            "3600",
+        ],
         0,
-        &["Description: reader", "Scope:       read", "Token:       paas_"],
+        &[
+            "Description: reader",
+            "Scope:       read",
+            "Token:       paas_",
+        ],
     ),
     (
         &["authorizations:create", "-s", "everything"],
@@ -454,6 +466,66 @@ const CASES: &[Case] = &[
     ),
     (&["pipelines"], 0, &["My Pipelines"]),
     (&["webhooks", "-a", "myapp"], 0, &["myapp has no webhooks"]),
+    (
+        &["webhooks:deliveries", "-a", "myapp"],
+        0,
+        &["myapp has no deliveries"],
+    ),
+    (
+        &["webhooks:events", "-a", "myapp"],
+        0,
+        &["myapp has no events"],
+    ),
+    (
+        &[
+            "webhooks:add",
+            "-i",
+            "api:release",
+            "-l",
+            "sync",
+            "-u",
+            "http://a.invalid",
+            "-a",
+            "myapp",
+        ],
+        2,
+        &["must begin with https://", "Error ID: invalid_params"],
+    ),
+    (
+        &[
+            "webhooks:add",
+            "-i",
+            "api:nonsense",
+            "-l",
+            "sync",
+            "-u",
+            "https://a.invalid",
+            "-a",
+            "myapp",
+        ],
+        2,
+        &["api:app, api:build, api:collaborator"],
+    ),
+    (
+        &[
+            "webhooks:add",
+            "-i",
+            "api:release",
+            "-l",
+            "loud",
+            "-u",
+            "https://a.invalid",
+            "-a",
+            "myapp",
+        ],
+        2,
+        &["notify (tried once) or sync"],
+    ),
+    (
+        &["webhooks:info", "0", "-a", "myapp"],
+        2,
+        &["myapp has no webhook 0", "Error ID: not_found"],
+    ),
     (&["regions"], 0, &["This platform"]),
     (&["teams"], 0, &["Team"]),
     (
@@ -631,4 +703,89 @@ fn all_do(cases: &[Case]) {
         cases.len(),
         failed.join("\n")
     );
+}
+
+#[test]
+fn the_official_heroku_cli_has_its_way_with_webhooks() {
+    let heroku = Heroku::start();
+    let run = |args: &[&str], words: &[&str]| {
+        let outcome = heroku.run(&[args, &["-a", "myapp"]].concat());
+        let said = format!("{}{}", outcome.stdout, outcome.stderr);
+        let missing: Vec<_> = words.iter().filter(|word| !said.contains(**word)).collect();
+        assert!(
+            outcome.code == 0 && missing.is_empty(),
+            "{args:?}: exit {} without {missing:?}:\n{said}",
+            outcome.code
+        );
+        said
+    };
+    let id = |said: &str| {
+        let mut words = said.split_whitespace();
+        let is_id = |word: &&str| word.len() == 36 && word.matches('-').count() == 4;
+        words.find(is_id).map(str::to_owned)
+    };
+    heroku.cli.paas(&["create", "myapp", "--no-remote"]);
+    let url = "https://hooks.invalid/in";
+    let add = [
+        "webhooks:add",
+        "-i",
+        "api:app,api:release",
+        "-l",
+        "notify",
+        "-u",
+        url,
+    ];
+    run(
+        &add,
+        &["Adding webhook to", "done", "Webhooks Signing Secret"],
+    );
+    let listed = run(&["webhooks"], &[url, "api:app,api:release", "notify"]);
+    let webhook = id(&listed).unwrap();
+    run(
+        &["webhooks:info", &webhook],
+        &[url, "Level:", "notify", &webhook],
+    );
+
+    run(&["maintenance:on"], &["done"]);
+    // Names below invalid lead nowhere.
+    let mut said = String::new();
+    for _ in 0..50 {
+        said = run(&["webhooks:deliveries"], &[]);
+        if said.contains("failed") {
+            break;
+        }
+    }
+    let delivery = id(&said).unwrap();
+    let words = ["failed", "api:app", "notify", "ConnectionFailed"];
+    run(&["webhooks:deliveries", "--status", "failed"], &words);
+    run(
+        &["webhooks:deliveries", "--status", "succeeded"],
+        &["no deliveries"],
+    );
+    let words = ["Status:", "Event Payload", "\"maintenance\":"];
+    run(&["webhooks:deliveries:info", &delivery], &words);
+    let events = run(&["webhooks:events"], &["app", "update"]);
+    let event = id(&events).unwrap();
+    run(
+        &["webhooks:events:info", &event],
+        &["previous_data", "maintenance"],
+    );
+
+    let update = [
+        "webhooks:update",
+        &webhook,
+        "-i",
+        "build",
+        "-l",
+        "sync",
+        "-u",
+        url,
+    ];
+    run(&update, &["Updating webhook", "done"]);
+    run(&["webhooks:info", &webhook], &["api:build", "sync"]);
+    run(
+        &["webhooks:remove", &webhook],
+        &["Removing webhook", "done"],
+    );
+    run(&["webhooks"], &["has no webhooks"]);
 }

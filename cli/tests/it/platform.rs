@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::mpsc;
 
-use controller::{Config, DrainsConfig, LogLimits, PublicEndpoint, Scheme};
+use controller::{Config, DrainsConfig, LogLimits, PublicEndpoint, Scheme, WebhookConfig};
 use store::{BlobConfig, BlobStore, Embedded, Keyring, Store};
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
@@ -76,6 +76,12 @@ impl Platform {
                     peer_tls: None,
                     router_tls: None,
                     reserved_ports: Default::default(),
+                    webhooks: WebhookConfig {
+                        allow_http: false,
+                        allow_networks: Vec::new(),
+                        attempt_within: std::time::Duration::from_secs(2),
+                        first_pause: std::time::Duration::from_millis(50),
+                    },
                     joiners: Err("A test of one host.".to_owned()),
                 };
                 let store: std::sync::Arc<dyn Store> = store;

@@ -152,3 +152,36 @@ pub(crate) fn build(number: u64, status: &str, output_url: &str) -> Value {
         "stack": "heroku-24", "status": status, "updated_at": AT, "user": user("me@example.com"),
     })
 }
+
+pub(crate) fn webhook(url: &str) -> Value {
+    json!({
+        "app": app_ref(), "created_at": AT, "id": id(1100), "include": ["api:build", "api:release"], "level": "sync",
+        "updated_at": AT, "url": url,
+    })
+}
+
+pub(crate) fn webhook_delivery(number: u64, status: &str, attempt: Value) -> Value {
+    json!({
+        "created_at": AT, "event": { "id": id(1300), "include": "api:release" }, "id": id(1200 + number),
+        "last_attempt": attempt, "next_attempt_at": if status == "retrying" { AT.into() } else { Value::Null },
+        "num_attempts": u32::from(status != "pending"), "status": status, "updated_at": AT,
+        "webhook": { "id": id(1100), "level": "sync" },
+    })
+}
+
+pub(crate) fn webhook_attempt(code: Option<u16>, error_class: Option<&str>) -> Value {
+    json!({
+        "code": code, "created_at": AT, "error_class": error_class, "id": id(1400),
+        "status": if error_class.is_some() { "failed" } else { "succeeded" }, "updated_at": AT,
+    })
+}
+
+pub(crate) fn webhook_event() -> Value {
+    json!({
+        "created_at": AT, "id": id(1300), "include": "api:release", "updated_at": AT,
+        "payload": {
+            "action": "create", "actor": user("me@example.com"), "data": { "version": 4 }, "previous_data": {},
+            "resource": "release", "version": "application/vnd.heroku+json; version=3",
+        },
+    })
+}

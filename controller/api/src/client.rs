@@ -15,6 +15,7 @@ mod pipeline;
 mod release;
 mod resolve;
 mod transfer;
+mod webhook;
 
 use std::time::Duration;
 

@@ -27,6 +27,7 @@ pub mod routing;
 pub mod slug;
 pub mod tcp_route;
 pub mod transfer;
+pub mod webhook;
 
 use model::{AccountId, AppId, AppName, Email};
 use serde::{Deserialize, Serialize};
@@ -77,6 +78,9 @@ pub use tcp_route::{TcpRoute, TcpRouteCreate};
 pub use transfer::{
     AppTransfer, AppTransferCreate, AppTransferUpdate, PipelineTransfer, PipelineTransferCreate,
     TransferState,
+};
+pub use webhook::{
+    Webhook, WebhookAttempt, WebhookCreate, WebhookDelivery, WebhookEvent, WebhookUpdate,
 };
 
 /// `{}`: what calls answer that only set something going.

@@ -8,7 +8,7 @@ use axum::response::{IntoResponse as _, Response};
 use controller_api::wire;
 use model::{AppId, Build, BuildId, BuildStatus, ReleaseId};
 use serde::{Deserialize, Serialize};
-use store::key;
+use store::{StoreError, key};
 use tokio::time::Instant;
 
 use crate::context::{Context, Ctx};
@@ -113,6 +113,15 @@ async fn view(context: &Context, build: &Build) -> ApiResult<wire::Build> {
         }
         BuildStatus::Pending | BuildStatus::Failed { .. } => None,
     };
+    Ok(views::build::build(
+        build,
+        release,
+        output_url(context, build)?,
+    ))
+}
+
+/// Where its output is read, by whoever has this.
+pub(crate) fn output_url(context: &Context, build: &Build) -> Result<String, StoreError> {
     let ticket = ticket::seal(
         &context.keyring,
         &OutputTicket {
@@ -120,6 +129,5 @@ async fn view(context: &Context, build: &Build) -> ApiResult<wire::Build> {
             build: build.id,
         },
     )?;
-    let url = context.config.api_url(&format!("/streams/builds/{ticket}"));
-    Ok(views::build::build(build, release, url))
+    Ok(context.config.api_url(&format!("/streams/builds/{ticket}")))
 }

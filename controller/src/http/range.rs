@@ -83,6 +83,14 @@ impl PageRange {
         Some(range)
     }
 
+    /// With `alias` for another name of `field`.
+    pub(crate) fn reading(mut self, alias: &str, field: &str) -> Self {
+        if self.field == alias {
+            field.clone_into(&mut self.field);
+        }
+        self
+    }
+
     pub(crate) fn page<T: Serialize>(&self, items: impl IntoIterator<Item = T>) -> ApiResult<Page> {
         let items: Result<Vec<_>, _> = items.into_iter().map(serde_json::to_value).collect();
         let mut items = items.map_err(ApiError::internal)?;

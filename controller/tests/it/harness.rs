@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use controller::{Config, DrainsConfig, LogLimits, PublicEndpoint, Scheme};
+use controller::{Config, DrainsConfig, LogLimits, PublicEndpoint, Scheme, WebhookConfig};
 use controller_api::{Client, ClientOptions};
 use model::{AccountId, Secret};
 use reqwest::{Method, StatusCode};
@@ -114,9 +114,14 @@ impl Platform {
         }
     }
 
-    pub(crate) async fn stop(self) {
+    pub(crate) async fn stop(mut self) {
+        self.shut_down().await;
+    }
+
+    /// The controller ends; its store is still there.
+    pub(crate) async fn shut_down(&mut self) {
         self.shutdown.cancel();
-        tokio::time::timeout(Duration::from_secs(60), self.task)
+        tokio::time::timeout(Duration::from_secs(60), &mut self.task)
             .await
             .unwrap()
             .unwrap()
@@ -193,6 +198,12 @@ fn config(addr: SocketAddr, data_dir: &Path) -> Config {
         peer_tls: None,
         router_tls: None,
         reserved_ports: Default::default(),
+        webhooks: WebhookConfig {
+            allow_http: true,
+            allow_networks: vec!["127.0.0.0/8".parse().unwrap()],
+            attempt_within: Duration::from_secs(2),
+            first_pause: Duration::from_millis(50),
+        },
         joiners: Err("A test of one host.".to_owned()),
     }
 }

@@ -120,6 +120,15 @@ const EXPECTED: &[(&str, &str, Who)] = &[
     ("POST", "/apps/{app}/log-sessions", Members),
     ("GET", "/streams/logs/{token}", Anybody),
     ("GET", "/attach/{secret}", Anybody),
+    ("GET", "/apps/{app}/webhooks", Members),
+    ("POST", "/apps/{app}/webhooks", Members),
+    ("GET", "/apps/{app}/webhooks/{webhook}", Members),
+    ("PATCH", "/apps/{app}/webhooks/{webhook}", Members),
+    ("DELETE", "/apps/{app}/webhooks/{webhook}", Members),
+    ("GET", "/apps/{app}/webhook-deliveries", Members),
+    ("GET", "/apps/{app}/webhook-deliveries/{delivery}", Members),
+    ("GET", "/apps/{app}/webhook-events", Members),
+    ("GET", "/apps/{app}/webhook-events/{event}", Members),
     ("GET", "/stacks", AnyAccount),
     ("GET", "/stacks/{stack}", AnyAccount),
     ("GET", "/regions", AnyAccount),
@@ -185,7 +194,7 @@ const EXPECTED: &[(&str, &str, Who)] = &[
     ("POST", "/internal/certificates", OtherRoles),
 ];
 
-const LISTS_OF_NOTHING: [&str; 4] = ["features", "addons", "addon-attachments", "webhooks"];
+const LISTS_OF_NOTHING: [&str; 3] = ["features", "addons", "addon-attachments"];
 
 fn expected(method: &Method, path: &str) -> Who {
     let path = match path.strip_prefix("/apps/{app}/") {
@@ -321,6 +330,9 @@ fn concrete(path: &str, app: &str) -> String {
         ("{coupling}", "0"),
         ("{promotion}", "0"),
         ("{transfer}", "0"),
+        ("{webhook}", "0"),
+        ("{delivery}", "0"),
+        ("{event}", "0"),
     ] {
         concrete = concrete.replace(placeholder, value);
     }
