@@ -25,8 +25,8 @@ pub(crate) use apps::{
     TransferDecisionArgs,
 };
 pub(crate) use auth::{
-    AccountCreateArgs, AuthorizationArgs, AuthorizationCreateArgs, AuthorizationUpdateArgs,
-    GitCredentialsArgs, LoginArgs, TokenArgs,
+    AccountCreateArgs, AuditArgs, AuthorizationArgs, AuthorizationCreateArgs,
+    AuthorizationUpdateArgs, GitCredentialsArgs, LoginArgs, TokenArgs,
 };
 pub(crate) use certs::{
     CertAddArgs, CertArgs, CertFiles, CertUpdateArgs, DomainUpdateArgs, PlatformCertSetArgs,
@@ -130,6 +130,18 @@ pub(crate) enum Verb {
         after_help = "Example:\n  $ paas whoami\n  you@example.com"
     )]
     Whoami(JsonArgs),
+    /// Show who did what with an app, or with the platform
+    #[command(
+        name = "audit",
+        after_help = "Examples:\n  $ paas audit -a myapp\n  $ paas audit --all -n 200 --json"
+    )]
+    Audit(AuditArgs),
+    /// Find out whether the audit log is whole (administrators)
+    #[command(
+        name = "audit:verify",
+        after_help = "Each block of the log has the hash of the one before.\n\nExample:\n  $ paas audit:verify"
+    )]
+    AuditVerify(JsonArgs),
     /// List your authorizations: tokens that are good for something
     #[command(
         name = "authorizations",

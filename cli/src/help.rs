@@ -159,6 +159,8 @@ const TOPICS: &[(&str, &[&str])] = &[
             "access",
             "access:add",
             "access:remove",
+            "audit",
+            "audit:verify",
             "authorizations",
             "authorizations:create",
             "authorizations:info",

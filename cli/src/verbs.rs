@@ -3,6 +3,7 @@
 mod access;
 mod accounts;
 mod apps;
+mod audit;
 mod auth;
 mod authorizations;
 mod buildpacks;
@@ -78,6 +79,8 @@ async fn online(verb: Verb, context: &Context) -> Result<ExitCode> {
         Verb::Login(args) => auth::login(context, &args).await,
         Verb::Logout => auth::logout(context).await,
         Verb::Whoami(args) => auth::whoami(context, args).await,
+        Verb::Audit(args) => audit::list(context, &args).await,
+        Verb::AuditVerify(args) => audit::verify(context, args).await,
         Verb::Authorizations(args) => authorizations::list(context, args).await,
         Verb::AuthorizationCreate(args) => authorizations::create(context, &args).await,
         Verb::AuthorizationInfo(args) => authorizations::info(context, &args).await,

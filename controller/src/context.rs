@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use crate::attach::Meetings;
+use crate::audit::Audit;
 use crate::auth::Passwords;
 use crate::config::Config;
 use crate::drains::Drains;
@@ -36,6 +37,7 @@ pub(crate) struct Context {
     pub(crate) meetings: Meetings,
     pub(crate) passwords: Passwords,
     pub(crate) guesses: Guesses,
+    pub(crate) audit: Audit,
     pub(crate) requests: Requests,
     /// Streams end when it fires.
     pub(crate) shutdown: CancellationToken,

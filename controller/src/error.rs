@@ -12,6 +12,7 @@ use controller_api::wire::ErrorBody;
 use store::StoreError;
 
 use crate::actions::ActionError;
+use crate::audit::NotOnRecord;
 
 pub(crate) type ApiResult<T> = Result<T, ApiError>;
 
@@ -153,6 +154,19 @@ impl From<StoreError> for ApiError {
                 Self::invalid("That is too much for one change; make it in parts.")
             }
             other => Self::internal(other),
+        }
+    }
+}
+
+impl From<NotOnRecord> for ApiError {
+    fn from(error: NotOnRecord) -> Self {
+        Self {
+            cause: Some(Cause(Arc::new(error))),
+            ..Self::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "service_unavailable",
+                "The platform's audit log cannot be written just now, so nothing was done. Try again in a moment.",
+            )
         }
     }
 }

@@ -5,13 +5,14 @@
 
 use axum::extract::{FromRequestParts, RawPathParams, Request, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderValue};
+use axum::http::{HeaderMap, HeaderValue, Method};
 use axum::middleware::Next;
 use axum::response::Response;
 use model::{App, Need, Permission, Role, Token};
 use store::Versioned;
 use tokio::time::Instant;
 
+use crate::audit;
 use crate::auth::{Credentials, Session, authenticate, same_secret};
 use crate::context::{Context, Ctx};
 use crate::error::{ApiError, ApiResult};
@@ -24,6 +25,8 @@ pub(crate) struct Guard {
     pub(crate) context: Ctx,
     pub(crate) rule: Rule,
     pub(crate) need: Need,
+    /// With its parameters' names.
+    pub(crate) path: &'static str,
 }
 
 /// The app of the path, as it was when the request came, and what the caller is to it.
@@ -39,6 +42,7 @@ pub(crate) async fn enforce(
         context,
         rule,
         need,
+        path,
     }): State<Guard>,
     params: RawPathParams,
     mut request: Request,
@@ -72,18 +76,38 @@ pub(crate) async fn enforce(
             ));
         }
         Rule::App(permission) => {
-            let access = app_access(&context, &params, session, permission).await?;
+            let access = app_access(&context, &params, session.clone(), permission).await?;
             request.extensions_mut().insert(access);
         }
         _ => {
-            request.extensions_mut().insert(session);
+            request.extensions_mut().insert(session.clone());
         }
     }
-    let mut response = next.run(request).await;
+    let mut response = match changes_something(need, request.method()) {
+        false => next.run(request).await,
+        true => {
+            let (parts, body) = request.into_parts();
+            let deed = audit::deed(
+                &session,
+                parts.extensions.get::<AppAccess>(),
+                audit::caller(&parts.extensions, &parts.headers),
+                format!("{} {path}", parts.method),
+                &params,
+            );
+            let act = next.run(Request::from_parts(parts, body));
+            let status = |response: &Response| response.status().as_u16();
+            context.audit.of(deed, act, status).await?
+        }
+    };
     response
         .headers_mut()
         .insert("ratelimit-remaining", HeaderValue::from(remaining));
     Ok(response)
+}
+
+/// Reading by other methods is no deed.
+fn changes_something(need: Need, method: &Method) -> bool {
+    !matches!(*method, Method::GET | Method::HEAD) && !matches!(need, Need::Identity | Need::Read)
 }
 
 pub(crate) fn too_narrow(token: &Token, need: Need) -> ApiError {

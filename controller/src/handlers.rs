@@ -2,6 +2,7 @@
 
 pub(crate) mod accounts;
 pub(crate) mod apps;
+pub(crate) mod audit;
 pub(crate) mod authorizations;
 pub(crate) mod buildpacks;
 pub(crate) mod builds;

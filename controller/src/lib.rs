@@ -6,6 +6,7 @@
 mod acme;
 mod actions;
 mod attach;
+mod audit;
 mod auth;
 mod config;
 mod context;

@@ -12,10 +12,10 @@ use crate::context::Ctx;
 use crate::error::ApiError;
 use crate::guard::{Guard, enforce};
 use crate::handlers::{
-    accounts, apps, authorizations, buildpacks, builds, certificates, collaborators, config_vars,
-    domains, dynos, empty, formation, internal, joining, keys, log_drains, logs, nodes, pipelines,
-    placement, platform, platform_certificate, platform_status, promotions, rebalance, registry,
-    releases, routers, routing, slugs, tcp_routes, transfers, webhooks,
+    accounts, apps, audit, authorizations, buildpacks, builds, certificates, collaborators,
+    config_vars, domains, dynos, empty, formation, internal, joining, keys, log_drains, logs,
+    nodes, pipelines, placement, platform, platform_certificate, platform_status, promotions,
+    rebalance, registry, releases, routers, routing, slugs, tcp_routes, transfers, webhooks,
 };
 use crate::http::body::MAX_BODY_BYTES;
 use crate::http::{etag, plaintext, request_id};
@@ -184,6 +184,9 @@ fn table(r: &mut Routes) {
     r.get("/platform/rebalance", Admin, rebalance::show);
     r.post("/platform/rebalance", Admin, rebalance::request);
     r.delete("/platform/rebalance", Admin, rebalance::stop);
+    r.get("/audit-entries", Admin, audit::list);
+    r.get("/apps/{app}/audit-entries", App(Manage), audit::list_of_app);
+    r.get("/audit-chain", Admin, audit::chain);
     r.get("/nodes", Admin, nodes::list);
     r.get("/nodes/{node}", Admin, nodes::show);
     r.patch("/nodes/{node}", Admin, nodes::update);
@@ -257,6 +260,7 @@ impl Routes {
                 context: context.clone(),
                 rule,
                 need: needed(&method, path, rule),
+                path,
             };
             let route = on(filter, handler).layer(from_fn_with_state(guard, enforce));
             self.router = std::mem::take(&mut self.router).route(path, route);

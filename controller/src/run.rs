@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::attach::Meetings;
+use crate::audit::{self, Audit};
 use crate::auth::Passwords;
 use crate::config::Config;
 use crate::context::Context;
@@ -74,7 +75,9 @@ pub async fn run(
         peers.clone(),
         keyring.clone(),
     );
+    let (audit, to_be_audited) = Audit::new();
     let context = Arc::new(Context {
+        audit,
         addr,
         peers,
         routers: Routers::new(keyring.internal_token().clone(), config.router_tls.as_ref()),
@@ -100,6 +103,11 @@ pub async fn run(
     tasks.spawn(tidy_logs(context.logs.clone(), shutdown.clone()));
     let (mut draining, leaving) = (JoinSet::new(), CancellationToken::new());
     draining.spawn(follow_drains.run(context.store.clone(), leaving.clone()));
+    draining.spawn(audit::run(
+        context.store.clone(),
+        to_be_audited,
+        leaving.clone(),
+    ));
     info!(%addr, "Controller is up");
 
     let service = routes::router(&context).into_make_service_with_connect_info::<Peer>();
@@ -119,7 +127,8 @@ pub async fn run(
     presence.stop().await;
     // After the last line has come in.
     leaving.cancel();
-    let _ = tokio::time::timeout(LAST_LINES, draining.join_next()).await;
+    let last = async { while draining.join_next().await.is_some() {} };
+    let _ = tokio::time::timeout(LAST_LINES, last).await;
     draining.shutdown().await;
     tasks.shutdown().await;
     served

@@ -13,7 +13,7 @@ use jiff::SignedDuration;
 use model::{AppId, Checksum, TcpTarget, Timestamp, TransferState};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use store::{Event, Follower, Key, Store, StoreError, Table, Txn, Update, Versioned, key};
+use store::{Event, Follower, Key, Store, StoreError, Table, Txn, Update, Versioned, audit, key};
 use tracing::{debug, info, warn};
 
 use crate::context::{Context, Ctx};
@@ -26,6 +26,9 @@ const UNCLAIMED: Duration = Duration::from_secs(3600);
 /// Whoever made a promotion asks how it went for a while; what came of it is in the releases.
 const PROMOTIONS_KEPT: SignedDuration = SignedDuration::from_hours(24);
 const TRANSFERS_KEPT: SignedDuration = SignedDuration::from_hours(7 * 24);
+/// At some hundred bytes each, a part of the store that backups do not notice.
+const AUDIT_BLOCKS: usize = 50_000;
+const AUDIT_KEPT: SignedDuration = SignedDuration::from_hours(400 * 24);
 /// Well below the store's limit on one commit.
 const CHUNK: usize = 60;
 
@@ -122,6 +125,7 @@ async fn sweep(context: &Context, all: bool) -> Result<(), SweepError> {
     }
     if all {
         sweep_tokens(store).await?;
+        sweep_audit(store).await?;
         sweep_promotions(store).await?;
         sweep_transfers(store).await?;
         prune(store, context.config.slugs_per_app).await?;
@@ -217,6 +221,30 @@ async fn sweep_tokens(store: &dyn Store) -> Result<(), StoreError> {
         chunk
             .iter()
             .fold(Txn::new(), |txn, token| txn.delete(token.key.clone()))
+            .commit(store)
+            .await?;
+    }
+    Ok(())
+}
+
+/// From the oldest on, so that what is left is a chain.
+async fn sweep_audit(store: &dyn Store) -> Result<(), StoreError> {
+    let now = Timestamp::now();
+    let blocks = audit::blocks(store).await?;
+    let too_many = blocks.len().saturating_sub(AUDIT_BLOCKS);
+    let is_old = |at: Timestamp| now.duration_since(at) > AUDIT_KEPT;
+    let old = blocks.iter().take_while(|block| {
+        let mut records = block.value.records.iter();
+        records.all(|record| is_old(record.at()))
+    });
+    let surplus = old
+        .count()
+        .max(too_many)
+        .min(blocks.len().saturating_sub(1));
+    for chunk in blocks[..surplus].chunks(CHUNK) {
+        chunk
+            .iter()
+            .fold(Txn::new(), |txn, old| txn.delete(old.key.clone()))
             .commit(store)
             .await?;
     }

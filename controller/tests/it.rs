@@ -21,6 +21,8 @@ mod acme;
 mod apps;
 #[path = "it/attach.rs"]
 mod attach;
+#[path = "it/audit.rs"]
+mod audit;
 #[path = "it/certificates.rs"]
 mod certificates;
 #[path = "it/concurrency.rs"]

@@ -7,6 +7,7 @@ pub mod access;
 pub mod account;
 pub mod acm;
 pub mod app;
+pub mod audit;
 pub mod build;
 pub mod build_place;
 pub mod buildpack;

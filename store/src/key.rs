@@ -44,6 +44,8 @@
 //! /paas/v1/migrations/incoming                     Migration        (into this store; until it is whole)
 //! /paas/v1/migrations/moved                        Migration        (this store's; it is not to be used)
 //! /paas/v1/platform/<name>                         platform-wide values (host keys, …)
+//! /paas/v1/audit/<number, 12 digits>               AuditBlock
+//! /paas/v1/audit-head/newest                       AuditHead
 //! /paas/v1/alive/nodes/<node>                      NodeHeartbeat    (leased)
 //! /paas/v1/alive/routers/<router>                  RouterReport     (leased)
 //! /paas/v1/alive/services/<role>/<service>         ServiceEndpoint  (leased)
@@ -55,6 +57,7 @@
 
 use std::fmt;
 
+use model::audit::{AuditBlock, AuditHead};
 use model::{
     Account, AccountId, Acm, AcmProgress, App, AppId, AppName, Build, BuildCache, BuildId,
     BuildPlace, BuildRequest, BuildSource, BuilderReport, Challenge, Checksum, Collaborator,
@@ -171,6 +174,8 @@ pub const REBALANCE: Table<RebalanceRequest> = Table::new("rebalance/");
 pub const REBALANCE_PROGRESS: Table<RebalanceProgress> = Table::new("rebalance-progress/");
 pub const PLATFORM: Table<Sealed> = Table::new("platform/");
 pub const MIGRATIONS: Table<Migration> = Table::new("migrations/");
+pub const AUDIT: Table<AuditBlock> = Table::new("audit/");
+pub const AUDIT_HEAD: Table<AuditHead> = Table::new("audit-head/");
 pub const ALIVE_NODES: Table<NodeHeartbeat> = Table::new("alive/nodes/");
 pub const ALIVE_ROUTERS: Table<RouterReport> = Table::new("alive/routers/");
 pub const ALIVE_SERVICES: Table<ServiceEndpoint> = Table::new("alive/services/");
@@ -244,6 +249,7 @@ keys! {
     MIGRATIONS: Migration = incoming() "incoming";
     MIGRATIONS: Migration = moved() "moved";
     PLATFORM: Sealed = platform(name: &str) "{name}";
+    AUDIT_HEAD: AuditHead = audit_head() "newest";
     ALIVE_NODES: NodeHeartbeat = alive_node(node: NodeId) "{node}";
     ALIVE_ROUTERS: RouterReport = alive_router(router: RouterId) "{router}";
     ALIVE_BUILDS: BuildId = alive_build(app: AppId) "{app}";
@@ -274,6 +280,11 @@ pub fn alive_services_of(role: ServiceRole) -> Key {
         ALIVE_SERVICES.prefix_text(),
         format_args!("{}/", role.as_str()),
     )
+}
+
+/// Zero-padded, so that key order is theirs.
+pub fn audit_block(number: u64) -> Key {
+    Key::join(AUDIT.prefix_text(), format_args!("{number:012}"))
 }
 
 /// Zero-padded, so that key order is version order.

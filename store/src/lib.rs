@@ -5,6 +5,7 @@
 //! *resync*; a lease that is not kept alive lapses, its keys go with it, and watchers are told.
 //! Bytes that are large (slugs, caches, build output) are not state: they go to the [`blob`] store.
 
+pub mod audit;
 pub mod blob;
 pub mod embedded;
 pub mod error;

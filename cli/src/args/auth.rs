@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::JsonArgs;
+use super::{AppArgs, JsonArgs};
 
 pub(super) const LOGIN_EXAMPLES: &str = "\
 Examples:
@@ -42,6 +42,20 @@ pub(crate) struct LoginArgs {
     /// Leave the git configuration alone
     #[arg(long)]
     pub(crate) no_git: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AuditArgs {
+    #[command(flatten)]
+    pub(crate) app: AppArgs,
+    /// Of the whole platform (administrators)
+    #[arg(long, conflicts_with = "app")]
+    pub(crate) all: bool,
+    /// How many to show
+    #[arg(short, long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub(crate) num: u32,
+    #[command(flatten)]
+    pub(crate) json: JsonArgs,
 }
 
 pub(super) const AUTHORIZATION_EXAMPLES: &str = "\

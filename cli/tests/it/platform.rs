@@ -241,3 +241,34 @@ fn an_ssh_key_is_added_listed_and_removed() {
     assert_eq!(cli.paas(&["keys:remove", "me@laptop"]).code, 0);
     assert_eq!(cli.paas(&["keys"]).stdout, "");
 }
+
+#[test]
+fn what_was_done_is_listed_and_the_record_of_it_is_whole() {
+    let platform = Platform::start();
+    let cli = platform.cli();
+    for args in [
+        &["create", "audited", "--no-remote"][..],
+        &["config:set", "SECRET=hunter2", "-a", "audited", "--no-wait"],
+    ] {
+        let said = cli.paas(args);
+        assert_eq!(said.code, 0, "{}", said.stderr);
+    }
+    let listed = cli.paas(&["audit", "-a", "audited"]).stdout;
+    let line = listed.lines().next().unwrap();
+    assert!(line.contains(EMAIL) && line.contains("127.0.0.1"), "{line}");
+    assert!(line.contains("PATCH /apps/audited/config-vars"), "{line}");
+    assert!(!listed.contains("hunter2"), "{listed}");
+    let all = cli.paas(&["audit", "--all", "--json"]).stdout;
+    let all: serde_json::Value = serde_json::from_str(&all).unwrap();
+    let actions = all.as_array().unwrap().iter();
+    let actions: Vec<_> = actions.map(|one| one["action"].as_str().unwrap()).collect();
+    assert!(actions.contains(&"POST /apps"), "{actions:?}");
+    let verified = cli.paas(&["audit:verify"]);
+    assert!(
+        verified
+            .stdout
+            .contains("The audit log is whole: blocks 1 to "),
+        "{}",
+        verified.stdout
+    );
+}

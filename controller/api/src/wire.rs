@@ -5,6 +5,7 @@
 pub mod access;
 pub mod account;
 pub mod app;
+pub mod audit;
 pub mod build;
 pub mod certificate;
 pub mod config;
@@ -41,6 +42,7 @@ pub use access::{
 };
 pub use account::{Account, AccountCreate, AccountCreated, AccountUpdate};
 pub use app::{App, AppCreate, AppUpdate};
+pub use audit::{AuditChain, AuditChainHead, AuditEntry};
 pub use build::{
     Build, BuildpackInstallation, BuildpackInstallationsUpdate, BuildpackName, BuildpackUpdate,
     SourceBlob,

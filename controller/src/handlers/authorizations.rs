@@ -3,15 +3,15 @@
 use std::net::IpAddr;
 
 use axum::Json;
-use axum::extract::{ConnectInfo, Path, State};
+use axum::extract::{Path, State};
 use axum::http::{Extensions, HeaderMap};
-use controller_api::host_listener::Peer;
 use controller_api::wire;
 use model::{Account, Email, Need, Secret, Timestamp};
 use tokio::time::Instant;
 
 use super::{Created, created};
 use crate::actions;
+use crate::audit;
 use crate::auth::{Credentials, Session, authenticate};
 use crate::context::{Context, Ctx};
 use crate::error::{ApiError, ApiResult};
@@ -29,9 +29,10 @@ pub(crate) async fn create(
     headers: HeaderMap,
     JsonBody(body): JsonBody<wire::AuthorizationCreate>,
 ) -> ApiResult<Created<wire::Authorization>> {
-    let account = match Credentials::from_headers(&headers) {
+    let from = audit::caller(&extensions, &headers);
+    let (account, by) = match Credentials::from_headers(&headers) {
         Some(Credentials::Basic { user, password }) if user.contains('@') => {
-            log_in(&context, caller(&extensions, &headers), &user, password).await?
+            (log_in(&context, from, &user, password).await?, None)
         }
         _ => {
             let session = authenticate(&context, &headers)
@@ -41,10 +42,13 @@ pub(crate) async fn create(
             if !session.token.value.grants(Need::Global) {
                 return Err(too_narrow(&session.token.value, Need::Global));
             }
-            session.account
+            (session.account, Some(session.token.value.id))
         }
     };
-    let (token, secret) = actions::tokens::create(context.store(), account.id, &body).await?;
+    let deed = audit::login(&account, by, from);
+    let act = actions::tokens::create(context.store(), account.id, &body);
+    let status = |made: &Result<_, _>| if made.is_ok() { 201 } else { 422 };
+    let (token, secret) = context.audit.of(deed, act, status).await??;
     Ok(created(views::account::authorization(
         &account,
         &token,
@@ -164,21 +168,4 @@ async fn log_in(
         .ok_or_else(ApiError::unauthorized)?;
     context.guesses.was_right(guess);
     Ok(actions::accounts::logged_in(context.store(), account.id).await?)
-}
-
-/// Who is at the other end: behind a router, the address it saw, which it put last.
-fn caller(extensions: &Extensions, headers: &HeaderMap) -> Option<IpAddr> {
-    let forwarded = headers
-        .get_all("x-forwarded-for")
-        .iter()
-        .next_back()
-        .and_then(|value| value.to_str().ok());
-    let forwarded = forwarded
-        .and_then(|list| list.rsplit(',').next())
-        .and_then(|last| last.trim().parse().ok());
-    forwarded.or_else(|| {
-        extensions
-            .get::<ConnectInfo<Peer>>()
-            .map(|ConnectInfo(peer)| peer.addr.ip())
-    })
 }

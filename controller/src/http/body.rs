@@ -8,6 +8,7 @@ use futures::StreamExt as _;
 use serde::de::DeserializeOwned;
 use tokio::time::timeout;
 
+use crate::audit;
 use crate::error::{ApiError, ApiResult};
 
 /// The most an API call may send.
@@ -24,7 +25,9 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for JsonBody<T> {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, _: &S) -> ApiResult<Self> {
-        parse(&read(request.into_body()).await?).map(Self)
+        let bytes = read(request.into_body()).await?;
+        audit::note(&bytes);
+        parse(&bytes).map(Self)
     }
 }
 

@@ -35,6 +35,9 @@ const DEVIATIONS: [(&str, &str); 4] = [
 
 /// Endpoints the schema does not have.
 const OURS: &[(&str, &str)] = &[
+    ("GET", "/audit-entries"),
+    ("GET", "/apps/*/audit-entries"),
+    ("GET", "/audit-chain"),
     ("GET", "/buildpacks"),
     ("POST", "/pipeline-transfers"),
     ("GET", "/buildpacks/*"),

@@ -42,7 +42,11 @@ pub struct AuthorizationCreate {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
     /// Seconds; without it the token does not expire.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "super::lenient::whole_number"
+    )]
     pub expires_in: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub scope: Option<Vec<String>>,

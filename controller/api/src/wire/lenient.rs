@@ -26,6 +26,18 @@ pub fn flag<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<bool>, 
     }
 }
 
+/// `3600`, `"3600"`.
+pub fn whole_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i64>, D::Error> {
+    let number = match serde_json::Value::deserialize(deserializer)? {
+        serde_json::Value::Null => return Ok(None),
+        serde_json::Value::Number(number) => number.as_i64(),
+        serde_json::Value::String(text) => text.trim().parse().ok(),
+        _ => None,
+    };
+    let error = || serde::de::Error::custom("expected a whole number");
+    number.map(Some).ok_or_else(error)
+}
+
 /// `80`, `"80"`; anything else, and what is negative or far too large, is `None`.
 pub fn small_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u16>, D::Error> {
     let value = serde_json::Value::deserialize(deserializer)?;
