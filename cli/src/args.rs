@@ -43,9 +43,9 @@ pub(crate) use pipelines::{
 pub(crate) use routers::RouterStatusArgs;
 pub(crate) use routing::{RoutingSetArgs, RoutingUnsetArgs};
 pub(crate) use settings::{
-    AccessArgs, BuildArgs, BuildpackAddArgs, BuildpackRemoveArgs, ConfigArgs, ConfigGetArgs,
-    ConfigSetArgs, ConfigUnsetArgs, DomainArgs, DrainAddArgs, DrainArgs, KeyAddArgs, KeyRemoveArgs,
-    ReleaseArgs, ReleasesArgs, RollbackArgs,
+    AccessAddArgs, AccessArgs, AccessUpdateArgs, BuildArgs, BuildpackAddArgs, BuildpackRemoveArgs,
+    ConfigArgs, ConfigGetArgs, ConfigSetArgs, ConfigUnsetArgs, DomainArgs, DrainAddArgs, DrainArgs,
+    KeyAddArgs, KeyRemoveArgs, ReleaseArgs, ReleasesArgs, RollbackArgs,
 };
 pub(crate) use tags::{ApartArgs, TagArgs, TagSetArgs, TagUnsetArgs};
 pub(crate) use tcp_routes::{TcpRouteAddArgs, TcpRouteArgs};
@@ -637,9 +637,15 @@ pub(crate) enum Verb {
     #[command(
         name = "access:add",
         visible_alias = "sharing:add",
-        after_help = "Example:\n  $ paas access:add friend@example.com"
+        after_help = settings::ACCESS_ADD_EXAMPLES
     )]
-    AccessAdd(AccessArgs),
+    AccessAdd(AccessAddArgs),
+    /// Change what someone may do with an app
+    #[command(
+        name = "access:update",
+        after_help = settings::ACCESS_UPDATE_EXAMPLES
+    )]
+    AccessUpdate(AccessUpdateArgs),
     /// Take someone off an app
     #[command(
         name = "access:remove",

@@ -158,6 +158,7 @@ const TOPICS: &[(&str, &[&str])] = &[
         &[
             "access",
             "access:add",
+            "access:update",
             "access:remove",
             "audit",
             "audit:verify",

@@ -167,6 +167,7 @@ async fn online(verb: Verb, context: &Context) -> Result<ExitCode> {
         Verb::KeyRemove(args) => keys::remove(context, &args).await,
         Verb::Access(args) => access::list(context, &args).await,
         Verb::AccessAdd(args) => access::add(context, &args).await,
+        Verb::AccessUpdate(args) => access::update(context, &args).await,
         Verb::AccessRemove(args) => access::remove(context, &args).await,
         Verb::Webhooks(args) => webhooks::list(context, &args).await,
         Verb::WebhookAdd(args) => webhooks::add(context, &args).await,

@@ -134,6 +134,15 @@ fn require_internal(context: &Context, headers: &HeaderMap) -> ApiResult<()> {
     Ok(())
 }
 
+pub(crate) fn lacks(app: &App, role: Role, permission: Permission) -> ApiError {
+    let yours = Permission::ALL.into_iter().rfind(|one| role.may(*one));
+    ApiError::forbidden(format!(
+        "This needs the permission {permission} on {}, and you have {}. Its owner can give it: paas access:update",
+        app.name,
+        yours.map_or("none", Permission::as_str),
+    ))
+}
+
 /// To whom an app is nothing, it does not exist.
 async fn app_access(
     context: &Context,
@@ -152,10 +161,7 @@ async fn app_access(
         .await?
         .ok_or_else(|| ApiError::not_found("app"))?;
     if !role.may(permission) {
-        return Err(ApiError::forbidden(format!(
-            "Only the owner of {} may do this; you are a collaborator.",
-            app.value.name
-        )));
+        return Err(lacks(&app.value, role, permission));
     }
     Ok(AppAccess { app, role, session })
 }

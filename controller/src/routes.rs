@@ -119,6 +119,7 @@ fn table(r: &mut Routes) {
     r.get("/apps/{app}/collaborators", App(View), collaborators::list);
     r.post("/apps/{app}/collaborators", App(Manage), collaborators::create);
     r.get("/apps/{app}/collaborators/{user}", App(View), collaborators::show);
+    r.patch("/apps/{app}/collaborators/{user}", App(Manage), collaborators::update);
     // Whoever may see an app may leave it; the action asks for more when somebody else is removed.
     r.delete("/apps/{app}/collaborators/{user}", App(View), collaborators::remove);
 

@@ -1,8 +1,11 @@
 //! Who may do what with an app.
 
+use std::fmt;
+use std::str::FromStr;
+
 use serde::{Deserialize, Serialize};
 
-use crate::{AccountId, App, Collaborator};
+use crate::{AccountId, App, Collaborator, InvalidName};
 
 /// What an operation needs. Ordered: each includes those before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -18,6 +21,40 @@ pub enum Permission {
     Manage,
 }
 
+impl Permission {
+    pub const ALL: [Self; 4] = [Self::View, Self::Deploy, Self::Operate, Self::Manage];
+
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::View => "view",
+            Self::Deploy => "deploy",
+            Self::Operate => "operate",
+            Self::Manage => "manage",
+        }
+    }
+}
+
+impl fmt::Display for Permission {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl FromStr for Permission {
+    type Err = InvalidName;
+
+    fn from_str(text: &str) -> Result<Self, InvalidName> {
+        Self::ALL
+            .into_iter()
+            .find(|permission| permission.as_str() == text)
+            .ok_or_else(|| InvalidName {
+                kind: "permission",
+                text: text.chars().take(40).collect(),
+                rule: "must be view, deploy, operate or manage",
+            })
+    }
+}
+
 /// What an account is to an app.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -25,14 +62,15 @@ pub enum Role {
     /// A platform administrator; may do everything with every app.
     Admin,
     Owner,
-    Collaborator,
+    /// Up to this.
+    Collaborator(Permission),
 }
 
 impl Role {
     pub fn may(self, permission: Permission) -> bool {
         match self {
             Self::Admin | Self::Owner => true,
-            Self::Collaborator => permission <= Permission::Operate,
+            Self::Collaborator(most) => permission <= most,
         }
     }
 }
@@ -48,10 +86,10 @@ pub fn role(
         Some(Role::Owner)
     } else if is_admin {
         Some(Role::Admin)
-    } else if collaborator.is_some_and(|c| c.app == app.id && c.account == account) {
-        Some(Role::Collaborator)
     } else {
-        None
+        collaborator
+            .filter(|c| c.app == app.id && c.account == account)
+            .map(|c| Role::Collaborator(c.permission))
     }
 }
 
@@ -60,11 +98,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn collaborators_may_do_all_but_manage() {
-        for permission in [Permission::View, Permission::Deploy, Permission::Operate] {
-            assert!(Role::Collaborator.may(permission));
+    fn collaborators_may_do_what_they_were_given_and_all_below_it() {
+        for most in Permission::ALL {
+            for permission in Permission::ALL {
+                let may = Role::Collaborator(most).may(permission);
+                assert_eq!(may, permission <= most, "{most} {permission}");
+            }
         }
-        assert!(!Role::Collaborator.may(Permission::Manage));
-        assert!(Role::Owner.may(Permission::Manage));
+        assert!(Role::Owner.may(Permission::Manage) && Role::Admin.may(Permission::Manage));
+    }
+
+    #[test]
+    fn permissions_are_named_as_heroku_does() {
+        for permission in Permission::ALL {
+            assert_eq!(permission.as_str().parse(), Ok(permission));
+        }
+        let error = "all".parse::<Permission>().unwrap_err().to_string();
+        assert!(error.contains("view, deploy, operate or manage"), "{error}");
     }
 }

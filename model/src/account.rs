@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{AccountId, AppId, Email, KeyId, Need, Scope, Secret, Timestamp, TokenId};
+use crate::{AccountId, AppId, Email, KeyId, Need, Permission, Scope, Secret, Timestamp, TokenId};
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Account {
@@ -58,6 +58,14 @@ pub struct Collaborator {
     pub id: uuid::Uuid,
     pub app: AppId,
     pub account: AccountId,
+    /// What it may do, with all that is less.
+    #[serde(default = "as_before")]
+    pub permission: Permission,
     pub created_at: Timestamp,
     pub updated_at: Timestamp,
+}
+
+/// Those who were let in before there was a choice.
+const fn as_before() -> Permission {
+    Permission::Operate
 }

@@ -292,6 +292,7 @@ impl Platform {
         let now = Timestamp::now();
         let id = uuid::Uuid::new_v4();
         let collaborator = Collaborator {
+            permission: model::Permission::Operate,
             id,
             app,
             account: with.account.id,

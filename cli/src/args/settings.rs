@@ -152,6 +152,40 @@ pub(crate) struct KeyRemoveArgs {
     pub(crate) key: String,
 }
 
+pub(super) const ACCESS_ADD_EXAMPLES: &str = "\
+Permissions, each with those before it: view (all but config vars), deploy (push and roll back), operate (config, scale,
+run, domains), manage (share, rename, destroy).
+
+Examples:
+  $ paas access:add friend@example.com
+  $ paas access:add ci@example.com -p deploy";
+
+pub(super) const ACCESS_UPDATE_EXAMPLES: &str = "\
+Example:
+  $ paas access:update friend@example.com -p view";
+
+#[derive(Debug, Args)]
+pub(crate) struct AccessAddArgs {
+    /// E-mail address of the person
+    pub(crate) email: String,
+    #[command(flatten)]
+    pub(crate) app: AppArgs,
+    /// What they may do: view, deploy, operate, manage [default: operate]
+    #[arg(short, long, value_delimiter = ',')]
+    pub(crate) permissions: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AccessUpdateArgs {
+    /// E-mail address of the person
+    pub(crate) email: String,
+    #[command(flatten)]
+    pub(crate) app: AppArgs,
+    /// What they may do: view, deploy, operate, manage
+    #[arg(short, long, value_delimiter = ',', required = true)]
+    pub(crate) permissions: Vec<String>,
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct AccessArgs {
     /// E-mail address of the person

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use crate::args::{AccessArgs, AppJson};
+use crate::args::{AccessAddArgs, AccessArgs, AccessUpdateArgs, AppJson};
 use crate::context::Context;
 use crate::output::{Colour, Table};
 
@@ -18,17 +18,19 @@ pub(crate) async fn list(context: &Context, args: &AppJson) -> Result<()> {
     let mut table = Table::new();
     for person in people {
         let role = person.role.unwrap_or_else(|| "collaborator".to_owned());
+        let permissions = person.permissions.iter().map(|one| one.name.as_str());
         table.row([
             output
                 .paint
                 .in_colour(Colour::Cyan, person.user.email.as_str()),
             role,
+            permissions.collect::<Vec<_>>().join(", "),
         ]);
     }
     Ok(output.table(&table)?)
 }
 
-pub(crate) async fn add(context: &Context, args: &AccessArgs) -> Result<()> {
+pub(crate) async fn add(context: &Context, args: &AccessAddArgs) -> Result<()> {
     let app = context.app(&args.app)?;
     let (client, output) = (context.client()?, &context.output);
     let action = output.action(format!(
@@ -36,7 +38,25 @@ pub(crate) async fn add(context: &Context, args: &AccessArgs) -> Result<()> {
         args.email,
         output.app(&app)
     ));
-    client.add_collaborator(&app, &args.email).await?;
+    let permissions = Some(args.permissions.clone()).filter(|named| !named.is_empty());
+    client
+        .add_collaborator(&app, &args.email, permissions)
+        .await?;
+    action.done();
+    Ok(())
+}
+
+pub(crate) async fn update(context: &Context, args: &AccessUpdateArgs) -> Result<()> {
+    let app = context.app(&args.app)?;
+    let (client, output) = (context.client()?, &context.output);
+    let action = output.action(format!(
+        "Updating {} in the app {}",
+        args.email,
+        output.app(&app)
+    ));
+    client
+        .update_collaborator(&app, &args.email, args.permissions.clone())
+        .await?;
     action.done();
     Ok(())
 }

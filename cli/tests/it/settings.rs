@@ -207,6 +207,10 @@ fn people_are_let_in_and_taken_off() {
         )
         .on("POST /apps/myapp/collaborators", friend.clone())
         .on(
+            "PATCH /apps/myapp/collaborators/friend@example.com",
+            friend.clone(),
+        )
+        .on(
             "DELETE /apps/myapp/collaborators/friend@example.com",
             friend,
         );
@@ -215,6 +219,23 @@ fn people_are_let_in_and_taken_off() {
     );
     cli.paas(&["access:add", "friend@example.com", "-a", "myapp"])
         .says("Adding friend@example.com access to the app ⬢ myapp... done\n");
+    let sent = &cli.stub.seen("POST /apps/myapp/collaborators")[0].body;
+    assert!(sent.get("permissions").is_none(), "{sent}");
+    let update = [
+        "access:update",
+        "friend@example.com",
+        "-a",
+        "myapp",
+        "-p",
+        "view,deploy",
+    ];
+    cli.paas(&update)
+        .says("Updating friend@example.com in the app ⬢ myapp... done\n");
+    let sent = &cli
+        .stub
+        .seen("PATCH /apps/myapp/collaborators/friend@example.com")[0]
+        .body;
+    assert_eq!(*sent, json!({"permissions": ["view", "deploy"]}));
     cli.paas(&["access:remove", "friend@example.com", "-a", "myapp"])
         .says("Removing friend@example.com access from the app ⬢ myapp... done\n");
 }

@@ -38,7 +38,8 @@ pub use access::{
     AccessToken, AuthorizationCreate, AuthorizationUpdate, AuthorizationUser, CollaboratorUser,
 };
 pub use access::{
-    Authorization, Collaborator, CollaboratorCreate, CollaboratorPermission, Key, KeyCreate,
+    Authorization, Collaborator, CollaboratorCreate, CollaboratorPermission, CollaboratorUpdate,
+    Key, KeyCreate,
 };
 pub use account::{Account, AccountCreate, AccountCreated, AccountUpdate};
 pub use app::{App, AppCreate, AppUpdate};

@@ -15,8 +15,22 @@ pub(crate) struct Shared {
     pub(crate) email: model::Email,
 }
 
-/// Adding one who is there already changes nothing.
-pub(crate) async fn add(store: &dyn Store, app: &App, user: &str) -> Result<Shared, ActionError> {
+/// What is asked for by name; the most of it includes the rest. `None`: nothing was named.
+pub(crate) fn named(permissions: Option<&[String]>) -> Result<Option<Permission>, ActionError> {
+    let mut most = None;
+    for name in permissions.unwrap_or_default() {
+        most = most.max(Some(name.parse::<Permission>()?));
+    }
+    Ok(most)
+}
+
+/// Adding one who is there already changes what they may do, if that is said.
+pub(crate) async fn add(
+    store: &dyn Store,
+    app: &App,
+    user: &str,
+    permission: Option<Permission>,
+) -> Result<Shared, ActionError> {
     let account = find::account(store, user).await?.ok_or_else(|| {
         ActionError::invalid(format!(
             "There is no account for {}. An administrator of the platform can make one.",
@@ -35,6 +49,7 @@ pub(crate) async fn add(store: &dyn Store, app: &App, user: &str) -> Result<Shar
         id: Uuid::now_v7(),
         app: app.id,
         account: account.id,
+        permission: permission.unwrap_or(Permission::Operate),
         created_at: now,
         updated_at: now,
     };
@@ -50,11 +65,36 @@ pub(crate) async fn add(store: &dyn Store, app: &App, user: &str) -> Result<Shar
         });
     }
     match key::COLLABORATORS.get(store, &place).await? {
-        Some(existing) => Ok(Shared {
-            collaborator: existing.value,
-            email: account.email,
-        }),
+        Some(existing) => {
+            let collaborator = match permission {
+                Some(permission) => permit(store, &existing, permission).await?,
+                None => existing.value,
+            };
+            Ok(Shared {
+                collaborator,
+                email: account.email,
+            })
+        }
         None => Err(ActionError::Gone { resource: "app" }),
+    }
+}
+
+pub(crate) async fn permit(
+    store: &dyn Store,
+    seen: &Versioned<Collaborator>,
+    permission: Permission,
+) -> Result<Collaborator, ActionError> {
+    let changed = Collaborator {
+        permission,
+        updated_at: Timestamp::now(),
+        ..seen.value.clone()
+    };
+    let txn = Txn::new().replace(&key::COLLABORATORS, seen, &changed);
+    match txn.commit(store).await? {
+        Committed::Done(_) => Ok(changed),
+        Committed::Conflict => Err(ActionError::Gone {
+            resource: "collaborator",
+        }),
     }
 }
 

@@ -2,7 +2,8 @@
 
 use model::transfer::{Transfer, TransferState};
 use model::{
-    Account, AccountId, Actor, App, Collaborator, Pipeline, PipelineId, Timestamp, TransferId,
+    Account, AccountId, Actor, App, Collaborator, Permission, Pipeline, PipelineId, Timestamp,
+    TransferId,
 };
 use store::{Committed, Store, Txn, Versioned, key};
 use uuid::Uuid;
@@ -153,6 +154,7 @@ fn hand_over(txn: Txn, seen: &Versioned<App>, to: AccountId, now: Timestamp) -> 
         id: Uuid::now_v7(),
         app: app.id,
         account: app.owner,
+        permission: Permission::Operate,
         created_at: now,
         updated_at: now,
     };

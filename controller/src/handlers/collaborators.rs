@@ -39,7 +39,9 @@ pub(crate) async fn create(
     JsonBody(body): JsonBody<wire::CollaboratorCreate>,
 ) -> ApiResult<Created<wire::Collaborator>> {
     let app = &access.app.value;
-    let shared = actions::collaborators::add(context.store(), app, &body.user).await?;
+    let permission = actions::collaborators::named(body.permissions.as_deref())?;
+    let store = context.store();
+    let shared = actions::collaborators::add(store, app, &body.user, permission).await?;
     Ok(created(collaborator(
         app,
         &shared.collaborator,
@@ -65,6 +67,22 @@ pub(crate) async fn show(
     }
     let (found, email) = actions::collaborators::find(context.store(), app, &identity).await?;
     Ok(Json(collaborator(app, &found.value, email)))
+}
+
+/// What they may do.
+pub(crate) async fn update(
+    State(context): State<Ctx>,
+    access: AppAccess,
+    Path((_, identity)): Path<(String, String)>,
+    JsonBody(body): JsonBody<wire::CollaboratorUpdate>,
+) -> ApiResult<Json<wire::Collaborator>> {
+    let (store, app) = (context.store(), &access.app.value);
+    let permission = actions::collaborators::named(Some(&body.permissions))?;
+    let permission = permission
+        .ok_or_else(|| ApiError::invalid("Name the permissions: view, deploy, operate, manage."))?;
+    let (found, email) = actions::collaborators::find(store, app, &identity).await?;
+    let changed = actions::collaborators::permit(store, &found, permission).await?;
+    Ok(Json(collaborator(app, &changed, email)))
 }
 
 pub(crate) async fn remove(

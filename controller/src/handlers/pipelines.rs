@@ -15,7 +15,7 @@ use crate::auth::Session;
 use crate::context::Ctx;
 use crate::error::{ApiError, ApiResult};
 use crate::find;
-use crate::guard::AppAccess;
+use crate::guard::{AppAccess, lacks};
 use crate::http::body::JsonBody;
 use crate::http::range::{Page, PageRange};
 use crate::views;
@@ -206,10 +206,7 @@ pub(super) async fn permitted(
     let role = role.ok_or_else(|| ApiError::not_found("app"))?;
     match role.may(permission) {
         true => Ok(app),
-        false => Err(ApiError::forbidden(format!(
-            "Only the owner of {} may do this; you are a collaborator.",
-            app.name
-        ))),
+        false => Err(lacks(&app, role, permission)),
     }
 }
 

@@ -33,7 +33,7 @@ pub(crate) fn collaborator(
         app: app_ref(app),
         created_at: collaborator.created_at.into(),
         id: collaborator.id,
-        permissions: permissions(Role::Collaborator),
+        permissions: permissions(Role::Collaborator(collaborator.permission)),
         role: Some("collaborator".to_owned()),
         updated_at: collaborator.updated_at.into(),
         user: wire::CollaboratorUser {

@@ -1,5 +1,6 @@
 //! Sharing apps.
 
+use reqwest::Method;
 use serde_json::json;
 
 use crate::harness::{Platform, each};
@@ -112,4 +113,56 @@ async fn only_accounts_there_are_can_be_invited() {
     ann.post("/apps/ticks/collaborators", json!({"user": ann.email}))
         .await
         .error(422);
+}
+
+#[tokio::test]
+async fn a_collaborator_may_do_what_was_given_and_no_more() {
+    let platform = Platform::start().await;
+    let (ann, bob) = (platform.user("ann").await, platform.user("bob").await);
+    ann.app("ticks").await;
+    let people = "/apps/ticks/collaborators";
+    let bobs = format!("{people}/{}", bob.email);
+    for (permissions, may) in [
+        (json!(["view"]), "y..."),
+        (json!(["deploy", "view"]), "yy.."),
+        (json!(["operate"]), "yyy."),
+        (json!(["manage"]), "yyyy"),
+    ] {
+        let body = json!({"user": bob.email, "permissions": permissions});
+        ann.post(people, body).await.expect(201);
+        let mut found = String::new();
+        for (method, path, body) in [
+            (Method::GET, "/apps/ticks", json!({})),
+            (Method::POST, "/apps/ticks/releases", json!({})),
+            (Method::GET, "/apps/ticks/config-vars", json!({})),
+            (Method::POST, people, json!({"user": "nobody@example.com"})),
+        ] {
+            let answer = bob.call(method, path, Some(body), &[]).await;
+            found.push(if answer.status == 403 { '.' } else { 'y' });
+        }
+        assert_eq!(found, may, "{permissions}");
+    }
+    let changed = ann
+        .patch(&bobs, json!({"permissions": ["view"]}))
+        .await
+        .expect(200);
+    assert_eq!(each(&changed["permissions"], "name"), ["view"]);
+    let (_, message) = bob.get("/apps/ticks/config-vars").await.error(403);
+    assert!(
+        message.contains("needs the permission operate on ticks, and you have view"),
+        "{message}"
+    );
+    // Added once more without a word about it, he may do what he might.
+    ann.post(people, json!({"user": bob.email}))
+        .await
+        .expect(201);
+    bob.get("/apps/ticks/config-vars").await.error(403);
+    bob.patch(&bobs, json!({"permissions": ["manage"]}))
+        .await
+        .error(403);
+    for permissions in [json!([]), json!(["all"])] {
+        ann.patch(&bobs, json!({"permissions": permissions}))
+            .await
+            .error(422);
+    }
 }

@@ -111,6 +111,7 @@ const EXPECTED: &[(&str, &str, Who)] = &[
     ("GET", "/apps/{app}/collaborators", Members),
     ("POST", "/apps/{app}/collaborators", Owners),
     ("GET", "/apps/{app}/collaborators/{user}", Members),
+    ("PATCH", "/apps/{app}/collaborators/{user}", Owners),
     ("DELETE", "/apps/{app}/collaborators/{user}", Members),
     ("GET", "/apps/{app}/log-drains", Members),
     ("POST", "/apps/{app}/log-drains", Members),

@@ -35,6 +35,7 @@ const DEVIATIONS: [(&str, &str); 4] = [
 
 /// Endpoints the schema does not have.
 const OURS: &[(&str, &str)] = &[
+    ("PATCH", "/apps/*/collaborators/*"),
     ("GET", "/audit-entries"),
     ("GET", "/apps/*/audit-entries"),
     ("GET", "/audit-chain"),

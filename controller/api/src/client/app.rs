@@ -6,10 +6,11 @@ use super::{Client, ClientError};
 use crate::LogStream;
 use crate::wire::{
     App, AppCreate, AppTraffic, AppUpdate, BuildpackInstallation, BuildpackInstallationsUpdate,
-    BuildpackUpdate, Collaborator, CollaboratorCreate, ConfigVars, ConfigVarsUpdate, Domain,
-    DomainCreate, DomainUpdate, DynoSize, LogDrain, LogDrainCreate, LogSession, LogSessionCreate,
-    Node, NodeToken, NodeTokenCreate, NodeUpdate, Placement, PlacementUpdate, PlatformStatus,
-    Rebalance, Region, RoutersStatus, Routing, Stack, TcpRoute, TcpRouteCreate,
+    BuildpackUpdate, Collaborator, CollaboratorCreate, CollaboratorUpdate, ConfigVars,
+    ConfigVarsUpdate, Domain, DomainCreate, DomainUpdate, DynoSize, LogDrain, LogDrainCreate,
+    LogSession, LogSessionCreate, Node, NodeToken, NodeTokenCreate, NodeUpdate, Placement,
+    PlacementUpdate, PlatformStatus, Rebalance, Region, RoutersStatus, Routing, Stack, TcpRoute,
+    TcpRouteCreate,
 };
 
 impl Client {
@@ -108,13 +109,30 @@ impl Client {
         &self,
         app: &str,
         user: &str,
+        permissions: Option<Vec<String>>,
     ) -> Result<Collaborator, ClientError> {
         let create = CollaboratorCreate {
             user: user.to_owned(),
             silent: None,
+            permissions,
         };
         self.send(Method::POST, &["apps", app, "collaborators"], &create)
             .await
+    }
+
+    pub async fn update_collaborator(
+        &self,
+        app: &str,
+        user: &str,
+        permissions: Vec<String>,
+    ) -> Result<Collaborator, ClientError> {
+        let update = CollaboratorUpdate { permissions };
+        self.send(
+            Method::PATCH,
+            &["apps", app, "collaborators", user],
+            &update,
+        )
+        .await
     }
 
     /// By e-mail address or id.

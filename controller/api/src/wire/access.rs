@@ -105,4 +105,12 @@ pub struct CollaboratorCreate {
     pub user: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub silent: Option<bool>,
+    /// `view`, `deploy`, `operate`, `manage`: the most includes the rest. All but `manage` without it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub permissions: Option<Vec<String>>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct CollaboratorUpdate {
+    pub permissions: Vec<String>,
 }
