@@ -96,6 +96,27 @@ async fn owners_collaborators_and_admins_push_and_clone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_collaborator_who_may_view_clones_and_does_not_push() {
+    let platform = Platform::start().await;
+    let owner = platform.user("owner@example.com").await;
+    let viewer = platform.user("viewer@example.com").await;
+    let app = platform.app("foo", &owner).await;
+    platform
+        .share_for(app, &viewer, model::Permission::View)
+        .await;
+    for over in BOTH {
+        let tree = viewer
+            .work_tree(&platform, over, "foo", &[("Procfile", "web: x")])
+            .await;
+        tree.push(&["main"])
+            .await
+            .refused()
+            .says("You may read the source of foo, but not deploy it.");
+        tree.git(&["fetch", "paas"]).await.ok();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_token_for_reading_clones_and_does_not_push() {
     let platform = Platform::start().await;
     let owner = platform.user("owner@example.com").await;

@@ -289,10 +289,14 @@ impl Platform {
     }
 
     pub(crate) async fn share(&self, app: AppId, with: &User) {
+        self.share_for(app, with, model::Permission::Operate).await;
+    }
+
+    pub(crate) async fn share_for(&self, app: AppId, with: &User, permission: model::Permission) {
         let now = Timestamp::now();
         let id = uuid::Uuid::new_v4();
         let collaborator = Collaborator {
-            permission: model::Permission::Operate,
+            permission,
             id,
             app,
             account: with.account.id,
