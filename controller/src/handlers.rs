@@ -12,6 +12,7 @@ pub(crate) mod config_vars;
 pub(crate) mod domains;
 pub(crate) mod dynos;
 pub(crate) mod empty;
+pub(crate) mod features;
 pub(crate) mod formation;
 pub(crate) mod internal;
 pub(crate) mod joining;

@@ -13,8 +13,8 @@ use crate::error::ApiError;
 use crate::guard::{Guard, enforce};
 use crate::handlers::{
     accounts, apps, audit, authorizations, buildpacks, builds, certificates, collaborators,
-    config_vars, domains, dynos, empty, formation, internal, joining, keys, log_drains, logs,
-    nodes, pipelines, placement, platform, platform_certificate, platform_status, promotions,
+    config_vars, domains, dynos, empty, features, formation, internal, joining, keys, log_drains,
+    logs, nodes, pipelines, placement, platform, platform_certificate, platform_status, promotions,
     rebalance, registry, releases, routers, routing, slugs, tcp_routes, transfers, webhooks,
 };
 use crate::http::body::MAX_BODY_BYTES;
@@ -94,6 +94,9 @@ fn table(r: &mut Routes) {
     r.patch("/apps/{app}/placement", App(Operate), placement::update);
     r.get("/apps/{app}/routing", App(View), routing::show);
     r.patch("/apps/{app}/routing", App(Operate), routing::update);
+    r.get("/apps/{app}/features", App(View), features::list);
+    r.get("/apps/{app}/features/{feature}", App(View), features::show);
+    r.patch("/apps/{app}/features/{feature}", App(Operate), features::update);
     r.get("/apps/{app}/dynos", App(View), dynos::list);
     r.post("/apps/{app}/dynos", App(Operate), dynos::create);
     r.delete("/apps/{app}/dynos", App(Operate), dynos::restart_all);
@@ -200,7 +203,8 @@ fn table(r: &mut Routes) {
     r.get("/addons", Account, empty::list);
     r.get("/addon-attachments", Account, empty::list);
     r.get("/teams", Account, empty::list);
-    r.get("/apps/{app}/features", App(View), empty::list_of_app);
+    r.get("/oauth/clients", Account, empty::list);
+    r.get("/oauth/sessions", Account, empty::list);
     r.get("/apps/{app}/addons", App(View), empty::list_of_app);
     r.get("/apps/{app}/addon-attachments", App(View), empty::list_of_app);
 

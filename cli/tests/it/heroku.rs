@@ -416,7 +416,42 @@ const CASES: &[Case] = &[
         0,
         &["Disabling maintenance mode for myapp... done"],
     ),
-    (&["features", "-a", "myapp"], 0, &["App Features myapp"]),
+    (
+        &["features", "-a", "myapp"],
+        0,
+        &[
+            "App Features myapp",
+            "[ ] http-session-affinity",
+            "[+] preboot",
+        ],
+    ),
+    (
+        &["features:enable", "http-session-affinity", "-a", "myapp"],
+        0,
+        &["Enabling http-session-affinity for myapp... done"],
+    ),
+    (
+        &["features:info", "http-session-affinity", "-a", "myapp"],
+        0,
+        &["enabled:     true"],
+    ),
+    (
+        &["features:disable", "http-session-affinity", "-a", "myapp"],
+        0,
+        &["Disabling http-session-affinity for myapp... done"],
+    ),
+    (
+        &["features:disable", "preboot", "-a", "myapp"],
+        2,
+        &["cannot be switched off"],
+    ),
+    (
+        &["labs:enable", "cobol", "-a", "myapp"],
+        2,
+        &["Error ID: not_found"],
+    ),
+    (&["sessions"], 0, &["No OAuth sessions."]),
+    (&["clients"], 0, &["No OAuth clients."]),
     (
         &["labs", "-a", "myapp"],
         0,

@@ -297,3 +297,39 @@ async fn many_domains_and_builds_do_not_keep_an_app_from_being_destroyed() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn what_heroku_calls_features_is_switched_where_it_can_be() {
+    let platform = Platform::start().await;
+    let ann = platform.user("ann").await;
+    ann.app("ticks").await;
+    let features = ann
+        .get_range("/apps/ticks/features", "name ..")
+        .await
+        .expect(200);
+    assert_eq!(
+        each(&features, "name"),
+        ["http-session-affinity", "preboot"]
+    );
+    assert_eq!(each(&features, "enabled"), ["false", "true"]);
+    let affinity = "/apps/ticks/features/http-session-affinity";
+    let on = ann
+        .patch(affinity, json!({"enabled": true}))
+        .await
+        .expect(200);
+    assert_eq!(on["enabled"], true);
+    let routing = ann.get("/apps/ticks/routing").await.expect(200);
+    assert_eq!(routing["session_affinity"], true);
+    let by_id = format!("/apps/ticks/features/{}", on["id"].as_str().unwrap());
+    assert_eq!(ann.get(&by_id).await.expect(200), on);
+    let preboot = "/apps/ticks/features/preboot";
+    ann.patch(preboot, json!({"enabled": true}))
+        .await
+        .expect(200);
+    let (_, message) = ann
+        .patch(preboot, json!({"enabled": false}))
+        .await
+        .error(422);
+    assert!(message.contains("cannot be switched off"), "{message}");
+    ann.get("/apps/ticks/features/cobol").await.error(404);
+}

@@ -190,6 +190,11 @@ const EXPECTED: &[(&str, &str, Who)] = &[
     ("PATCH", "/account/app-transfers/{transfer}", AnyAccount),
     ("DELETE", "/account/app-transfers/{transfer}", AnyAccount),
     ("GET", "/teams", AnyAccount),
+    ("GET", "/oauth/clients", AnyAccount),
+    ("GET", "/oauth/sessions", AnyAccount),
+    ("GET", "/apps/{app}/features", Members),
+    ("GET", "/apps/{app}/features/{feature}", Members),
+    ("PATCH", "/apps/{app}/features/{feature}", Members),
     ("GET", "/apps/{app}/*", Members),
     ("POST", "/internal/logs", OtherRoles),
     ("POST", "/internal/logs/read", OtherRoles),
@@ -198,7 +203,7 @@ const EXPECTED: &[(&str, &str, Who)] = &[
     ("POST", "/internal/certificates", OtherRoles),
 ];
 
-const LISTS_OF_NOTHING: [&str; 3] = ["features", "addons", "addon-attachments"];
+const LISTS_OF_NOTHING: [&str; 2] = ["addons", "addon-attachments"];
 
 fn expected(method: &Method, path: &str) -> Who {
     let path = match path.strip_prefix("/apps/{app}/") {
@@ -334,6 +339,7 @@ fn concrete(path: &str, app: &str) -> String {
         ("{coupling}", "0"),
         ("{promotion}", "0"),
         ("{transfer}", "0"),
+        ("{feature}", "preboot"),
         ("{webhook}", "0"),
         ("{delivery}", "0"),
         ("{event}", "0"),
