@@ -847,6 +847,31 @@ mod tests {
     }
 
     #[test]
+    fn every_verb_that_lists_or_shows_something_has_json_for_scripts() {
+        // Text by nature: a log, a page, a line.
+        let text = [
+            "logs",
+            "builds:output",
+            "completion",
+            "help",
+            "man",
+            "version",
+        ];
+        for verb in Cli::command().get_subcommands() {
+            let about = verb.get_about().map(ToString::to_string);
+            let tells = about.is_some_and(|about| {
+                about.starts_with("List") || about.starts_with("Show") || about.starts_with("Print")
+            });
+            let has_json = verb.get_arguments().any(|arg| arg.get_id() == "json");
+            let name = verb.get_name();
+            assert!(
+                !tells || has_json || text.contains(&name),
+                "{name} has no --json"
+            );
+        }
+    }
+
+    #[test]
     fn every_verb_says_what_it_does_and_shows_an_example() {
         for verb in Cli::command().get_subcommands() {
             let name = verb.get_name();

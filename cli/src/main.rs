@@ -9,6 +9,7 @@ mod follow;
 mod forwarder;
 mod git;
 mod help;
+mod nearest;
 mod output;
 mod plugin;
 mod session;

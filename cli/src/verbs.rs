@@ -30,6 +30,7 @@ mod routers;
 mod routing;
 mod run;
 mod scale;
+mod suggest;
 mod tags;
 mod tcp_routes;
 mod transfers;
@@ -57,7 +58,12 @@ pub(crate) fn run(verb: Verb, context: &Context) -> Result<ExitCode> {
                 .enable_all()
                 .build()
                 .context("could not start")?;
-            let outcome = runtime.block_on(online(verb, context));
+            let outcome = runtime.block_on(async {
+                match online(verb, context).await {
+                    Err(error) => Err(suggest::meant(context, error).await),
+                    done => done,
+                }
+            });
             // A thread may still be reading standard input; nobody waits for it.
             runtime.shutdown_background();
             outcome

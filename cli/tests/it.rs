@@ -20,6 +20,7 @@ mod it {
     mod settings;
     mod shapes;
     mod stub;
+    mod suggestions;
     mod tags;
     mod tcp_routes;
     mod webhooks;

@@ -24,6 +24,13 @@ pub struct ApiError {
     pub request_id: Option<String>,
 }
 
+impl ApiError {
+    /// Whether there is no such app, or none that may be seen.
+    pub fn is_about_app(&self) -> bool {
+        self.id == "not_found" && self.message.contains("find that app")
+    }
+}
+
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
     #[error(transparent)]
