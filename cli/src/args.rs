@@ -14,6 +14,7 @@ mod routing;
 mod settings;
 mod tags;
 mod tcp_routes;
+mod tools;
 mod webhooks;
 
 use std::ffi::OsString;
@@ -49,6 +50,7 @@ pub(crate) use settings::{
 };
 pub(crate) use tags::{ApartArgs, TagArgs, TagSetArgs, TagUnsetArgs};
 pub(crate) use tcp_routes::{TcpRouteAddArgs, TcpRouteArgs};
+pub(crate) use tools::{CompletionArgs, ManArgs, Shell};
 pub(crate) use webhooks::{
     WebhookAddArgs, WebhookArgs, WebhookDeliveriesArgs, WebhookDeliveryArgs, WebhookEventArgs,
     WebhookUpdateArgs,
@@ -820,6 +822,12 @@ pub(crate) enum Verb {
     )]
     GitCredentials(GitCredentialsArgs),
 
+    /// Print the script that completes commands in bash, zsh or fish
+    #[command(name = "completion", alias = "autocomplete", after_help = tools::COMPLETION_EXAMPLES)]
+    Completion(CompletionArgs),
+    /// Show the manual page of paas or of a command, or write all of them
+    #[command(name = "man", after_help = tools::MAN_EXAMPLES)]
+    Man(ManArgs),
     /// Show the version
     #[command(name = "version", after_help = "Example:\n  $ paas version")]
     Version,

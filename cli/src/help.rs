@@ -174,7 +174,7 @@ const TOPICS: &[(&str, &[&str])] = &[
             "accounts:create",
         ],
     ),
-    ("Help", &["help", "version"]),
+    ("Help", &["help", "completion", "man", "version"]),
 ];
 
 const INTRODUCTION: &str = "\

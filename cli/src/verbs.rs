@@ -10,6 +10,7 @@ mod buildpacks;
 mod builds;
 mod certs;
 mod certs_auto;
+mod completion;
 mod config;
 mod create;
 mod domains;
@@ -20,6 +21,7 @@ mod hosts;
 mod keys;
 mod logs;
 mod maintenance;
+mod man;
 mod nodes;
 mod pipelines;
 mod platform;
@@ -53,6 +55,8 @@ pub(crate) fn run(verb: Verb, context: &Context) -> Result<ExitCode> {
         Verb::GitCredentials(args) => auth::git_credentials(context, &args).map(done),
         Verb::Token(args) => auth::token(context, &args).map(done),
         Verb::HerokuEnv(args) => heroku::env(context, &args).map(done),
+        Verb::Completion(args) => completion::script(context, &args).map(done),
+        Verb::Man(args) => man::man(context, &args).map(done),
         verb => {
             let runtime = tokio::runtime::Builder::new_current_thread()
                 .enable_all()
@@ -205,6 +209,8 @@ async fn online(verb: Verb, context: &Context) -> Result<ExitCode> {
         | Verb::GitCredentials(_)
         | Verb::Token(_)
         | Verb::HerokuEnv(_)
+        | Verb::Completion(_)
+        | Verb::Man(_)
         | Verb::Unknown(_) => {
             anyhow::bail!("this command does not use the network")
         }

@@ -4,6 +4,7 @@
 mod it {
     mod apps;
     mod certs;
+    mod completion;
     mod config;
     mod dynos;
     mod git;
