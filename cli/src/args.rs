@@ -50,7 +50,7 @@ pub(crate) use settings::{
 };
 pub(crate) use tags::{ApartArgs, TagArgs, TagSetArgs, TagUnsetArgs};
 pub(crate) use tcp_routes::{TcpRouteAddArgs, TcpRouteArgs};
-pub(crate) use tools::{CompletionArgs, ManArgs, Shell};
+pub(crate) use tools::{CompletionArgs, DoctorArgs, ManArgs, Shell};
 pub(crate) use webhooks::{
     WebhookAddArgs, WebhookArgs, WebhookDeliveriesArgs, WebhookDeliveryArgs, WebhookEventArgs,
     WebhookUpdateArgs,
@@ -822,6 +822,9 @@ pub(crate) enum Verb {
     )]
     GitCredentials(GitCredentialsArgs),
 
+    /// Say what is wrong, and what to do: login, network, git, an app, the platform
+    #[command(name = "doctor", after_help = tools::DOCTOR_EXAMPLES)]
+    Doctor(DoctorArgs),
     /// Print the script that completes commands in bash, zsh or fish
     #[command(name = "completion", alias = "autocomplete", after_help = tools::COMPLETION_EXAMPLES)]
     Completion(CompletionArgs),

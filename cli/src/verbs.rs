@@ -13,6 +13,7 @@ mod certs_auto;
 mod completion;
 mod config;
 mod create;
+mod doctor;
 mod domains;
 mod drains;
 mod git_remote;
@@ -86,6 +87,7 @@ async fn online(verb: Verb, context: &Context) -> Result<ExitCode> {
     match verb {
         Verb::Run(args) => return run::attached(context, args).await,
         Verb::HerokuProxy(args) => return heroku::proxy(context, &args).await,
+        Verb::Doctor(args) => return doctor::doctor(context, &args).await,
         Verb::Login(args) => auth::login(context, &args).await,
         Verb::Logout => auth::logout(context).await,
         Verb::Whoami(args) => auth::whoami(context, args).await,

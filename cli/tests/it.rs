@@ -6,6 +6,7 @@ mod it {
     mod certs;
     mod completion;
     mod config;
+    mod doctor;
     mod dynos;
     mod git;
     mod harness;

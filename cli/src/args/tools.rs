@@ -1,8 +1,10 @@
-//! Options of the verbs about this program and its surroundings: completion, manual pages.
+//! Options of the verbs about this program and its surroundings: completion, manual pages, doctor.
 
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
+
+use super::{AppArgs, JsonArgs};
 
 pub(super) const COMPLETION_EXAMPLES: &str = "\
 Without a shell it says where the script belongs for yours.
@@ -17,6 +19,15 @@ Examples:
   $ paas man
   $ paas man ps:scale
   $ paas man --output /usr/local/share/man/man1";
+
+pub(super) const DOCTOR_EXAMPLES: &str = "\
+It looks at this machine, the way to the platform, the login, git, and the app, if there is one; for administrators also
+at the platform. It changes nothing. The exit status is 1 if there is a problem, and 0 if there are warnings at most.
+
+Examples:
+  $ paas doctor
+  $ paas doctor -a myapp
+  $ paas doctor --json | jq '.checks[] | select(.state != \"ok\")'";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Shell {
@@ -38,4 +49,12 @@ pub(crate) struct ManArgs {
     /// Write the pages of all commands into this directory
     #[arg(short, long, value_name = "DIR", conflicts_with = "verb")]
     pub(crate) output: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DoctorArgs {
+    #[command(flatten)]
+    pub(crate) app: AppArgs,
+    #[command(flatten)]
+    pub(crate) json: JsonArgs,
 }
