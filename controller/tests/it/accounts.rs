@@ -242,7 +242,7 @@ async fn only_those_who_are_let_in_learn_the_platforms_version() {
         answer.header("paas-version"),
         Some(env!("CARGO_PKG_VERSION"))
     );
-    let stranger = platform.anonymous().get("/account").await;
+    let stranger = platform.nobody().get("/account").await;
     assert_eq!(stranger.header("paas-version"), None);
     stranger.error(401);
 }
