@@ -12,6 +12,7 @@ mod it {
     mod harness;
     mod heroku;
     mod login;
+    mod man;
     mod platform;
     mod rebalance;
     mod releases;

@@ -76,7 +76,7 @@ impl Terminal {
         format!("{:?}", self.master.get_termios().unwrap().local_flags).contains("ECHO ")
     }
 
-    fn ends_with(&mut self) -> u32 {
+    pub(crate) fn ends_with(&mut self) -> u32 {
         eventually(|| self.child.try_wait().unwrap().is_some());
         self.child.wait().unwrap().exit_code()
     }

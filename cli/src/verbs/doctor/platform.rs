@@ -6,11 +6,12 @@ use jiff::Timestamp;
 
 use super::app::expiry;
 use super::finding::Finding;
+use crate::verbs::apps::bytes;
 
 /// Of the memory that dynos may reserve; the next ones may find no room.
 const FULL_PERCENT: u64 = 90;
-/// Of etcd's file, by default at most 2 GiB: beyond that it takes no writes.
-const ETCD_FULL_BYTES: u64 = 17 * 1024 * 1024 * 1024 / 10;
+/// Of the 4 GiB that provisioning/etcd lets it grow to, 85 %: when they are full it takes no writes.
+const ETCD_FULL_BYTES: u64 = 4 * 1024 * 1024 * 1024 / 100 * 85;
 
 pub(super) async fn look(client: &Client, now: Timestamp) -> Vec<Finding> {
     let status = match client.platform_status().await {
@@ -57,8 +58,8 @@ fn etcd_filling(store: &StoreKind) -> Option<Finding> {
         Finding::warning(
             "platform",
             format!(
-                "etcd holds {}, and takes no more than 2 GiB unless told",
-                super::super::apps::bytes(used)
+                "etcd holds {}; it takes 4 GiB unless told otherwise",
+                bytes(used)
             ),
             "Raise its --quota-backend-bytes before it is full.",
         )
@@ -77,8 +78,8 @@ fn of_nodes(nodes: &[Node]) -> Vec<Finding> {
                 format!(
                     "Host {} is nearly full: {} of {} of memory are reserved",
                     node.name,
-                    super::super::apps::bytes(node.memory_reserved_bytes),
-                    super::super::apps::bytes(node.memory_bytes)
+                    bytes(node.memory_reserved_bytes),
+                    bytes(node.memory_bytes)
                 ),
                 "Add a host (`paas nodes:token`), or move dynos with `paas nodes:rebalance`.",
             ));
@@ -142,14 +143,14 @@ mod tests {
             "scheduler_leader": null,
             "store": { "keys": 1, "kind": "etcd", "revision": 1, "members": [{
                 "alarms": [], "error": null, "file_bytes": 1, "id": "a", "lag": 0, "leader": true, "learner": false,
-                "name": "a", "urls": [], "used_bytes": 2_000_000_000_u64, "version": "3.5",
+                "name": "a", "urls": [], "used_bytes": 3_700_000_000_u64, "version": "3.5",
             }] },
         }))
         .unwrap();
         let findings = of_status(&status);
         assert_eq!(findings[0].message, "Platform: etcd has no leader");
         assert!(
-            findings[1].message.starts_with("etcd holds 2.0 GB"),
+            findings[1].message.starts_with("etcd holds 3.7 GB"),
             "{findings:?}"
         );
     }
