@@ -14,6 +14,7 @@ mod routing;
 mod settings;
 mod tags;
 mod tcp_routes;
+mod tools;
 mod webhooks;
 
 use std::ffi::OsString;
@@ -49,6 +50,7 @@ pub(crate) use settings::{
 };
 pub(crate) use tags::{ApartArgs, TagArgs, TagSetArgs, TagUnsetArgs};
 pub(crate) use tcp_routes::{TcpRouteAddArgs, TcpRouteArgs};
+pub(crate) use tools::{CompletionArgs, DoctorArgs, ManArgs, Shell};
 pub(crate) use webhooks::{
     WebhookAddArgs, WebhookArgs, WebhookDeliveriesArgs, WebhookDeliveryArgs, WebhookEventArgs,
     WebhookUpdateArgs,
@@ -820,6 +822,15 @@ pub(crate) enum Verb {
     )]
     GitCredentials(GitCredentialsArgs),
 
+    /// Say what is wrong, and what to do: login, network, git, an app, the platform
+    #[command(name = "doctor", after_help = tools::DOCTOR_EXAMPLES)]
+    Doctor(DoctorArgs),
+    /// Print the script that completes commands in bash, zsh or fish
+    #[command(name = "completion", alias = "autocomplete", after_help = tools::COMPLETION_EXAMPLES)]
+    Completion(CompletionArgs),
+    /// Show the manual page of paas or of a command, or write all of them
+    #[command(name = "man", after_help = tools::MAN_EXAMPLES)]
+    Man(ManArgs),
     /// Show the version
     #[command(name = "version", after_help = "Example:\n  $ paas version")]
     Version,
@@ -844,6 +855,31 @@ mod tests {
     #[test]
     fn the_argument_tree_is_sound() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_verb_that_lists_or_shows_something_has_json_for_scripts() {
+        // Text by nature: a log, a page, a line.
+        let text = [
+            "logs",
+            "builds:output",
+            "completion",
+            "help",
+            "man",
+            "version",
+        ];
+        for verb in Cli::command().get_subcommands() {
+            let about = verb.get_about().map(ToString::to_string);
+            let tells = about.is_some_and(|about| {
+                about.starts_with("List") || about.starts_with("Show") || about.starts_with("Print")
+            });
+            let has_json = verb.get_arguments().any(|arg| arg.get_id() == "json");
+            let name = verb.get_name();
+            assert!(
+                !tells || has_json || text.contains(&name),
+                "{name} has no --json"
+            );
+        }
     }
 
     #[test]

@@ -15,6 +15,8 @@ use crate::session::{Session, SessionFile};
 pub(crate) struct Context {
     pub(crate) output: Output,
     session: OnceLock<Session>,
+    /// The app that the verb is about, once it is known.
+    app: OnceLock<String>,
 }
 
 impl Context {
@@ -22,6 +24,7 @@ impl Context {
         Self {
             output,
             session: OnceLock::new(),
+            app: OnceLock::new(),
         }
     }
 
@@ -41,6 +44,21 @@ impl Context {
 
     /// The app a verb is about: the one named, else the one of this directory's git remote.
     pub(crate) fn app(&self, args: &AppArgs) -> Result<String> {
+        Ok(self.about(self.find_app(args)?))
+    }
+
+    /// A verb is about this app, and has it some other way.
+    pub(crate) fn about(&self, app: String) -> String {
+        self.app.get_or_init(|| app.clone());
+        app
+    }
+
+    /// The app that a verb was found to be about.
+    pub(crate) fn asked_for(&self) -> Option<&str> {
+        self.app.get().map(String::as_str)
+    }
+
+    fn find_app(&self, args: &AppArgs) -> Result<String> {
         if let (Some(app), None) = (&args.app, &args.remote) {
             return Ok(app.clone());
         }

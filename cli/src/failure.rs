@@ -132,9 +132,7 @@ fn innermost(error: &dyn std::error::Error) -> String {
 fn advice_for(error: &ApiError) -> Option<String> {
     let advice = match (error.id.as_str(), error.status) {
         ("unauthorized", _) => "Log in again with `paas login`, or check PAAS_API_KEY.",
-        ("not_found", _) if error.message.contains("find that app") => {
-            "List the apps you may see with `paas apps --all`."
-        }
+        _ if error.is_about_app() => "List the apps you may see with `paas apps --all`.",
         ("forbidden", _) => "Ask the app's owner or an administrator of the platform.",
         (_, 500..) => {
             let quote = error

@@ -127,6 +127,43 @@ pub(crate) fn remotes() -> Vec<Remote> {
     text.lines().filter_map(parse_remote).collect()
 }
 
+/// `2.39.5`; none where there is no git.
+pub(crate) fn version() -> Option<String> {
+    let text = answer(&["--version"])?;
+    Some(text.trim_start_matches("git version ").to_owned())
+}
+
+/// The branch that is checked out here, if one is.
+pub(crate) fn branch() -> Option<String> {
+    answer(&["symbolic-ref", "--quiet", "--short", "HEAD"])
+}
+
+/// Whom git asks here for the credentials of an address.
+pub(crate) fn helpers(url: &Url) -> Vec<String> {
+    let found = answer(&[
+        "config",
+        "--get-urlmatch",
+        "credential.helper",
+        url.as_str(),
+    ]);
+    found
+        .iter()
+        .flat_map(|text| text.lines())
+        .map(str::to_owned)
+        .collect()
+}
+
+/// What git answers to a question, if it has an answer.
+fn answer(arguments: &[&str]) -> Option<String> {
+    let output = Command::new("git")
+        .args(arguments)
+        .stderr(Stdio::null())
+        .output()
+        .ok()
+        .filter(|output| output.status.success())?;
+    Some(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}
+
 /// The remote of this name.
 pub(crate) fn remote(name: &str) -> Option<Remote> {
     remotes().into_iter().find(|remote| remote.name == name)

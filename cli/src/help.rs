@@ -174,7 +174,7 @@ const TOPICS: &[(&str, &[&str])] = &[
             "accounts:create",
         ],
     ),
-    ("Help", &["help", "version"]),
+    ("Help", &["help", "doctor", "completion", "man", "version"]),
 ];
 
 const INTRODUCTION: &str = "\

@@ -3,12 +3,14 @@
 
 mod args;
 mod attach;
+mod completion;
 mod context;
 mod failure;
 mod follow;
 mod forwarder;
 mod git;
 mod help;
+mod nearest;
 mod output;
 mod plugin;
 mod session;
@@ -26,6 +28,10 @@ use crate::output::Output;
 
 fn main() -> ExitCode {
     let output = Output::detect();
+    if let Some(words) = completion::asked() {
+        // A shell asks in the middle of a line: whatever goes wrong, nothing is said.
+        return completion::answer(&output, &words).unwrap_or(ExitCode::FAILURE);
+    }
     let outcome = match Cli::try_parse() {
         Ok(Cli { verb: None }) => help::overview(&output).map(|()| ExitCode::SUCCESS),
         Ok(Cli {

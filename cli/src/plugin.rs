@@ -52,12 +52,7 @@ fn nearest(typed: &str) -> Option<String> {
         std::iter::once(verb.get_name().to_owned())
             .chain(verb.get_visible_aliases().map(str::to_owned))
     });
-    let allowed = (typed.chars().count() / 3).max(1);
-    names
-        .map(|name| (strsim::damerau_levenshtein(typed, &name), name))
-        .filter(|(distance, _)| *distance <= allowed)
-        .min()
-        .map(|(_, name)| name)
+    crate::nearest::nearest(typed, names)
 }
 
 #[cfg(test)]

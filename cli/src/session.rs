@@ -116,9 +116,15 @@ impl SessionFile {
         self.0.with_extension("ca")
     }
 
+    /// Where completion keeps names for a while.
+    pub(crate) fn completion_cache(&self) -> PathBuf {
+        self.0.with_extension("completion.json")
+    }
+
     pub(crate) fn forget(&self) -> Result<()> {
         for removed in [
             fs_err::remove_file(&self.0),
+            fs_err::remove_file(self.completion_cache()),
             fs_err::remove_dir_all(self.ca_directory()),
         ] {
             match removed {
@@ -133,7 +139,7 @@ impl SessionFile {
 }
 
 /// All or nothing, and mode 0600 from the first byte on.
-fn write_private(path: &Path, bytes: &[u8]) -> Result<()> {
+pub(crate) fn write_private(path: &Path, bytes: &[u8]) -> Result<()> {
     let directory = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),

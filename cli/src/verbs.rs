@@ -10,8 +10,10 @@ mod buildpacks;
 mod builds;
 mod certs;
 mod certs_auto;
+mod completion;
 mod config;
 mod create;
+mod doctor;
 mod domains;
 mod drains;
 mod git_remote;
@@ -20,6 +22,7 @@ mod hosts;
 mod keys;
 mod logs;
 mod maintenance;
+mod man;
 mod nodes;
 mod pipelines;
 mod platform;
@@ -30,6 +33,7 @@ mod routers;
 mod routing;
 mod run;
 mod scale;
+mod suggest;
 mod tags;
 mod tcp_routes;
 mod transfers;
@@ -52,12 +56,19 @@ pub(crate) fn run(verb: Verb, context: &Context) -> Result<ExitCode> {
         Verb::GitCredentials(args) => auth::git_credentials(context, &args).map(done),
         Verb::Token(args) => auth::token(context, &args).map(done),
         Verb::HerokuEnv(args) => heroku::env(context, &args).map(done),
+        Verb::Completion(args) => completion::script(context, &args).map(done),
+        Verb::Man(args) => man::man(context, &args).map(done),
         verb => {
             let runtime = tokio::runtime::Builder::new_current_thread()
                 .enable_all()
                 .build()
                 .context("could not start")?;
-            let outcome = runtime.block_on(online(verb, context));
+            let outcome = runtime.block_on(async {
+                match online(verb, context).await {
+                    Err(error) => Err(suggest::meant(context, error).await),
+                    done => done,
+                }
+            });
             // A thread may still be reading standard input; nobody waits for it.
             runtime.shutdown_background();
             outcome
@@ -76,6 +87,7 @@ async fn online(verb: Verb, context: &Context) -> Result<ExitCode> {
     match verb {
         Verb::Run(args) => return run::attached(context, args).await,
         Verb::HerokuProxy(args) => return heroku::proxy(context, &args).await,
+        Verb::Doctor(args) => return doctor::doctor(context, &args).await,
         Verb::Login(args) => auth::login(context, &args).await,
         Verb::Logout => auth::logout(context).await,
         Verb::Whoami(args) => auth::whoami(context, args).await,
@@ -199,6 +211,8 @@ async fn online(verb: Verb, context: &Context) -> Result<ExitCode> {
         | Verb::GitCredentials(_)
         | Verb::Token(_)
         | Verb::HerokuEnv(_)
+        | Verb::Completion(_)
+        | Verb::Man(_)
         | Verb::Unknown(_) => {
             anyhow::bail!("this command does not use the network")
         }

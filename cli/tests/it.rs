@@ -4,12 +4,15 @@
 mod it {
     mod apps;
     mod certs;
+    mod completion;
     mod config;
+    mod doctor;
     mod dynos;
     mod git;
     mod harness;
     mod heroku;
     mod login;
+    mod man;
     mod platform;
     mod rebalance;
     mod releases;
@@ -20,6 +23,7 @@ mod it {
     mod settings;
     mod shapes;
     mod stub;
+    mod suggestions;
     mod tags;
     mod tcp_routes;
     mod webhooks;

@@ -99,9 +99,13 @@ pub(crate) async fn enforce(
             context.audit.of(deed, act, status).await?
         }
     };
-    response
-        .headers_mut()
-        .insert("ratelimit-remaining", HeaderValue::from(remaining));
+    let headers = response.headers_mut();
+    headers.insert("ratelimit-remaining", HeaderValue::from(remaining));
+    // For those who are let in only: a stranger need not know what might be wrong with it.
+    headers.insert(
+        controller_api::PLATFORM_VERSION,
+        HeaderValue::from_static(env!("CARGO_PKG_VERSION")),
+    );
     Ok(response)
 }
 

@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# paasd and paas: built here, or brought along, and put in their place. Needs steps.sh, packages.sh, user.sh, settings.sh and
+# paasd and paas: built here, or brought along, and put in their place, with what explains them. Needs steps.sh, packages.sh, user.sh, settings.sh and
 # $provisioning_dir; $binaries says where they are once they are built.
 # shellcheck disable=SC2154 # setting and provisioning_dir come from who sources this
 
@@ -32,4 +32,25 @@ install_binaries() {
     mv "$place/.$program.new" "$place/$program"
     say "Installed $place/$program"
   done
+}
+
+# Manual pages and completion, where Debian's man, bash-completion, zsh and fish look. Written anew when paas is.
+install_manuals() {
+  local place=${setting[prefix]}/bin share=${setting[prefix]}/share
+  local pages=$share/man/man1
+  if [[ $pages/paas.1 -nt $place/paas ]]; then return; fi
+  # One that is brought along may be older than these.
+  if ! "$place/paas" completion bash >/dev/null 2>&1; then return; fi
+  mkdir -p "$pages"
+  rm -f "$pages"/paas.1 "$pages"/paas-*.1
+  "$place/paas" man --output "$pages" 2>/dev/null
+  write_completion bash "$share/bash-completion/completions/paas"
+  write_completion zsh "$share/zsh/site-functions/_paas"
+  write_completion fish "$share/fish/vendor_completions.d/paas.fish"
+  say "Installed the manual pages and completion of paas in $share"
+}
+
+write_completion() { # shell file
+  mkdir -p "$(dirname "$2")"
+  "${setting[prefix]}/bin/paas" completion "$1" | write_if_changed "$2" 644 || true
 }

@@ -480,7 +480,7 @@ fn remove_from_firewall(instance: &str) {
 }
 
 /// Loopback addresses that are free now.
-pub(crate) fn free_addresses<const N: usize>() -> [SocketAddr; N] {
+pub fn free_addresses<const N: usize>() -> [SocketAddr; N] {
     // Below the ports that the kernel gives to outgoing connections: one of those could take it before its server does.
     let first = rand::random_range(15_000..30_000);
     let mut free = (first..32_000)

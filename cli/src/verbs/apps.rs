@@ -70,7 +70,7 @@ fn named(app: &App) -> String {
 /// The app of a verb that also takes it as its first word.
 fn app_of(context: &Context, name: Option<&String>, args: &AppArgs) -> Result<String> {
     match name {
-        Some(name) => Ok(name.clone()),
+        Some(name) => Ok(context.about(name.clone())),
         None => context.app(args),
     }
 }

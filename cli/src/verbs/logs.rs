@@ -11,7 +11,20 @@ use crate::output::{Colour, Output, Paint};
 /// What the platform shows at most.
 const MAX_LINES: u16 = 1500;
 
-const COLOURS: [Colour; 4] = [Colour::Cyan, Colour::Yellow, Colour::Green, Colour::Magenta];
+/// A multiple of the colours, so that who is left keeps theirs.
+const MOST_SEEN: usize = 512;
+
+/// In the order in which dynos are first seen; the platform's own voices have theirs.
+const COLOURS: [Colour; 8] = [
+    Colour::Cyan,
+    Colour::Yellow,
+    Colour::Blue,
+    Colour::BrightCyan,
+    Colour::BrightYellow,
+    Colour::BrightBlue,
+    Colour::BrightGreen,
+    Colour::BrightMagenta,
+];
 
 pub(crate) async fn logs(context: &Context, args: &LogsArgs) -> Result<()> {
     let app = context.app(&args.app)?;
@@ -44,35 +57,59 @@ pub(super) async fn show(
     wanted: &LogSessionCreate,
 ) -> Result<()> {
     let mut lines = client.logs(app, wanted).await?;
+    let mut painter = Painter::new(output.paint);
     while let Some(line) = lines.next().await? {
-        output.line(coloured(output.paint, &line))?;
+        output.line(painter.coloured(&line))?;
     }
     Ok(())
 }
 
-/// Colours the part that says when and whence.
-fn coloured(paint: Paint, line: &str) -> String {
-    let head = line
-        .split_once("]: ")
-        .filter(|(head, _)| head.contains('['));
-    match (paint, head) {
-        (Paint::Coloured, Some((head, text))) => {
-            let whence = head.rsplit_once('[').map_or(head, |(_, whence)| whence);
-            format!(
-                "{} {text}",
-                paint.in_colour(colour_of(whence), &format!("{head}]:"))
-            )
-        }
-        _ => line.to_owned(),
-    }
+/// Gives each dyno a colour of its own, so that it can be followed by eye.
+struct Painter {
+    paint: Paint,
+    seen: Vec<String>,
 }
 
-/// The same for the same dyno, so that it can be followed by eye.
-fn colour_of(whence: &str) -> Colour {
-    match whence {
-        "router" => Colour::Magenta,
-        "api" => Colour::Green,
-        dyno => COLOURS[dyno.bytes().map(usize::from).sum::<usize>() % COLOURS.len()],
+impl Painter {
+    const fn new(paint: Paint) -> Self {
+        Self {
+            paint,
+            seen: Vec::new(),
+        }
+    }
+
+    /// Colours the part that says when and whence.
+    fn coloured(&mut self, line: &str) -> String {
+        let head = line
+            .split_once("]: ")
+            .filter(|(head, _)| head.contains('['));
+        match (self.paint, head) {
+            (Paint::Coloured, Some((head, text))) => {
+                let whence = head.rsplit_once('[').map_or(head, |(_, whence)| whence);
+                let colour = self.colour_of(whence);
+                let head = self.paint.in_colour(colour, &format!("{head}]:"));
+                format!("{head} {text}")
+            }
+            _ => line.to_owned(),
+        }
+    }
+
+    fn colour_of(&mut self, whence: &str) -> Colour {
+        match whence {
+            "router" => return Colour::Magenta,
+            "api" => return Colour::Green,
+            _ => {}
+        }
+        let known = self.seen.iter().position(|seen| seen == whence);
+        let place = known.unwrap_or_else(|| {
+            // Dynos come and go while a log is followed for days; the oldest is the least missed.
+            if self.seen.len() == MOST_SEEN {
+                self.seen.drain(..COLOURS.len());
+            }
+            self.seen.push(whence.to_owned());
+            self.seen.len() - 1
+        });
+        COLOURS[place % COLOURS.len()]
     }
 }
 
@@ -80,15 +117,36 @@ fn colour_of(whence: &str) -> Colour {
 mod tests {
     use super::*;
 
+    fn line(dyno: &str) -> String {
+        format!("2026-11-22T13:24:10.000000+00:00 app[{dyno}]: a [x]: b")
+    }
+
     #[test]
     fn only_the_head_of_a_line_is_coloured() {
-        let line = "2026-11-22T13:24:10.000000+00:00 app[web.1]: a [x]: b";
-        let painted = coloured(Paint::Coloured, line);
+        let line = line("web.1");
+        let painted = Painter::new(Paint::Coloured).coloured(&line);
         assert!(
             painted.ends_with("app[web.1]:\x1b[0m a [x]: b"),
             "{painted}"
         );
-        assert_eq!(coloured(Paint::Plain, line), line);
-        assert_eq!(coloured(Paint::Coloured, "no head"), "no head");
+        assert_eq!(Painter::new(Paint::Plain).coloured(&line), line);
+        assert_eq!(Painter::new(Paint::Coloured).coloured("no head"), "no head");
+    }
+
+    #[test]
+    fn each_dyno_has_its_colour_and_keeps_it() {
+        let mut painter = Painter::new(Paint::Coloured);
+        let mut colour = |dyno: &str| painter.coloured(&line(dyno))[..5].to_owned();
+        let first = ["web.1", "web.2", "web.5", "worker.1"].map(&mut colour);
+        let distinct: std::collections::BTreeSet<_> = first.iter().collect();
+        assert_eq!(distinct.len(), 4, "{first:?}");
+        assert_eq!(
+            ["web.1", "web.2", "web.5", "worker.1"].map(&mut colour),
+            first
+        );
+        for number in 0..10 * MOST_SEEN {
+            colour(&format!("run.{number}"));
+        }
+        assert!(painter.seen.len() <= MOST_SEEN);
     }
 }

@@ -9,6 +9,7 @@ use crate::args::{PsArgs, RestartArgs, StopArgs};
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::follow;
+use crate::nearest::nearest;
 use crate::output::{Colour, Output, ago};
 
 pub(crate) async fn list(context: &Context, args: &PsArgs) -> Result<()> {
@@ -180,11 +181,15 @@ pub(crate) async fn restart(context: &Context, args: &RestartArgs) -> Result<()>
         target.words(),
         output.app(&app)
     ));
-    let mut before = client.dynos(&app).await?;
-    before.retain(|dyno| target.includes(dyno));
+    let dynos = client.dynos(&app).await?;
+    let before: Vec<Dyno> = dynos
+        .iter()
+        .filter(|dyno| target.includes(dyno))
+        .cloned()
+        .collect();
     if before.is_empty() && target != Target::All {
         drop(action);
-        return Err(no_such_dyno(&app, &target).into());
+        return Err(no_such_dyno(&app, &target, &dynos).into());
     }
     match target {
         Target::All => client.restart_all(&app).await?,
@@ -220,13 +225,26 @@ pub(crate) async fn stop(context: &Context, args: &StopArgs) -> Result<()> {
     Ok(())
 }
 
-fn no_such_dyno(app: &str, target: &Target<'_>) -> Failure {
+fn no_such_dyno(app: &str, target: &Target<'_>, dynos: &[Dyno]) -> Failure {
     let message = match target {
         Target::Dyno(name) => format!("{app} has no dyno {name}"),
         Target::Type(process_type) => format!("{app} has no {process_type} dynos"),
         Target::All => format!("{app} has no dynos"),
     };
-    Failure::new(message).advise("See what runs with `paas ps`.")
+    let types = || dynos.iter().map(|dyno| dyno.process_type.as_str());
+    let near = match target {
+        // Another number is another dyno, and no slip.
+        Target::Dyno(name) => name.rsplit_once('.').and_then(|(process_type, index)| {
+            let meant = format!("{}.{index}", nearest(process_type, types())?);
+            dynos.iter().any(|dyno| dyno.name == meant).then_some(meant)
+        }),
+        Target::Type(name) => nearest(name, types()).map(str::to_owned),
+        Target::All => None,
+    };
+    Failure::new(message).advise(match near {
+        Some(near) => format!("Did you mean {near}? See what runs with `paas ps`."),
+        None => "See what runs with `paas ps`.".to_owned(),
+    })
 }
 
 #[cfg(test)]

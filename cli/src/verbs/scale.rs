@@ -4,6 +4,7 @@ use anyhow::Result;
 use controller_api::DynoSize;
 use controller_api::wire::{Formation, FormationChange, FormationUpdate, Quantity};
 
+use super::suggest;
 use crate::args::ScaleArgs;
 use crate::context::Context;
 use crate::failure::Failure;
@@ -23,7 +24,14 @@ pub(crate) async fn scale(context: &Context, args: &ScaleArgs) -> Result<()> {
     }
     let (client, output) = (context.client()?, &context.output);
     let action = output.action("Scaling dynos");
-    let scaled = client.scale(&app, updates).await?;
+    let types: Vec<String> = updates.iter().map(|one| one.process_type.clone()).collect();
+    let scaled = match client.scale(&app, updates).await {
+        Ok(scaled) => scaled,
+        Err(error) => {
+            drop(action);
+            return Err(suggest::type_meant(&client, &app, &types, error).await);
+        }
+    };
     if !args.wait.no_wait {
         follow::formation(&client, &app, &scaled, &action).await?;
     }

@@ -8,8 +8,8 @@ use super::harness::{Cli, program};
 use super::run_pipes::{Kind, Script, answer_run, eventually};
 use super::shapes::{current, release};
 
-/// `paas` in a terminal of its own.
-struct Terminal {
+/// A program in a terminal of its own.
+pub(crate) struct Terminal {
     master: Box<dyn MasterPty + Send>,
     keyboard: Box<dyn std::io::Write + Send>,
     child: Box<dyn Child + Send + Sync>,
@@ -29,8 +29,12 @@ fn size(rows: u16, cols: u16) -> PtySize {
 
 impl Terminal {
     fn start(cli: &Cli, args: &[&str]) -> Self {
+        Self::run(cli, program(), args)
+    }
+
+    pub(crate) fn run(cli: &Cli, program: &str, args: &[&str]) -> Self {
         let pair = native_pty_system().openpty(size(24, 80)).unwrap();
-        let mut command = CommandBuilder::new(program());
+        let mut command = CommandBuilder::new(program);
         command.args(args);
         command.cwd(cli.dir.path());
         command.env_clear();
@@ -55,15 +59,15 @@ impl Terminal {
         }
     }
 
-    fn shows(&self, text: &str) {
+    pub(crate) fn shows(&self, text: &str) {
         eventually(|| self.screen().contains(text));
     }
 
-    fn screen(&self) -> String {
+    pub(crate) fn screen(&self) -> String {
         String::from_utf8_lossy(&self.screen.lock().unwrap()).into_owned()
     }
 
-    fn press(&mut self, keys: &[u8]) {
+    pub(crate) fn press(&mut self, keys: &[u8]) {
         self.keyboard.write_all(keys).unwrap();
         self.keyboard.flush().unwrap();
     }
@@ -72,7 +76,7 @@ impl Terminal {
         format!("{:?}", self.master.get_termios().unwrap().local_flags).contains("ECHO ")
     }
 
-    fn ends_with(&mut self) -> u32 {
+    pub(crate) fn ends_with(&mut self) -> u32 {
         eventually(|| self.child.try_wait().unwrap().is_some());
         self.child.wait().unwrap().exit_code()
     }

@@ -10,6 +10,7 @@ mod certificate;
 mod dyno;
 mod error;
 mod forward;
+mod greeting;
 #[cfg(feature = "hosts")]
 pub mod join;
 mod pipeline;
@@ -29,6 +30,7 @@ use url::Url;
 
 pub use error::{ApiError, ClientError};
 pub use forward::keep_end_to_end;
+pub use greeting::Greeting;
 pub use release::ReleaseRange;
 pub use resolve::is_localhost;
 

@@ -18,9 +18,13 @@ pub mod tls;
 pub mod wire;
 
 pub use client::{
-    ApiError, Client, ClientError, ClientOptions, ReleaseRange, is_localhost, keep_end_to_end,
+    ApiError, Client, ClientError, ClientOptions, Greeting, ReleaseRange, is_localhost,
+    keep_end_to_end,
 };
 pub use log_sink::{LogSink, LogSinkTask};
 pub use log_stream::LogStream;
 pub use model::{DynoId, DynoSize, HostRole};
 pub use time::WireTime;
+
+/// The header in which the platform says its version to those who are logged in.
+pub const PLATFORM_VERSION: &str = "paas-version";

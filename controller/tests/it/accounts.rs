@@ -235,6 +235,19 @@ async fn keys_belong_to_one_account_and_are_removed_by_id_or_fingerprint() {
 }
 
 #[tokio::test]
+async fn only_those_who_are_let_in_learn_the_platforms_version() {
+    let platform = Platform::start().await;
+    let answer = platform.admin.get("/account").await;
+    assert_eq!(
+        answer.header("paas-version"),
+        Some(env!("CARGO_PKG_VERSION"))
+    );
+    let stranger = platform.nobody().get("/account").await;
+    assert_eq!(stranger.header("paas-version"), None);
+    stranger.error(401);
+}
+
+#[tokio::test]
 async fn calls_are_limited_per_account() {
     let platform = Platform::start_with(|config| config.requests_per_hour = 5).await;
     let ann = platform.user("ann").await;

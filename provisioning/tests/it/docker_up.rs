@@ -168,12 +168,18 @@ fn a_host_gets_the_platform_keeps_it_and_gets_rid_of_it() {
         .join("home")
         .join(format!("paas-{}-hello", installation.name));
     assert!(sample.join(".git").is_dir());
+    let page = installation
+        .dir
+        .path()
+        .join("prefix/share/man/man1/paas-ps.1");
+    assert!(page.exists(), "paas has its manual pages");
 
     let before = installation.state();
     assert!(!before[0].is_empty() && !before[3].is_empty());
     let began = Instant::now();
     let told = installation.up(&installation.flags[10..]);
     assert!(told.contains("paasd is running"), "{told}");
+    assert!(!told.contains("Installed"), "{told}");
     assert!(began.elapsed() < Duration::from_secs(20), "{told}");
     assert_eq!(installation.state(), before, "nothing was to be done");
 

@@ -31,7 +31,7 @@ impl Shell {
         let lib = Path::new(env!("CARGO_MANIFEST_DIR")).join("lib");
         let whole = format!(
             "set -euo pipefail\nprovisioning_dir=$lib/..\n\
-             for part in steps packages docker user settings ports names daemon account sample leftovers; do source \"$lib/$part.sh\"; done\n\
+             for part in steps packages docker user settings ports names daemon account sample leftovers programs; do source \"$lib/$part.sh\"; done\n\
              steps_log_dir=$PWD/logs\n{script}"
         );
         Command::new("bash")
@@ -327,6 +327,50 @@ fn files_are_written_only_when_they_change() {
         shell.says("printf 'a\\nb' | write_if_changed file 600 && echo written"),
         "written"
     );
+}
+
+#[test]
+fn manuals_and_completion_come_with_a_new_paas_and_not_again() {
+    let shell = Shell::new();
+    fs_err::create_dir_all(shell.path("prefix/bin")).unwrap();
+    let paas = r#"printf '%s\n' '#!/bin/sh' \
+        'case $1 in completion) echo "script for $2" ;; man) echo page >"$3/paas.1"; echo page >"$3/paas-ps.1" ;; esac' \
+        >prefix/bin/paas; chmod +x prefix/bin/paas"#;
+    let install = "setting[prefix]=$PWD/prefix; install_manuals";
+    let old = "touch -d '2 days ago' prefix/bin/paas";
+    let said = shell.says(&format!("{paas}; {old}; {install}"));
+    assert!(said.contains("Installed the manual pages"), "{said}");
+    let share = "prefix/share";
+    for (file, text) in [
+        ("man/man1/paas.1", "page\n"),
+        ("man/man1/paas-ps.1", "page\n"),
+        ("bash-completion/completions/paas", "script for bash\n"),
+        ("zsh/site-functions/_paas", "script for zsh\n"),
+        ("fish/vendor_completions.d/paas.fish", "script for fish\n"),
+    ] {
+        assert_eq!(shell.read(&format!("{share}/{file}")), text, "{file}");
+    }
+    assert_eq!(shell.says(install), "");
+    // Pages of commands that are gone go, too; other programs' stay.
+    let newer = "echo >prefix/share/man/man1/paas-gone.1; echo >prefix/share/man/man1/other.1; touch -d '1 day' prefix/bin/paas";
+    assert!(
+        shell
+            .says(&format!("{newer}; {install}"))
+            .contains("Installed")
+    );
+    assert!(!shell.path("prefix/share/man/man1/paas-gone.1").exists());
+    assert!(shell.path("prefix/share/man/man1/other.1").exists());
+}
+
+#[test]
+fn a_paas_from_before_that_has_neither_is_installed_as_it_is() {
+    let shell = Shell::new();
+    fs_err::create_dir_all(shell.path("prefix/bin")).unwrap();
+    let said = shell.says(
+        "printf '%s\\n' '#!/bin/sh' 'exit 2' >prefix/bin/paas; chmod +x prefix/bin/paas; setting[prefix]=$PWD/prefix; install_manuals",
+    );
+    assert_eq!(said, "");
+    assert!(!shell.path("prefix/share").exists());
 }
 
 #[test]

@@ -1,6 +1,10 @@
 //! What can go wrong with a call, in words for whoever made it.
 
+use std::error::Error;
+use std::io;
+
 use reqwest::{Response, StatusCode};
+use rustls::CertificateError;
 use url::Url;
 
 use crate::tls::TlsError;
@@ -18,6 +22,13 @@ pub struct ApiError {
     pub url: Option<String>,
     /// What to quote when asking an administrator.
     pub request_id: Option<String>,
+}
+
+impl ApiError {
+    /// Whether there is no such app, or none that may be seen.
+    pub fn is_about_app(&self) -> bool {
+        self.id == "not_found" && self.message.contains("find that app")
+    }
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -81,11 +92,19 @@ impl ClientError {
         self.api().map(|error| error.status)
     }
 
+    /// What is wrong with the platform's certificate, if that is why it was not reached.
+    pub fn certificate_trouble(&self) -> Option<&CertificateError> {
+        match self {
+            Self::Unreachable { source, .. } => certificate_trouble(source),
+            _ => None,
+        }
+    }
+
     /// Whether the same read may succeed in a moment.
     pub(crate) fn may_pass(&self) -> bool {
         match self {
             Self::Unreachable { source, .. } => {
-                source.is_connect() && !is_certificate_trouble(source)
+                source.is_connect() && certificate_trouble(source).is_none()
             }
             Self::Api(error) => error.status == 503 || error.status == 502,
             _ => false,
@@ -142,13 +161,39 @@ pub(super) async fn from_response(response: Response) -> ClientError {
     ClientError::Api(Box::new(error))
 }
 
-fn is_certificate_trouble(error: &reqwest::Error) -> bool {
-    let mut source = std::error::Error::source(error);
-    while let Some(error) = source {
-        if let Some(rustls::Error::InvalidCertificate(_)) = error.downcast_ref() {
-            return true;
+fn certificate_trouble<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a CertificateError> {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        if let Some(rustls::Error::InvalidCertificate(trouble)) = error.downcast_ref() {
+            return Some(trouble);
         }
-        source = error.source();
+        // What an I/O error wraps is not among its sources: it speaks for it.
+        cause = match error.downcast_ref::<io::Error>() {
+            Some(wrapping) => wrapping
+                .get_ref()
+                .map(|inner| inner as &(dyn Error + 'static)),
+            None => error.source(),
+        };
     }
-    false
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bad_certificate_is_found_however_it_is_wrapped() {
+        let bad = || rustls::Error::InvalidCertificate(CertificateError::Expired);
+        let once = io::Error::new(io::ErrorKind::InvalidData, bad());
+        let twice = io::Error::other(io::Error::new(io::ErrorKind::InvalidData, bad()));
+        for error in [once, twice] {
+            assert_eq!(
+                certificate_trouble(&error),
+                Some(&CertificateError::Expired)
+            );
+        }
+        let refused = io::Error::from(io::ErrorKind::ConnectionRefused);
+        assert_eq!(certificate_trouble(&refused), None);
+    }
 }
