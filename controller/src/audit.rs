@@ -4,7 +4,7 @@
 //! the log cannot be written, nothing is done.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,8 +16,8 @@ use model::audit::{AuditRecord, Deed, DeedApp, DeedEnd};
 use model::{Account, Timestamp, TokenId};
 use serde_json::Value;
 use store::{Store, StoreError, audit};
-use tokio::sync::{mpsc, oneshot};
-use tokio::time::timeout;
+use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 use uuid::Uuid;
@@ -28,8 +28,8 @@ use crate::guard::AppAccess;
 
 /// Records that wait for their turn.
 const QUEUE: usize = 1024;
-/// Of one block.
-const MOST: usize = 256;
+/// Of one block, of each kind. Each record is a few kilobytes at most, so a block is well below what a commit may be.
+const MOST: usize = 100;
 /// How long ends of deeds wait for company.
 const GATHER: Duration = Duration::from_secs(1);
 /// Ends that are kept for a store that takes nothing.
@@ -37,12 +37,17 @@ const MOST_ENDS: usize = 4096;
 const WITHIN: Duration = Duration::from_secs(10);
 const MAX_TEXT: usize = 100;
 const MAX_NAMES: usize = 30;
+const MAX_DETAILS: usize = 500;
+/// Things of a list that are told one by one.
+const MAX_LISTED: usize = 10;
 
 /// Where records are handed in.
 #[derive(Debug, Clone)]
 pub(crate) struct Audit {
     begun: mpsc::Sender<Waiting>,
     ended: mpsc::Sender<DeedEnd>,
+    /// Whose turn it is to read the log.
+    pub(crate) reading: Arc<Semaphore>,
 }
 
 #[derive(Debug)]
@@ -81,6 +86,7 @@ impl Audit {
         let audit = Self {
             begun: begin,
             ended: end,
+            reading: Arc::new(Semaphore::new(1)),
         };
         (audit, Pending { begun, ended })
     }
@@ -133,64 +139,91 @@ impl Audit {
     }
 }
 
-/// Writes what is handed in, and once more what there is when the controller leaves.
+/// Writes what is handed in, and what is left when the controller leaves.
 pub(crate) async fn run(store: Arc<dyn Store>, mut pending: Pending, leaving: CancellationToken) {
-    let mut ends: Vec<DeedEnd> = Vec::new();
+    let mut ends: VecDeque<DeedEnd> = VecDeque::new();
+    let mut due = None;
     loop {
         let mut waiting = Vec::new();
-        let gather = async {
-            match ends.is_empty() {
-                true => std::future::pending().await,
-                false => tokio::time::sleep(GATHER).await,
+        let gathered = async {
+            match due {
+                Some(due) => sleep_until(due).await,
+                None => std::future::pending().await,
             }
         };
         let is_last = tokio::select! {
             count = pending.begun.recv_many(&mut waiting, MOST) => count == 0,
             Some(end) = pending.ended.recv(), if ends.len() < MOST_ENDS => {
-                ends.push(end);
+                ends.push_back(end);
+                due.get_or_insert_with(|| Instant::now() + GATHER);
                 if ends.len() < MOST {
                     continue;
                 }
                 false
             }
-            () = gather => false,
+            () = gathered => false,
             () = leaving.cancelled() => true,
         };
-        while ends.len() < MOST
+        while ends.len() < MOST_ENDS
             && let Ok(end) = pending.ended.try_recv()
         {
-            ends.push(end);
+            ends.push_back(end);
         }
-        let written = ends.len().min(MOST);
-        let begun = waiting.iter().map(|waiting| waiting.deed.clone());
-        let ended = ends[..written].iter().cloned();
-        let records: Vec<_> = ended
-            .map(AuditRecord::Ended)
-            .chain(begun.map(AuditRecord::Begun))
-            .collect();
-        let appended = match records.is_empty() {
-            true => Ok(()),
-            false => append(&*store, &records).await,
-        };
-        if let Err(error) = &appended {
-            warn!(
-                error = error as &dyn std::error::Error,
-                "Could not write the audit log"
-            );
-        } else {
-            ends.drain(..written);
-        }
-        for waiting in waiting {
-            // Who has stopped waiting does nothing.
-            let _ = waiting.told.send(appended.is_ok());
+        write(&*store, waiting, &mut ends).await;
+        while is_last && !ends.is_empty() {
+            let left = ends.len();
+            write(&*store, Vec::new(), &mut ends).await;
+            if ends.len() == left {
+                break;
+            }
         }
         if is_last {
             return;
         }
+        due = (!ends.is_empty()).then(|| Instant::now() + GATHER);
+    }
+}
+
+/// A block of what waits. Ends that cannot be written hold up nobody who wants to begin.
+async fn write(store: &dyn Store, waiting: Vec<Waiting>, ends: &mut VecDeque<DeedEnd>) {
+    let some = ends.len().min(MOST);
+    let ended = ends.iter().take(some).cloned().map(AuditRecord::Ended);
+    let begun: Vec<_> = waiting
+        .iter()
+        .map(|waiting| AuditRecord::Begun(waiting.deed.clone()))
+        .collect();
+    let all: Vec<_> = ended.chain(begun.iter().cloned()).collect();
+    let appended = match append(store, &all).await {
+        Err(error) if !error.is_retryable() && some > 0 => {
+            warn!(
+                error = &error as &dyn std::error::Error,
+                "How some requests went cannot be put on record"
+            );
+            ends.drain(..some);
+            append(store, &begun).await
+        }
+        Ok(()) => {
+            ends.drain(..some);
+            Ok(())
+        }
+        failed => failed,
+    };
+    if let Err(error) = &appended {
+        warn!(
+            error = error as &dyn std::error::Error,
+            "Could not write the audit log"
+        );
+    }
+    for waiting in waiting {
+        // Who has stopped waiting does nothing.
+        let _ = waiting.told.send(appended.is_ok());
     }
 }
 
 async fn append(store: &dyn Store, records: &[AuditRecord]) -> Result<(), StoreError> {
+    if records.is_empty() {
+        return Ok(());
+    }
     match audit::append(store, records).await {
         // It may be there all the same.
         Err(error) if error.is_retryable() => audit::append(store, records).await,
@@ -241,13 +274,13 @@ pub(crate) fn login(account: &Account, token: Option<TokenId>, from: Option<IpAd
 
 /// A URL may hold a password.
 fn shown(value: &str) -> String {
-    match value.split_once("://") {
-        Some((scheme, rest)) => {
-            let host = rest.split(['/', '?', '#']).next().unwrap_or_default();
-            let host = host.rsplit('@').next().unwrap_or_default();
-            format!("{}://{}…", cut(scheme), cut(host))
-        }
-        None => cut(value),
+    if !value.contains("//") && !(value.contains('@') && value.contains(':')) {
+        return cut(value);
+    }
+    let url = url::Url::parse(value).ok();
+    match url.as_ref().and_then(url::Url::host_str) {
+        Some(host) => format!("…//{}…", cut(host)),
+        None => "…".to_owned(),
     }
 }
 
@@ -259,12 +292,14 @@ fn cut(text: &str) -> String {
 }
 
 /// Fields whose values are names of things, and no secrets.
-const TOLD: [&str; 18] = [
+const TOLD: [&str; 24] = [
     "app",
     "build_stack",
     "description",
+    "email",
     "enabled",
     "hostname",
+    "is_admin",
     "maintenance",
     "name",
     "new_owner",
@@ -274,40 +309,55 @@ const TOLD: [&str; 18] = [
     "quantity",
     "recipient",
     "release",
+    "roles",
+    "scope",
     "size",
+    "source",
     "stage",
     "state",
+    "targets",
     "user",
 ];
 
-/// What the request that is under way asks for: the names of the fields of its body, and what may be told of their values.
+/// What the request that is under way asks for: what may be told of its body's values, and the names of its other fields.
 pub(crate) fn note(body: &[u8]) {
     let _ = DETAILS.try_with(|details| {
+        let mut details = details.borrow_mut();
+        if body.trim_ascii().is_empty() {
+            return;
+        }
         let Ok(Value::Object(fields)) = serde_json::from_slice(body) else {
+            details.text = "(a body that cannot be told)".to_owned();
             return;
         };
-        let mut details = details.borrow_mut();
         let is_told = |name: &str| !details.is_of_secrets && TOLD.contains(&name);
-        let told = fields.iter().take(MAX_NAMES).map(|(name, value)| {
-            match is_told(name).then(|| text_of(value)).flatten() {
-                Some(value) => format!("{}={}", cut(name), shown(&value)),
-                None => cut(name),
-            }
+        let told = fields.iter().filter(|(name, _)| is_told(name));
+        let others = fields.iter().filter(|(name, _)| !is_told(name));
+        let told = told.map(|(name, value)| match text_of(value) {
+            Some(value) => format!("{}={value}", cut(name)),
+            None => cut(name),
         });
-        details.text = told.collect::<Vec<_>>().join(", ");
+        let all: Vec<_> = told
+            .chain(others.map(|(name, _)| cut(name)))
+            .take(MAX_NAMES)
+            .collect();
+        details.text = all.join(", ").chars().take(MAX_DETAILS).collect();
     });
 }
 
 fn text_of(value: &Value) -> Option<String> {
     match value {
-        Value::String(text) => Some(text.clone()),
-        Value::Number(number) => Some(number.to_string()),
+        Value::String(text) => Some(shown(text)),
+        Value::Number(number) => Some(cut(&number.to_string())),
         Value::Bool(flag) => Some(flag.to_string()),
-        Value::Object(thing) => ["name", "id", "email"]
+        Value::Array(things) => {
+            let things = things.iter().take(MAX_LISTED).filter_map(text_of);
+            Some(things.collect::<Vec<_>>().join("+"))
+        }
+        Value::Object(thing) => ["name", "id", "email", "app"]
             .iter()
-            .find_map(|field| thing.get(*field)?.as_str())
-            .map(str::to_owned),
-        _ => None,
+            .find_map(|field| text_of(thing.get(*field)?)),
+        Value::Null => None,
     }
 }
 
@@ -350,20 +400,51 @@ mod tests {
     async fn names_are_told_and_secrets_are_not() {
         for (body, told) in [
             (json!({"SECRET": "hunter2", "B": null}), "B, SECRET"),
-            (json!({"name": "ticks", "stack": "x"}), "name=ticks, stack"),
+            (json!({"stack": "x", "name": "ticks"}), "name=ticks, stack"),
             (
                 json!({"app": {"id": "1"}, "stage": "staging"}),
                 "app=1, stage=staging",
             ),
             (
                 json!({"private_key": "-----BEGIN", "quantity": 3}),
-                "private_key, quantity=3",
+                "quantity=3, private_key",
             ),
             (json!({"url": "https://u:p@h/x"}), "url"),
+            (
+                json!({"user": "a@b.c", "permissions": ["view", "deploy"]}),
+                "permissions=view+deploy, user=a@b.c",
+            ),
+            (
+                json!({"source": {"app": {"id": "1"}}, "targets": [{"app": {"id": "2"}}]}),
+                "source=1, targets=2",
+            ),
             (json!({}), ""),
         ] {
             assert_eq!(noted(body, false).await, told);
         }
+        // However much is sent, and in whatever order.
+        let mut many: serde_json::Map<_, _> =
+            (0..100).map(|n| (format!("!{n}"), json!("x"))).collect();
+        many.insert("user".to_owned(), json!("a@b.c"));
+        let told = noted(Value::Object(many), false).await;
+        assert!(told.starts_with("user=a@b.c, !0"), "{told}");
+        let long: String = "☃".repeat(5000);
+        let told = noted(
+            json!({"user": [&long, &long, &long, &long, &long, &long, &long]}),
+            false,
+        )
+        .await;
+        assert!(told.chars().count() <= MAX_DETAILS, "{told}");
+    }
+
+    #[tokio::test]
+    async fn a_body_that_cannot_be_told_is_told_to_be_one() {
+        let noting = async {
+            note(br#"{"x":1e999,"user":"a@b.c"}"#);
+            DETAILS.with(RefCell::take).text
+        };
+        let told = DETAILS.scope(RefCell::default(), noting).await;
+        assert_eq!(told, "(a body that cannot be told)");
     }
 
     #[tokio::test]
@@ -374,10 +455,17 @@ mod tests {
 
     #[test]
     fn a_url_is_told_without_who_may_use_it() {
-        assert_eq!(
-            shown("syslog+tls://u:p@logs.example.com:1/x?y"),
-            "syslog+tls://logs.example.com:1…"
-        );
-        assert_eq!(shown("www.example.com"), "www.example.com");
+        for (url, told) in [
+            (
+                "syslog+tls://u:p@logs.example.com:1/x?y",
+                "…//logs.example.com…",
+            ),
+            ("https://u:pa/ss@logs.example.com", "…"),
+            ("https:/u:p@logs.example.com", "…//logs.example.com…"),
+            ("www.example.com", "www.example.com"),
+            ("a@b.c", "a@b.c"),
+        ] {
+            assert_eq!(shown(url), told);
+        }
     }
 }

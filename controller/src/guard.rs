@@ -96,7 +96,10 @@ pub(crate) async fn enforce(
             );
             let act = next.run(Request::from_parts(parts, body));
             let status = |response: &Response| response.status().as_u16();
-            context.audit.of(deed, act, status).await?
+            let audit = context.audit.clone();
+            // Done to its end, and on record how it went, though the client hangs up.
+            let done = tokio::spawn(async move { audit.of(deed, act, status).await });
+            done.await.map_err(ApiError::internal)??
         }
     };
     let headers = response.headers_mut();

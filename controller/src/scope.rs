@@ -88,7 +88,6 @@ const WRITE: &[(Method, &str)] = &[
     (Method::POST, "/apps/{app}/acm"),
     (Method::PATCH, "/apps/{app}/acm"),
     (Method::DELETE, "/apps/{app}/acm"),
-    (Method::PUT, "/apps/{app}/buildpack-installations"),
     (Method::POST, "/apps/{app}/domains"),
     (Method::PATCH, "/apps/{app}/domains/{domain}"),
     (Method::DELETE, "/apps/{app}/domains/{domain}"),
@@ -101,7 +100,6 @@ const WRITE: &[(Method, &str)] = &[
     (Method::DELETE, "/apps/{app}/formations/{type}"),
     (Method::POST, "/apps/{app}/formations/{type}/actions/stop"),
     (Method::PATCH, "/apps/{app}/placement"),
-    (Method::PATCH, "/apps/{app}/routing"),
     (Method::POST, "/apps/{app}/sni-endpoints"),
     (Method::PATCH, "/apps/{app}/sni-endpoints/{sni_endpoint}"),
     (Method::DELETE, "/apps/{app}/sni-endpoints/{sni_endpoint}"),
@@ -139,6 +137,8 @@ mod tests {
         for (method, path, rule) in crate::routes::rules() {
             let need = needed(&method, path, rule);
             let secrets = [
+                "buildpack-installations",
+                "routing",
                 "config-vars",
                 "releases",
                 "collaborators",

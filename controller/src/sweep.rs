@@ -16,6 +16,7 @@ use serde::de::DeserializeOwned;
 use store::{Event, Follower, Key, Store, StoreError, Table, Txn, Update, Versioned, audit, key};
 use tracing::{debug, info, warn};
 
+use crate::actions::transfers::OFFERED_FOR;
 use crate::context::{Context, Ctx};
 use crate::logs::LogError;
 use crate::prune::prune;
@@ -26,8 +27,8 @@ const UNCLAIMED: Duration = Duration::from_secs(3600);
 /// Whoever made a promotion asks how it went for a while; what came of it is in the releases.
 const PROMOTIONS_KEPT: SignedDuration = SignedDuration::from_hours(24);
 const TRANSFERS_KEPT: SignedDuration = SignedDuration::from_hours(7 * 24);
-/// At some hundred bytes each, a part of the store that backups do not notice.
-const AUDIT_BLOCKS: usize = 50_000;
+/// Some hundred megabytes of the store.
+const AUDIT_BLOCKS: usize = 200_000;
 const AUDIT_KEPT: SignedDuration = SignedDuration::from_hours(400 * 24);
 /// Well below the store's limit on one commit.
 const CHUNK: usize = 60;
@@ -230,21 +231,30 @@ async fn sweep_tokens(store: &dyn Store) -> Result<(), StoreError> {
 /// From the oldest on, so that what is left is a chain.
 async fn sweep_audit(store: &dyn Store) -> Result<(), StoreError> {
     let now = Timestamp::now();
-    let blocks = audit::blocks(store).await?;
-    let too_many = blocks.len().saturating_sub(AUDIT_BLOCKS);
     let is_old = |at: Timestamp| now.duration_since(at) > AUDIT_KEPT;
-    let old = blocks.iter().take_while(|block| {
-        let mut records = block.value.records.iter();
-        records.all(|record| is_old(record.at()))
-    });
-    let surplus = old
-        .count()
-        .max(too_many)
-        .min(blocks.len().saturating_sub(1));
-    for chunk in blocks[..surplus].chunks(CHUNK) {
+    let (mut kept, mut old) = (0, Vec::new());
+    let mut pages = audit::Pages::new(store, None).await?;
+    while let Some(page) = pages.next().await? {
+        for block in page {
+            let mut records = block.block.records.iter();
+            if kept > 0 && (kept >= AUDIT_BLOCKS || records.all(|record| is_old(record.at()))) {
+                old.push(block.key);
+            } else {
+                kept += 1;
+            }
+        }
+    }
+    if kept >= AUDIT_BLOCKS && !old.is_empty() {
+        warn!(
+            blocks = old.len(),
+            "The audit log is full: its oldest blocks go before their time"
+        );
+    }
+    old.reverse();
+    for chunk in old.chunks(CHUNK) {
         chunk
             .iter()
-            .fold(Txn::new(), |txn, old| txn.delete(old.key.clone()))
+            .fold(Txn::new(), |txn, key| txn.delete(key.clone()))
             .commit(store)
             .await?;
     }
@@ -265,13 +275,16 @@ async fn sweep_promotions(store: &dyn Store) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Those that were decided; offers stay until somebody decides them.
+/// Those that were decided, and those that nobody decided in time.
 async fn sweep_transfers(store: &dyn Store) -> Result<(), StoreError> {
     let now = Timestamp::now();
     let mut transfers = key::TRANSFERS.all(store).await?;
     transfers.retain(|seen| {
-        seen.value.state != TransferState::Pending
-            && now.duration_since(seen.value.updated_at) > TRANSFERS_KEPT
+        let age = now.duration_since(seen.value.updated_at);
+        match seen.value.state {
+            TransferState::Pending => age.unsigned_abs() > OFFERED_FOR,
+            TransferState::Accepted | TransferState::Declined => age > TRANSFERS_KEPT,
+        }
     });
     for chunk in transfers.chunks(CHUNK) {
         chunk

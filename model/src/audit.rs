@@ -20,7 +20,7 @@ pub struct Deed {
     /// From where.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<IpAddr>,
-    /// `PATCH /apps/{app}/config-vars`, or `git push`.
+    /// `PATCH /apps/{app}/config-vars`
     pub what: String,
     /// What stood for the names in braces, without secrets.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -70,7 +70,7 @@ impl AuditRecord {
 pub struct AuditBlock {
     /// From 1, without a gap.
     pub number: u64,
-    /// The SHA-256 of the block before as JSON; of the first, of nothing.
+    /// The SHA-256 of the block before as it is stored; of the first, of nothing.
     pub before: Checksum,
     pub records: Vec<AuditRecord>,
 }

@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// The most apps of one pipeline: they go with it in one commit.
-pub const MAX_APPS: usize = 50;
+pub const MAX_APPS: usize = 25;
 
 /// A promotion that has not reached one of its apps by then has lost whoever made it.
 pub const PROMOTED_WITHIN: Duration = Duration::from_secs(120);

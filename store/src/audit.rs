@@ -4,10 +4,12 @@ use model::Checksum;
 use model::audit::{AuditBlock, AuditHead, AuditRecord};
 use sha2::{Digest as _, Sha256};
 
-use crate::{Committed, Store, StoreError, Txn, Versioned, key};
+use crate::{Committed, Entry, Key, Store, StoreError, Txn, key};
 
 /// How often an append is tried while others append.
 const MAX_ATTEMPTS: u32 = 64;
+/// Blocks that others may have appended since a call that was left in doubt.
+const LOOK_BACK: u64 = 16;
 
 /// In one block. When this returns, they are there. Records that an earlier call may have left in doubt can be given again.
 pub async fn append(store: &dyn Store, records: &[AuditRecord]) -> Result<(), StoreError> {
@@ -15,8 +17,7 @@ pub async fn append(store: &dyn Store, records: &[AuditRecord]) -> Result<(), St
         let head = key::AUDIT_HEAD.get(store, &key::audit_head()).await?;
         let newest = head.as_ref().map(|head| &head.value);
         if let Some(head) = newest
-            && let Some(block) = read(store, head.number).await?
-            && block.records == records
+            && is_there(store, head.number, records).await?
         {
             return Ok(());
         }
@@ -25,11 +26,12 @@ pub async fn append(store: &dyn Store, records: &[AuditRecord]) -> Result<(), St
             before: newest.map_or_else(|| hash_of(b""), |head| head.hash.clone()),
             records: records.to_vec(),
         };
+        let place = key::audit_block(block.number);
         let next = AuditHead {
             number: block.number,
-            hash: hash(&block),
+            hash: hash_of(&key::AUDIT.encode(&place, &block)?),
         };
-        let txn = Txn::new().create(&key::AUDIT, key::audit_block(block.number), &block);
+        let txn = Txn::new().create(&key::AUDIT, place, &block);
         let txn = match &head {
             Some(head) => txn.replace(&key::AUDIT_HEAD, head, &next),
             None => txn.create(&key::AUDIT_HEAD, key::audit_head(), &next),
@@ -43,14 +45,74 @@ pub async fn append(store: &dyn Store, records: &[AuditRecord]) -> Result<(), St
     })
 }
 
-async fn read(store: &dyn Store, number: u64) -> Result<Option<AuditBlock>, StoreError> {
-    let found = key::AUDIT.get(store, &key::audit_block(number)).await?;
-    Ok(found.map(|block| block.value))
+async fn is_there(
+    store: &dyn Store,
+    newest: u64,
+    records: &[AuditRecord],
+) -> Result<bool, StoreError> {
+    for number in (newest.saturating_sub(LOOK_BACK).max(1)..=newest).rev() {
+        let found = key::AUDIT.get(store, &key::audit_block(number)).await?;
+        if found.is_some_and(|block| block.value.records == records) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
-/// All that is kept, the oldest first.
-pub async fn blocks(store: &dyn Store) -> Result<Vec<Versioned<AuditBlock>>, StoreError> {
-    key::AUDIT.all(store).await
+/// A block as it is kept, with the hash that the next one must have.
+#[derive(Debug, Clone)]
+pub struct Kept {
+    pub key: Key,
+    pub block: AuditBlock,
+    hash: Checksum,
+}
+
+/// Reads the log a hundred blocks at a time, the newest first.
+#[derive(Debug)]
+pub struct Pages<'a> {
+    store: &'a dyn Store,
+    /// Of hundreds; `None`: all was read.
+    next: Option<u64>,
+    before: u64,
+}
+
+impl<'a> Pages<'a> {
+    /// From the block before that one down; without it, from the newest.
+    pub async fn new(store: &'a dyn Store, before: Option<u64>) -> Result<Self, StoreError> {
+        let head = key::AUDIT_HEAD.get(store, &key::audit_head()).await?;
+        let end = head.map_or(0, |head| head.value.number + 1);
+        let before = before.unwrap_or(end).min(end);
+        Ok(Self {
+            store,
+            next: before.checked_sub(1).map(|newest| newest / 100),
+            before,
+        })
+    }
+
+    /// The newest first; `None` when there are no more.
+    pub async fn next(&mut self) -> Result<Option<Vec<Kept>>, StoreError> {
+        let Some(hundred) = self.next else {
+            return Ok(None);
+        };
+        let listed = self.store.list(&key::audit_blocks(hundred)).await?;
+        let mut page = Vec::with_capacity(listed.entries.len());
+        for entry in &listed.entries {
+            page.push(kept(entry)?);
+        }
+        page.retain(|kept| kept.block.number < self.before);
+        page.reverse();
+        // What has gone for its age has gone from the beginning.
+        self.next = hundred.checked_sub(1).filter(|_| !page.is_empty());
+        Ok(Some(page).filter(|page| !page.is_empty()))
+    }
+}
+
+fn kept(entry: &Entry) -> Result<Kept, StoreError> {
+    Ok(Kept {
+        key: entry.key.clone(),
+        block: key::AUDIT.decode(entry)?.value,
+        hash: hash_of(&entry.value),
+    })
 }
 
 /// What was found of the chain.
@@ -63,47 +125,44 @@ pub struct Verified {
     pub fault: Option<String>,
 }
 
-/// Reads the head first: what is appended meanwhile is no fault.
+/// From the newest back; what is appended meanwhile is no fault.
 pub async fn verify(store: &dyn Store) -> Result<Verified, StoreError> {
     let head = key::AUDIT_HEAD.get(store, &key::audit_head()).await?;
     let head = head.map(|head| head.value);
-    let blocks = blocks(store).await?;
-    let blocks: Vec<_> = blocks.into_iter().map(|seen| seen.value).collect();
-    Ok(Verified {
-        first: blocks.first().map(|block| block.number),
-        fault: fault(&blocks, head.as_ref()),
-        head,
-    })
-}
-
-fn fault(blocks: &[AuditBlock], head: Option<&AuditHead>) -> Option<String> {
-    for pair in blocks.windows(2) {
-        let [before, after] = pair else { continue };
-        if after.number != before.number + 1 {
-            let (from, to) = (before.number, after.number);
-            return Some(format!("blocks between {from} and {to} are missing"));
-        }
-        if after.before != hash(before) {
-            return Some(format!("block {} was changed", before.number));
-        }
-    }
-    let Some(head) = head else {
-        return (!blocks.is_empty()).then(|| "the head is missing".to_owned());
+    let mut verified = Verified {
+        first: None,
+        head: head.clone(),
+        fault: None,
     };
-    match blocks.iter().find(|block| block.number == head.number) {
-        None => Some(format!("block {} is missing", head.number)),
-        Some(block) if hash(block) != head.hash => {
-            Some(format!("block {} was changed", block.number))
+    let Some(head) = head else {
+        let any = store.list(&key::AUDIT.prefix()).await?;
+        verified.fault = (!any.entries.is_empty()).then(|| "the head is missing".to_owned());
+        return Ok(verified);
+    };
+    let mut pages = Pages::new(store, Some(head.number + 1)).await?;
+    let (mut number, mut hash) = (head.number, head.hash);
+    while let Some(page) = pages.next().await? {
+        for Kept {
+            block, hash: is, ..
+        } in page
+        {
+            if block.number != number {
+                let missing = block.number + 1;
+                verified.fault = Some(format!("blocks {missing} to {number} are missing"));
+                return Ok(verified);
+            }
+            if is != hash {
+                verified.fault = Some(format!("block {number} was changed"));
+                return Ok(verified);
+            }
+            verified.first = Some(number);
+            (number, hash) = (number.saturating_sub(1), block.before);
         }
-        Some(_) => None,
     }
-}
-
-fn hash(block: &AuditBlock) -> Checksum {
-    match serde_json::to_vec(block) {
-        Ok(bytes) => hash_of(&bytes),
-        Err(_) => unreachable!("texts and numbers can be written as JSON"),
+    if verified.first.is_none() {
+        verified.fault = Some(format!("block {number} is missing"));
     }
+    Ok(verified)
 }
 
 fn hash_of(bytes: &[u8]) -> Checksum {
@@ -162,7 +221,10 @@ mod tests {
             txn.commit(&*store).await.unwrap();
             assert_eq!(fault_of(&*store).await.as_deref(), Some(words));
         }
-        for (number, words) in [(3, "between 2 and 4"), (5, "block 5 is missing")] {
+        for (number, words) in [
+            (3, "blocks 3 to 3 are missing"),
+            (5, "blocks 5 to 5 are missing"),
+        ] {
             let store = chain(5).await;
             let txn = Txn::new().delete(key::audit_block(number));
             txn.commit(&*store).await.unwrap();
@@ -178,6 +240,28 @@ mod tests {
         txn.commit(&*store).await.unwrap();
         let verified = verify(&*store).await.unwrap();
         assert_eq!((verified.first, verified.fault), (Some(2), None));
+    }
+
+    #[tokio::test]
+    async fn it_is_read_from_the_newest_back_a_page_at_a_time() {
+        let store = chain(250).await;
+        let numbers = async |before| {
+            let mut pages = Pages::new(&*store, before).await.unwrap();
+            let mut numbers = Vec::new();
+            while let Some(page) = pages.next().await.unwrap() {
+                numbers.push(
+                    page.iter()
+                        .map(|kept| kept.block.number)
+                        .collect::<Vec<_>>(),
+                );
+            }
+            numbers
+        };
+        let all = numbers(None).await;
+        assert_eq!(all.iter().map(Vec::len).collect::<Vec<_>>(), [51, 100, 99]);
+        assert_eq!(all.concat(), (1..=250).rev().collect::<Vec<u64>>());
+        assert_eq!(numbers(Some(3)).await, [[2, 1]]);
+        assert_eq!(verify(&*store).await.unwrap().first, Some(1));
     }
 
     #[tokio::test]
@@ -200,6 +284,10 @@ mod tests {
         let records = [record(1), record(2)];
         append(&*store, &records).await.unwrap();
         append(&*store, &records).await.unwrap();
-        assert_eq!(blocks(&*store).await.unwrap().len(), 2);
+        assert_eq!(verify(&*store).await.unwrap().head.unwrap().number, 2);
+        // Also where another was quicker in between.
+        append(&*store, &[record(3)]).await.unwrap();
+        append(&*store, &records).await.unwrap();
+        assert_eq!(verify(&*store).await.unwrap().head.unwrap().number, 3);
     }
 }

@@ -287,6 +287,11 @@ pub fn audit_block(number: u64) -> Key {
     Key::join(AUDIT.prefix_text(), format_args!("{number:012}"))
 }
 
+/// A hundred of them: those whose number has these digits before the last two.
+pub fn audit_blocks(hundred: u64) -> Key {
+    Key::join(AUDIT.prefix_text(), format_args!("{hundred:010}"))
+}
+
 /// Zero-padded, so that key order is version order.
 pub fn release(app: AppId, version: ReleaseVersion) -> Key {
     Key::join(

@@ -87,7 +87,7 @@ mod tests {
     fn a_deed_is_told_with_what_it_was_done_to() {
         let entry = json!({
             "action": "PATCH /apps/{app}/config-vars", "actor": {"id": "01a22a60-8704-718a-8bde-e55fd22434b0", "email": "a@b.c"},
-            "app": null, "created_at": "2026-11-22T13:24:10Z", "details": "FOO, BAR", "from": "192.0.2.1",
+            "app": null, "block": 7, "created_at": "2026-11-22T13:24:10Z", "details": "FOO, BAR", "from": "192.0.2.1",
             "id": "01a22a60-8704-718a-8bde-e55fd22434b0", "parameters": {"app": "ticks"}, "status": 200, "token": null,
         });
         let entry = serde_json::from_value(entry).unwrap();

@@ -10,6 +10,7 @@ use model::{
 };
 use store::ledger::{NewRelease, append_release};
 use store::{Committed, Store, StoreError, Txn, Versioned, key};
+use tracing::warn;
 
 use super::ActionError;
 use crate::context::{Context, Ctx};
@@ -100,37 +101,50 @@ pub(crate) async fn promote(
             resource: "pipeline",
         });
     }
-    let context = context.clone();
-    let promoting =
-        tokio::spawn(async move { reach_all(&context, promotion.id, &source, &targets).await });
-    promoting.await.map_err(ActionError::internal)?
+    let (context, id) = (context.clone(), promotion.id);
+    let promoting = tokio::spawn(async move { reach_all(&context, id, &source, &targets).await });
+    promoting.await.map_err(ActionError::internal)?;
+    Ok(promotion)
 }
 
-async fn reach_all(
+/// One that cannot be reached, or not be told of, keeps none of the others from its turn.
+async fn reach_all(context: &Context, promotion: PromotionId, source: &Source, targets: &[Target]) {
+    for (at, target) in targets.iter().enumerate() {
+        if let Err(error) = reach_one(context, promotion, source, at, target).await {
+            warn!(
+                error = &error as &dyn std::error::Error,
+                app.name = %target.app.name,
+                "Could not promote; the promotion says that it was interrupted"
+            );
+        }
+    }
+}
+
+async fn reach_one(
     context: &Context,
     promotion: PromotionId,
     source: &Source,
-    targets: &[Target],
-) -> Result<Promotion, ActionError> {
-    for (at, target) in targets.iter().enumerate() {
-        let seen = read(context.store(), promotion).await?;
-        let failure = match &target.refusal {
-            Some(refusal) => refusal.clone(),
-            None => match reach(context, &seen, source, at).await {
-                Ok(()) => continue,
-                Err(ActionError::Store(StoreError::Contended { .. })) => {
-                    "The app was changed by others again and again; promote again.".to_owned()
-                }
-                Err(ActionError::Store(error)) => return Err(error.into()),
-                Err(error) => super::sentence(&error.to_string()),
-            },
-        };
-        let outcome = PromotionOutcome::Failed { message: failure };
-        let changed = decided(&seen.value, at, outcome);
-        let txn = Txn::new().replace(&key::PROMOTIONS, &seen, &changed);
-        txn.commit(context.store()).await?;
-    }
-    Ok(read(context.store(), promotion).await?.value)
+    at: usize,
+    target: &Target,
+) -> Result<(), ActionError> {
+    let seen = read(context.store(), promotion).await?;
+    let failure = match &target.refusal {
+        Some(refusal) => refusal.clone(),
+        None => match reach(context, &seen, source, at).await {
+            Ok(()) => return Ok(()),
+            Err(ActionError::Store(StoreError::Contended { .. })) => {
+                "The app was changed by others again and again; promote again.".to_owned()
+            }
+            // Whether it was reached is not known yet.
+            Err(ActionError::Store(error)) => return Err(error.into()),
+            Err(error) => super::sentence(&error.to_string()),
+        },
+    };
+    let outcome = PromotionOutcome::Failed { message: failure };
+    let changed = decided(&seen.value, at, outcome);
+    let txn = Txn::new().replace(&key::PROMOTIONS, &seen, &changed);
+    txn.commit(context.store()).await?;
+    Ok(())
 }
 
 async fn read(store: &dyn Store, id: PromotionId) -> Result<Versioned<Promotion>, ActionError> {

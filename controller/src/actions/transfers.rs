@@ -1,5 +1,7 @@
 //! Giving apps and pipelines to other accounts.
 
+use std::time::Duration;
+
 use model::transfer::{Transfer, TransferState};
 use model::{
     Account, AccountId, Actor, App, Collaborator, Permission, Pipeline, PipelineId, Timestamp,
@@ -11,6 +13,9 @@ use uuid::Uuid;
 use super::{ActionError, Attempts, pipelines, read_app};
 use crate::context::{Context, actor};
 use crate::find;
+
+/// How long an offer stands.
+pub(crate) const OFFERED_FOR: Duration = Duration::from_secs(14 * 24 * 3600);
 
 /// Offers an app. Its recipient accepts or declines; an administrator does not ask.
 pub(crate) async fn offer(
@@ -109,6 +114,11 @@ pub(crate) async fn decide(
         return Err(ActionError::invalid("This transfer was decided already."));
     }
     let now = Timestamp::now();
+    if now.duration_since(transfer.created_at).unsigned_abs() > OFFERED_FOR {
+        return Err(ActionError::invalid(
+            "This offer is too old; ask for it once more.",
+        ));
+    }
     let changed = Transfer {
         state,
         updated_at: now,
@@ -179,10 +189,26 @@ pub(crate) async fn take_back(
     }
 }
 
+/// Nobody is made the owner of what he has nothing to do with.
+async fn must_know_it(
+    store: &dyn Store,
+    by: &Account,
+    app: &App,
+    to: &Account,
+) -> Result<(), ActionError> {
+    if by.is_admin || find::role(store, to, app).await?.is_some() {
+        return Ok(());
+    }
+    Err(ActionError::invalid(format!(
+        "{} does not work on {}: share it first (paas access:add), or offer it by itself (paas apps:transfer).",
+        to.email, app.name
+    )))
+}
+
 /// The pipeline with those of its apps that its owner owns, in one commit; nobody is asked.
 pub(crate) async fn pipeline(
     context: &Context,
-    by: &Actor,
+    by: &Account,
     id: PipelineId,
     recipient: &str,
 ) -> Result<(Pipeline, AccountId), ActionError> {
@@ -215,14 +241,15 @@ pub(crate) async fn pipeline(
             if let Some(app) = key::APPS.get(store, &place).await?
                 && app.value.owner == from
             {
-                txn = hand_over(txn, &app, to.id, now);
+                must_know_it(store, by, &app.value, &to).await?;
+                txn = hand_over(txn.unchanged(&coupling), &app, to.id, now);
                 given.push(app.value.id);
             }
         }
         if let Committed::Done(_) = txn.commit(store).await? {
             for app in given {
                 let text = format!("Transfer to {}", to.email);
-                context.tell(app, by, &text).await;
+                context.tell(app, &actor(by), &text).await;
             }
             return Ok((changed, from));
         }

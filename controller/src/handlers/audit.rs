@@ -3,33 +3,51 @@
 use std::collections::HashMap;
 
 use axum::Json;
-use axum::extract::State;
+use axum::extract::{Query, State};
 use controller_api::wire;
 use model::AppId;
-use model::audit::{AuditRecord, Deed, DeedEnd};
-use store::{Store, StoreError, audit};
+use model::audit::{AuditRecord, DeedEnd};
+use serde::Deserialize;
+use store::audit;
 use uuid::Uuid;
 
-use crate::context::Ctx;
-use crate::error::ApiResult;
+use crate::context::{Context, Ctx};
+use crate::error::{ApiError, ApiResult};
 use crate::guard::AppAccess;
 use crate::http::range::{Page, PageRange};
 use crate::views;
 
-pub(crate) async fn list(State(context): State<Ctx>, range: PageRange) -> ApiResult<Page> {
-    range.page(entries(context.store(), None).await?)
+/// As many as one answer may have.
+const ENOUGH: usize = 1000;
+/// Pages of the log that one answer is looked for in.
+const FAR: usize = 500;
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct Before {
+    /// Entries of earlier blocks than this.
+    before: Option<u64>,
+}
+
+pub(crate) async fn list(
+    State(context): State<Ctx>,
+    range: PageRange,
+    Query(Before { before }): Query<Before>,
+) -> ApiResult<Page> {
+    range.page(entries(&context, None, before).await?)
 }
 
 pub(crate) async fn list_of_app(
     State(context): State<Ctx>,
     access: AppAccess,
     range: PageRange,
+    Query(Before { before }): Query<Before>,
 ) -> ApiResult<Page> {
     let app = Some(access.app.value.id);
-    range.page(entries(context.store(), app).await?)
+    range.page(entries(&context, app, before).await?)
 }
 
 pub(crate) async fn chain(State(context): State<Ctx>) -> ApiResult<Json<wire::AuditChain>> {
+    let _turn = turn(&context).await?;
     let verified = audit::verify(context.store()).await?;
     Ok(Json(wire::AuditChain {
         fault: verified.fault,
@@ -41,31 +59,47 @@ pub(crate) async fn chain(State(context): State<Ctx>) -> ApiResult<Json<wire::Au
     }))
 }
 
+/// The newest that there are.
 async fn entries(
-    store: &dyn Store,
+    context: &Context,
     app: Option<AppId>,
-) -> Result<Vec<wire::AuditEntry>, StoreError> {
-    let (mut deeds, mut ends): (Vec<Deed>, HashMap<Uuid, DeedEnd>) = Default::default();
-    for block in audit::blocks(store).await? {
-        for record in block.value.records {
-            match record {
-                AuditRecord::Begun(deed) => {
-                    let of = deed.app.as_ref().map(|app| app.id);
-                    if app.is_none() || of == app {
-                        deeds.push(deed);
+    before: Option<u64>,
+) -> ApiResult<Vec<wire::AuditEntry>> {
+    let _turn = turn(context).await?;
+    let mut pages = audit::Pages::new(context.store(), before).await?;
+    let mut ends: HashMap<Uuid, DeedEnd> = HashMap::new();
+    let mut entries = Vec::new();
+    for _ in 0..FAR {
+        let Some(page) = pages.next().await? else {
+            break;
+        };
+        // A deed's end comes after it, so it is met before it.
+        for kept in page {
+            for record in kept.block.records.into_iter().rev() {
+                match record {
+                    AuditRecord::Ended(end) => {
+                        ends.insert(end.id, end);
                     }
-                }
-                AuditRecord::Ended(end) => {
-                    ends.insert(end.id, end);
+                    AuditRecord::Begun(deed) => {
+                        let end = ends.remove(&deed.id);
+                        let of = deed.app.as_ref().map(|app| app.id);
+                        if app.is_none() || of == app {
+                            let number = kept.block.number;
+                            entries.push(views::audit::entry(number, deed, end));
+                        }
+                    }
                 }
             }
         }
+        if entries.len() >= ENOUGH {
+            break;
+        }
     }
-    Ok(deeds
-        .into_iter()
-        .map(|deed| {
-            let end = ends.remove(&deed.id);
-            views::audit::entry(deed, end)
-        })
-        .collect())
+    Ok(entries)
+}
+
+/// The log is long: it is read by one at a time.
+async fn turn(context: &Context) -> ApiResult<tokio::sync::SemaphorePermit<'_>> {
+    let turn = context.audit.reading.acquire();
+    turn.await.map_err(ApiError::internal)
 }

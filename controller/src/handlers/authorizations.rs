@@ -45,6 +45,11 @@ pub(crate) async fn create(
             (session.account, Some(session.token.value.id))
         }
     };
+    // Else those who may make tokens could fill the platform's records with them.
+    let remaining = context.requests.take(account.id, Instant::now());
+    remaining.ok_or_else(|| {
+        ApiError::rate_limit("Your account reached the API rate limit. Please wait a few minutes.")
+    })?;
     let deed = audit::login(&account, by, from);
     let act = actions::tokens::create(context.store(), account.id, &body);
     let status = |made: &Result<_, _>| if made.is_ok() { 201 } else { 422 };

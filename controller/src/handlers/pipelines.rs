@@ -137,7 +137,7 @@ pub(crate) async fn couple(
 ) -> ApiResult<Created<wire::PipelineCoupling>> {
     let store = context.store();
     let stage: Stage = body.stage.parse().map_err(actions::ActionError::from)?;
-    let app = permitted(store, &session, &body.app.0, Permission::Operate).await?;
+    let app = permitted(store, &session, &body.app.0, Permission::Manage).await?;
     let seen = Seen::by(store, &session).await?;
     let pipeline = seen.managed(&session, &body.pipeline.0)?;
     let made = actions::pipelines::couple(store, &app, pipeline.id, stage).await?;

@@ -3,6 +3,7 @@
 use axum::Json;
 use axum::extract::{Path, State};
 use controller_api::wire;
+use model::pipeline::MAX_APPS;
 use model::{App, Permission, Pipeline, Promotion, PromotionId, Timestamp};
 use store::{Store, key};
 
@@ -27,6 +28,9 @@ pub(crate) async fn create(
     let pipeline = seen.find(&body.pipeline.0)?;
     let from = permitted(store, &session, &body.source.app.0, Permission::View).await?;
     must_be_in(&seen, &pipeline, &from)?;
+    if body.targets.len() > MAX_APPS {
+        return Err(ApiError::invalid("Name the apps to promote to, each once."));
+    }
     let mut targets = Vec::new();
     for target in &body.targets {
         let app = permitted(store, &session, &target.app.0, Permission::View).await?;
@@ -45,7 +49,10 @@ pub(crate) async fn create(
     let release = body.source.release.as_ref();
     let source = source(store, from, release.map(|release| release.0.as_str())).await?;
     let by = actor(&session.account);
-    let promotion = promote(&context, pipeline.id, source, targets, by).await?;
+    let made = promote(&context, pipeline.id, source, targets, by).await?;
+    let now = key::PROMOTIONS.get(store, &key::promotion(made.id)).await;
+    // That it was made is known, whatever the store says now.
+    let promotion = now.ok().flatten().map_or(made, |seen| seen.value);
     let fared = all_fared(store, &promotion).await?;
     Ok(created(views::pipeline::promotion(&promotion, &fared)))
 }

@@ -26,6 +26,13 @@ pub(crate) async fn create(
     let store = context.store();
     let app = permitted(store, &session, &body.app.0, Permission::Manage).await?;
     let account = &session.account;
+    // Whoever was let manage it could else keep it by an offer to himself, after he was let out.
+    if app.owner != account.id && !account.is_admin {
+        return Err(ApiError::forbidden(format!(
+            "Only the owner of {} may give it to somebody.",
+            app.name
+        )));
+    }
     let transfer = transfers::offer(&context, account, &app, &body.recipient.0).await?;
     Ok(created(view(store, &transfer).await?))
 }
@@ -39,8 +46,11 @@ pub(crate) async fn list(
     let store = context.store();
     let mut views = Vec::new();
     for seen in key::TRANSFERS.all(store).await? {
-        if concerns(&seen.value, &session.account) {
-            views.push(view(store, &seen.value).await?);
+        // One whose app is just going is not told of.
+        if concerns(&seen.value, &session.account)
+            && let Ok(view) = view(store, &seen.value).await
+        {
+            views.push(view);
         }
     }
     range.page(views)
@@ -108,8 +118,8 @@ pub(crate) async fn pipeline(
     let store = context.store();
     let seen = Seen::by(store, &session).await?;
     let pipeline = seen.managed(&session, &body.pipeline.0)?;
-    let by = actor(&session.account);
-    let (given, from) = transfers::pipeline(&context, &by, pipeline.id, &body.new_owner.0).await?;
+    let (by, to) = (&session.account, &body.new_owner.0);
+    let (given, from) = transfers::pipeline(&context, by, pipeline.id, to).await?;
     Ok(created(wire::PipelineTransfer {
         new_owner: views::pipeline::owner(given.owner),
         pipeline: wire::IdRef { id: given.id },
@@ -134,7 +144,10 @@ async fn own(
             let app = find::app(store, identity).await?.ok_or_else(none)?;
             let all = key::TRANSFERS.all(store).await?;
             let is_it = |seen: &&Versioned<Transfer>| {
-                seen.value.app == app.value.id && seen.value.state == TransferState::Pending
+                let transfer = &seen.value;
+                transfer.app == app.value.id
+                    && transfer.owner == app.value.owner
+                    && transfer.state == TransferState::Pending
             };
             all.iter().find(is_it).ok_or_else(none)?.value.id
         }

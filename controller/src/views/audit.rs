@@ -5,10 +5,11 @@ use model::audit::{Deed, DeedEnd};
 
 use super::user_ref;
 
-pub(crate) fn entry(deed: Deed, end: Option<DeedEnd>) -> wire::AuditEntry {
+pub(crate) fn entry(block: u64, deed: Deed, end: Option<DeedEnd>) -> wire::AuditEntry {
     let status = end.as_ref().map(|end| end.status);
     wire::AuditEntry {
         action: deed.what,
+        block,
         actor: user_ref(&deed.actor),
         app: deed.app.map(|app| wire::AppRef {
             id: app.id,

@@ -197,6 +197,12 @@ async fn strangers_see_no_pipeline_and_collaborators_do_not_manage_one() {
     // Given away, it is another's, and so are its apps.
     let to = json!({"pipeline": {"id": id}, "new_owner": {"id": bob.id, "type": "user"}});
     bob.post("/pipeline-transfers", to.clone()).await.error(403);
+    // But not to somebody who has nothing to do with them.
+    let (_, message) = ann.post("/pipeline-transfers", to.clone()).await.error(422);
+    assert!(message.contains("does not work on ticks"), "{message}");
+    ann.post("/apps/ticks/collaborators", json!({"user": bob.email}))
+        .await
+        .expect(201);
     let given = ann.post("/pipeline-transfers", to).await.expect(201);
     assert_eq!(given["previous_owner"]["id"], ann.id.to_string());
     bob.patch(&place, json!({"name": "bobs"})).await.expect(200);

@@ -108,6 +108,37 @@ async fn an_offer_is_declined_or_taken_back_and_the_app_stays() {
 }
 
 #[tokio::test]
+async fn who_may_manage_an_app_cannot_keep_it_by_an_offer() {
+    let platform = Platform::start().await;
+    let (ann, bob, eve) = (
+        platform.user("ann").await,
+        platform.user("bob").await,
+        platform.user("eve").await,
+    );
+    ann.app("ticks").await;
+    let share = json!({"user": bob.email, "permissions": ["manage"]});
+    ann.post("/apps/ticks/collaborators", share)
+        .await
+        .expect(201);
+    let body = json!({"app": "ticks", "recipient": eve.email});
+    let (_, message) = bob.post(TRANSFERS, body.clone()).await.error(403);
+    assert!(message.contains("Only the owner of ticks"), "{message}");
+    // Nor is an offer good that was made by who owned it before.
+    ann.post(TRANSFERS, body).await.expect(201);
+    let given = json!({"app": "ticks", "recipient": bob.email});
+    platform
+        .admin
+        .post(TRANSFERS, given.clone())
+        .await
+        .error(422);
+    ann.delete(&format!("{TRANSFERS}/ticks")).await.expect(200);
+    platform.admin.post(TRANSFERS, given).await.expect(201);
+    eve.patch(&format!("{TRANSFERS}/ticks"), json!({"state": "accepted"}))
+        .await
+        .error(404);
+}
+
+#[tokio::test]
 async fn an_administrator_gives_an_app_to_somebody_at_once() {
     let platform = Platform::start().await;
     let (ann, bob) = (platform.user("ann").await, platform.user("bob").await);

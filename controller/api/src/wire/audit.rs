@@ -16,6 +16,8 @@ pub struct AuditEntry {
     pub action: String,
     pub actor: UserRef,
     pub app: Option<AppRef>,
+    /// Of the log; `?before=` it gives those of earlier ones.
+    pub block: u64,
     pub created_at: WireTime,
     /// What was asked for, without secrets.
     pub details: Option<String>,
