@@ -32,6 +32,7 @@ pub(crate) mod releases;
 pub(crate) mod routers;
 pub(crate) mod routing;
 pub(crate) mod slugs;
+pub(crate) mod sources;
 pub(crate) mod tcp_routes;
 pub(crate) mod transfers;
 pub(crate) mod webhooks;

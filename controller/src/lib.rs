@@ -8,6 +8,7 @@ mod actions;
 mod attach;
 mod audit;
 mod auth;
+mod builders;
 mod config;
 mod context;
 mod drains;

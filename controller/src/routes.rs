@@ -15,7 +15,8 @@ use crate::handlers::{
     accounts, apps, audit, authorizations, buildpacks, builds, certificates, collaborators,
     config_vars, domains, dynos, empty, features, formation, internal, joining, keys, log_drains,
     logs, nodes, pipelines, placement, platform, platform_certificate, platform_status, promotions,
-    rebalance, registry, releases, routers, routing, slugs, tcp_routes, transfers, webhooks,
+    rebalance, registry, releases, routers, routing, slugs, sources, tcp_routes, transfers,
+    webhooks,
 };
 use crate::http::body::MAX_BODY_BYTES;
 use crate::http::{etag, plaintext, request_id};
@@ -77,10 +78,18 @@ fn table(r: &mut Routes) {
     r.get("/apps/{app}/releases/{release}/failure", App(View), releases::failure);
     r.get("/apps/{app}/slugs/{slug}", App(View), slugs::show);
     r.get("/apps/{app}/builds", App(View), builds::list);
+    r.post("/apps/{app}/builds", App(Permission::Deploy), builds::create);
     r.get("/apps/{app}/builds/{build}", App(View), builds::show);
+    r.delete("/apps/{app}/builds/{build}", App(Permission::Deploy), builds::cancel);
+    r.delete("/apps/{app}/build-cache", App(Permission::Deploy), builds::purge_cache);
     r.get("/streams/builds/{token}", Public, builds::output);
     r.get("/apps/{app}/buildpack-installations", App(View), buildpacks::list);
     r.put("/apps/{app}/buildpack-installations", App(Operate), buildpacks::replace);
+
+    r.post("/sources", Account, sources::create);
+    r.post("/apps/{app}/sources", App(View), sources::create_for_app);
+    r.put("/sources/{token}", Public, sources::upload);
+    r.get("/sources/{token}", Public, sources::download);
 
     r.get("/buildpacks", Public, registry::search);
     r.get("/buildpacks/{buildpack}", Public, registry::show);

@@ -312,7 +312,10 @@ async fn sweep_blobs(context: &Context) -> Result<(), SweepError> {
 async fn claimed(store: &dyn Store) -> Result<HashSet<Checksum>, StoreError> {
     let mut claimed = HashSet::new();
     for source in key::BUILD_SOURCES.all(store).await? {
-        claimed.extend(source.value.packs.into_iter().map(|pack| pack.checksum));
+        claimed.extend(source.value.blobs().into_iter().cloned());
+    }
+    for source in key::SOURCES.all(store).await? {
+        claimed.extend(source.value.blob);
     }
     for repository in key::REPOSITORIES.all(store).await? {
         claimed.extend(repository.value.packs.into_iter().map(|pack| pack.checksum));

@@ -74,6 +74,7 @@ ids! {
     /// One running instance of a controller or builder.
     ServiceId,
     SlugId,
+    SourceId,
     TokenId,
     /// An app that is offered to another account.
     TransferId,

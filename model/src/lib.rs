@@ -42,7 +42,7 @@ pub use access::{Permission, Role};
 pub use account::{Account, Collaborator, SshKey, Token};
 pub use acm::{Acm, AcmProgress, AcmStatus, NameProgress};
 pub use app::{App, Formation};
-pub use build::{Build, BuildStatus};
+pub use build::{Build, BuildStatus, SourceBlob};
 pub use build_place::{BuildPlace, BuildRequest, BuilderReport};
 pub use buildpack::BuildpackRef;
 pub use certificate::{
@@ -55,8 +55,8 @@ pub use dyno::{Dyno, DynoKind, DynoName, Intent};
 pub use dyno_status::{DynoState, DynoStatus, Exit, ExitReason};
 pub use id::{
     AccountId, AppId, BuildId, CouplingId, DomainId, DrainId, DynoId, EndpointId, KeyId, NodeId,
-    PipelineId, PromotionId, PromotionTargetId, ReleaseId, RouterId, ServiceId, SlugId, TokenId,
-    TransferId, WebhookDeliveryId, WebhookEventId, WebhookId,
+    PipelineId, PromotionId, PromotionTargetId, ReleaseId, RouterId, ServiceId, SlugId, SourceId,
+    TokenId, TransferId, WebhookDeliveryId, WebhookEventId, WebhookId,
 };
 pub use log::{LogLine, LogSource};
 pub use log_drain::{DrainToken, DrainTransport, DrainUrl, InvalidDrainUrl, LogDrain};
@@ -66,7 +66,7 @@ pub use pipeline::{Coupling, Pipeline, Promotion, PromotionOutcome, PromotionTar
 pub use placement::{Placement, TypePlacement};
 pub use rebalance::{RebalanceProgress, RebalanceRequest};
 pub use release::{Actor, Release, ReleaseFailure, ReleaseStatus, ReleaseVersion};
-pub use repository::{BuildCache, BuildSource, Pack, Repository};
+pub use repository::{BuildCache, BuildSource, Pack, Repository, Source};
 pub use route::{Backend, NoBackend, Revision, Route, RouterAbout, RouterReport};
 pub use routing::{Canary, ClientLimit, DynoProtocol, Hsts, PathRoute, Routing};
 pub use scope::{Need, Scope};

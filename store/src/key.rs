@@ -23,6 +23,7 @@
 //! /paas/v1/slugs/<app>/<slug>                      Slug
 //! /paas/v1/builds/<app>/<build>                    Build
 //! /paas/v1/build-sources/<app>/<build>              BuildSource      (of builds that are not over)
+//! /paas/v1/sources/<source>                        Source           (uploads, until they expire)
 //! /paas/v1/build-places/<app>                      BuildPlace       (while it is asked for)
 //! /paas/v1/repositories/<app>                      Repository       (git refs and packs)
 //! /paas/v1/build-caches/<app>                      BuildCache
@@ -65,9 +66,9 @@ use model::{
     Node, NodeHeartbeat, NodeId, NodeToken, Pipeline, PipelineId, PlatformCertificate, Promotion,
     PromotionId, RebalanceProgress, RebalanceRequest, Release, ReleaseVersion, Repository, Route,
     RouterId, RouterReport, Sealed, ServiceEndpoint, ServiceId, ServiceRole, Slug, SlugId,
-    SniEndpoint, SshKey, TcpRoute, TicketKeys, Token, Transfer, TransferId, Webhook,
-    WebhookDelivery, WebhookDeliveryId, WebhookEntity, WebhookEvent, WebhookEventId, WebhookFeed,
-    WebhookId,
+    SniEndpoint, Source, SourceId, SshKey, TcpRoute, TicketKeys, Token, Transfer, TransferId,
+    Webhook, WebhookDelivery, WebhookDeliveryId, WebhookEntity, WebhookEvent, WebhookEventId,
+    WebhookFeed, WebhookId,
 };
 
 use serde_json::Value;
@@ -154,6 +155,7 @@ pub const ACM_PROGRESS: Table<AcmProgress> = Table::new("acm-progress/");
 pub const SLUGS: Table<Slug> = Table::new("slugs/");
 pub const BUILDS: Table<Build> = Table::new("builds/");
 pub const BUILD_SOURCES: Table<BuildSource> = Table::new("build-sources/");
+pub const SOURCES: Table<Source> = Table::new("sources/");
 pub const BUILD_PLACES: Table<BuildPlace> = Table::new("build-places/");
 pub const REPOSITORIES: Table<Repository> = Table::new("repositories/");
 pub const BUILD_CACHES: Table<BuildCache> = Table::new("build-caches/");
@@ -221,6 +223,7 @@ keys! {
     BUILDS: Build = build(app: AppId, build: BuildId) "{app}/{build}";
     BUILDS: Build = builds_of(app: AppId) "{app}/";
     BUILD_SOURCES: BuildSource = build_source(app: AppId, build: BuildId) "{app}/{build}";
+    SOURCES: Source = source(id: SourceId) "{id}";
     BUILD_PLACES: BuildPlace = build_place(app: AppId) "{app}";
     BUILD_SOURCES: BuildSource = build_sources_of(app: AppId) "{app}/";
     REPOSITORIES: Repository = repository(app: AppId) "{app}";

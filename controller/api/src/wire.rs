@@ -46,8 +46,8 @@ pub use account::{Account, AccountCreate, AccountCreated, AccountUpdate};
 pub use app::{App, AppCreate, AppUpdate};
 pub use audit::{AuditChain, AuditChainHead, AuditEntry};
 pub use build::{
-    Build, BuildpackInstallation, BuildpackInstallationsUpdate, BuildpackName, BuildpackUpdate,
-    SourceBlob,
+    Build, BuildCreate, BuildpackGiven, BuildpackInstallation, BuildpackInstallationsUpdate,
+    BuildpackName, BuildpackUpdate, Source, SourceBlob, SourceBlobCreate, SourceUrls,
 };
 pub use certificate::{CertificateUpload, PlatformCertificate, SniEndpoint, SslCert};
 pub use config::{ConfigVars, ConfigVarsUpdate};
