@@ -127,6 +127,7 @@ async fn sweep(context: &Context, all: bool) -> Result<(), SweepError> {
         sweep_tokens(store).await?;
         sweep_audit(store).await?;
         sweep_promotions(store).await?;
+        sweep_sources(store).await?;
         sweep_transfers(store).await?;
         prune(store, context.config.slugs_per_app).await?;
         sweep_blobs(context).await?;
@@ -256,6 +257,21 @@ async fn sweep_promotions(store: &dyn Store) -> Result<(), StoreError> {
     let mut promotions = key::PROMOTIONS.all(store).await?;
     promotions.retain(|seen| now.duration_since(seen.value.created_at) > PROMOTIONS_KEPT);
     for chunk in promotions.chunks(CHUNK) {
+        chunk
+            .iter()
+            .fold(Txn::new(), |txn, old| txn.delete(old.key.clone()))
+            .commit(store)
+            .await?;
+    }
+    Ok(())
+}
+
+/// A build that is to be made of one says so itself.
+async fn sweep_sources(store: &dyn Store) -> Result<(), StoreError> {
+    let now = Timestamp::now();
+    let mut sources = key::SOURCES.all(store).await?;
+    sources.retain(|seen| seen.value.expires_at < now);
+    for chunk in sources.chunks(CHUNK) {
         chunk
             .iter()
             .fold(Txn::new(), |txn, old| txn.delete(old.key.clone()))

@@ -23,6 +23,8 @@ mod apps;
 mod attach;
 #[path = "it/audit.rs"]
 mod audit;
+#[path = "it/builds.rs"]
+mod builds;
 #[path = "it/certificates.rs"]
 mod certificates;
 #[path = "it/concurrency.rs"]

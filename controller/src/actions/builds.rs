@@ -27,8 +27,8 @@ pub(crate) async fn create(
         buildpacks: given(create.buildpacks.as_deref().unwrap_or_default())?,
         ..archive(context, &create.source_blob).await?
     };
-    let builds = key::BUILDS.list(context.store(), &key::builds_of(app.id));
-    let builds = builds.await?;
+    let place = key::builds_of(app.id);
+    let builds = key::BUILDS.list(context.store(), &place).await?;
     let waiting = builds
         .iter()
         .filter(|build| build.value.status.is_pending());

@@ -83,9 +83,10 @@ async fn live(
     context: &Context,
     source: SourceId,
 ) -> Result<Option<Versioned<Source>>, StoreError> {
-    let found = key::SOURCES.get(context.store(), &key::source(source));
+    let place = key::source(source);
+    let found = key::SOURCES.get(context.store(), &place).await?;
     let now = Timestamp::now();
-    Ok(found.await?.filter(|found| found.value.expires_at > now))
+    Ok(found.filter(|found| found.value.expires_at > now))
 }
 
 /// What is at the URL of one of our sources; `None` for any other URL.

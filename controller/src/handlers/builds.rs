@@ -145,7 +145,7 @@ struct Watching {
 impl Watching {
     /// `None` at the end. An error breaks the connection off, for there was more to come.
     async fn next(&mut self) -> Option<Result<Bytes, Interrupted>> {
-        let mut beat = Instant::now() + BEAT;
+        let beat = Instant::now() + BEAT;
         loop {
             if let Some(said) = &mut self.said {
                 let piece = tokio::select! {
@@ -161,7 +161,7 @@ impl Watching {
                     Some(Err(_)) | None => self.said = None,
                 }
             }
-            match self.look().await {
+            match look(&self.context, self.app, self.build, self.has_shown).await {
                 Ok(Look::Again) if Instant::now() > self.until => return Some(Err(Interrupted)),
                 Ok(Look::Again) => {}
                 Ok(Look::Live(said)) => {
@@ -182,33 +182,30 @@ impl Watching {
             if Instant::now() > beat {
                 return Some(Ok(NOTHING));
             }
-            beat = beat.min(Instant::now() + BEAT);
             tokio::select! {
                 () = self.context.shutdown.cancelled() => return Some(Err(Interrupted)),
                 () = tokio::time::sleep(LOOK_EVERY) => {}
             }
         }
     }
+}
 
-    async fn look(&self) -> ApiResult<Look> {
-        let found = find(&self.context, self.app, self.build).await?;
-        let is_over = !found.status.is_pending();
-        if is_over && self.has_shown {
-            return Ok(Look::Over);
+async fn look(context: &Context, app: AppId, build: BuildId, has_shown: bool) -> ApiResult<Look> {
+    let found = find(context, app, build).await?;
+    let is_over = !found.status.is_pending();
+    if is_over && has_shown {
+        return Ok(Look::Over);
+    }
+    if let Some(said) = context.builders.listen(context.store(), build).await? {
+        return Ok(Look::Live(said));
+    }
+    match found.output {
+        Some(output) if is_over => {
+            let text = context.blobs.read(&output, MAX_OUTPUT_BYTES).await;
+            Ok(Look::Whole(text.map_err(ApiError::internal)?))
         }
-        let store = self.context.store();
-        if let Some(said) = self.context.builders.listen(store, self.build).await? {
-            return Ok(Look::Live(said));
-        }
-        match found.output {
-            Some(output) if is_over => {
-                let blobs = &self.context.blobs;
-                let text = blobs.read(&output, MAX_OUTPUT_BYTES).await;
-                Ok(Look::Whole(text.map_err(ApiError::internal)?))
-            }
-            _ if is_over => Ok(Look::Over),
-            _ => Ok(Look::Again),
-        }
+        _ if is_over => Ok(Look::Over),
+        _ => Ok(Look::Again),
     }
 }
 
