@@ -2,6 +2,7 @@
 
 pub(crate) mod accounts;
 pub(crate) mod acm;
+pub(crate) mod app_setups;
 pub(crate) mod apps;
 pub(crate) mod buildpacks;
 pub(crate) mod builds;

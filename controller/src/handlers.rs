@@ -1,6 +1,7 @@
 //! One module per noun, all alike: extract, (the route's rule has authorized,) act, view.
 
 pub(crate) mod accounts;
+pub(crate) mod app_setups;
 pub(crate) mod apps;
 pub(crate) mod audit;
 pub(crate) mod authorizations;

@@ -5,6 +5,7 @@
 
 mod acme;
 mod actions;
+mod app_json;
 mod attach;
 mod audit;
 mod auth;
@@ -25,6 +26,7 @@ mod routers;
 mod routes;
 mod run;
 mod scope;
+mod setups;
 mod sweep;
 mod ticket_keys;
 mod views;

@@ -12,11 +12,11 @@ use crate::context::Ctx;
 use crate::error::ApiError;
 use crate::guard::{Guard, enforce};
 use crate::handlers::{
-    accounts, apps, audit, authorizations, buildpacks, builds, certificates, collaborators,
-    config_vars, domains, dynos, empty, features, formation, internal, joining, keys, log_drains,
-    logs, nodes, pipelines, placement, platform, platform_certificate, platform_status, promotions,
-    rebalance, registry, releases, routers, routing, slugs, sources, tcp_routes, transfers,
-    webhooks,
+    accounts, app_setups, apps, audit, authorizations, buildpacks, builds, certificates,
+    collaborators, config_vars, domains, dynos, empty, features, formation, internal, joining,
+    keys, log_drains, logs, nodes, pipelines, placement, platform, platform_certificate,
+    platform_status, promotions, rebalance, registry, releases, routers, routing, slugs, sources,
+    tcp_routes, transfers, webhooks,
 };
 use crate::http::body::MAX_BODY_BYTES;
 use crate::http::{etag, plaintext, request_id};
@@ -86,6 +86,9 @@ fn table(r: &mut Routes) {
     r.get("/apps/{app}/buildpack-installations", App(View), buildpacks::list);
     r.put("/apps/{app}/buildpack-installations", App(Operate), buildpacks::replace);
 
+    // Whose app is set up, its handler looks at.
+    r.post("/app-setups", Account, app_setups::create);
+    r.get("/app-setups/{setup}", Account, app_setups::show);
     r.post("/sources", Account, sources::create);
     r.post("/apps/{app}/sources", App(View), sources::create_for_app);
     r.put("/sources/{token}", Public, sources::upload);

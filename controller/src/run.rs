@@ -24,7 +24,7 @@ use crate::handlers::sources::UPLOAD_WITHIN;
 use crate::limits::{Guesses, Requests};
 use crate::logs::{Batches, LogStore, Peers};
 use crate::routers::Routers;
-use crate::{acme, routes, sweep, ticket_keys, webhooks};
+use crate::{acme, routes, setups, sweep, ticket_keys, webhooks};
 
 /// How long calls in progress may take to end.
 const DRAIN: Duration = Duration::from_secs(10);
@@ -115,6 +115,7 @@ pub async fn run(
     tasks.spawn(sweep::run(context.clone()));
     tasks.spawn(acme::run(context.clone()));
     tasks.spawn(webhooks::run(context.clone()));
+    tasks.spawn(setups::run(context.clone()));
     tasks.spawn(ticket_keys::run(context.clone()));
     tasks.spawn(follow_peers.run(context.store.clone()));
     tasks.spawn(tidy_logs(context.logs.clone(), shutdown.clone()));

@@ -10,6 +10,7 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use jiff::SignedDuration;
+use model::repository::ArchivePlace;
 use model::{AppId, Checksum, TcpTarget, Timestamp, TransferState};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -29,6 +30,7 @@ const TRANSFERS_KEPT: SignedDuration = SignedDuration::from_hours(7 * 24);
 /// At some hundred bytes each, a part of the store that backups do not notice.
 const AUDIT_BLOCKS: usize = 50_000;
 const AUDIT_KEPT: SignedDuration = SignedDuration::from_hours(400 * 24);
+const SETUPS_KEPT: SignedDuration = SignedDuration::from_hours(7 * 24);
 /// Well below the store's limit on one commit.
 const CHUNK: usize = 60;
 
@@ -99,6 +101,8 @@ async fn sweep(context: &Context, all: bool) -> Result<(), SweepError> {
         TcpTarget::Host { .. } => None,
     })
     .await?;
+    left.look(store, &key::APP_SETUPS, |setup| Some(setup.app))
+        .await?;
     left.look(store, &key::BUILDS, |b| Some(b.app)).await?;
     left.look(store, &key::BUILD_SOURCES, |s| Some(s.app))
         .await?;
@@ -128,6 +132,7 @@ async fn sweep(context: &Context, all: bool) -> Result<(), SweepError> {
         sweep_audit(store).await?;
         sweep_promotions(store).await?;
         sweep_sources(store).await?;
+        sweep_setups(store).await?;
         sweep_transfers(store).await?;
         prune(store, context.config.slugs_per_app).await?;
         sweep_blobs(context).await?;
@@ -281,6 +286,24 @@ async fn sweep_sources(store: &dyn Store) -> Result<(), StoreError> {
     Ok(())
 }
 
+/// Those that are over.
+async fn sweep_setups(store: &dyn Store) -> Result<(), StoreError> {
+    let now = Timestamp::now();
+    let mut setups = key::APP_SETUPS.all(store).await?;
+    setups.retain(|seen| {
+        let age = now.duration_since(seen.value.updated_at);
+        seen.value.stage.is_over() && age > SETUPS_KEPT
+    });
+    for chunk in setups.chunks(CHUNK) {
+        chunk
+            .iter()
+            .fold(Txn::new(), |txn, old| txn.delete(old.key.clone()))
+            .commit(store)
+            .await?;
+    }
+    Ok(())
+}
+
 /// Those that were decided; offers stay until somebody decides them.
 async fn sweep_transfers(store: &dyn Store) -> Result<(), StoreError> {
     let now = Timestamp::now();
@@ -329,6 +352,13 @@ async fn claimed(store: &dyn Store) -> Result<HashSet<Checksum>, StoreError> {
     let mut claimed = HashSet::new();
     for source in key::BUILD_SOURCES.all(store).await? {
         claimed.extend(source.value.blobs().into_iter().cloned());
+    }
+    for setup in key::APP_SETUPS.all(store).await? {
+        if let (false, ArchivePlace::Blob(blob)) =
+            (setup.value.stage.is_over(), setup.value.archive.place)
+        {
+            claimed.insert(blob);
+        }
     }
     for source in key::SOURCES.all(store).await? {
         claimed.extend(source.value.blob);

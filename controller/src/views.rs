@@ -2,6 +2,7 @@
 
 pub(crate) mod account;
 pub(crate) mod app;
+pub(crate) mod app_setup;
 pub(crate) mod audit;
 pub(crate) mod build;
 pub(crate) mod certificate;

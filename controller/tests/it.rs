@@ -17,6 +17,8 @@ mod access;
 mod accounts;
 #[path = "it/acme.rs"]
 mod acme;
+#[path = "it/app_setups.rs"]
+mod app_setups;
 #[path = "it/apps.rs"]
 mod apps;
 #[path = "it/attach.rs"]

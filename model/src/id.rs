@@ -54,6 +54,7 @@ macro_rules! ids {
 ids! {
     AccountId,
     AppId,
+    AppSetupId,
     BuildId,
     /// That an app is in a pipeline.
     CouplingId,

@@ -32,6 +32,7 @@ pub mod scope;
 pub mod sealed;
 pub mod secret;
 pub mod service;
+pub mod setup;
 pub mod size;
 pub mod slug;
 pub mod tcp_route;
@@ -54,7 +55,9 @@ pub use domain::Domain;
 pub use dyno::{Dyno, DynoKind, DynoName, Intent};
 pub use dyno_status::{DynoState, DynoStatus, Exit, ExitReason};
 pub use id::{
-    AccountId, AppId, BuildId, CouplingId, DomainId, DrainId, DynoId, EndpointId, KeyId, NodeId, PipelineId, PromotionId, PromotionTargetId, ReleaseId, RouterId, ServiceId, SlugId, SourceId, TokenId, TransferId, WebhookDeliveryId, WebhookEventId, WebhookId,
+    AccountId, AppId, AppSetupId, BuildId, CouplingId, DomainId, DrainId, DynoId, EndpointId,
+    KeyId, NodeId, PipelineId, PromotionId, PromotionTargetId, ReleaseId, RouterId, ServiceId,
+    SlugId, SourceId, TokenId, TransferId, WebhookDeliveryId, WebhookEventId, WebhookId,
 };
 pub use log::{LogLine, LogSource};
 pub use log_drain::{DrainToken, DrainTransport, DrainUrl, InvalidDrainUrl, LogDrain};
@@ -71,6 +74,7 @@ pub use scope::{Need, Scope};
 pub use sealed::Sealed;
 pub use secret::Secret;
 pub use service::{HostRole, InvalidRole, ServiceEndpoint, ServiceRole};
+pub use setup::{AppSetup, Postdeploy, SetupStage};
 pub use size::{DynoSize, Resources};
 pub use slug::{Checksum, Slug};
 pub use tcp_route::{NamedTarget, TcpHost, TcpRoute, TcpTarget};

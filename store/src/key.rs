@@ -7,6 +7,7 @@
 //! /paas/v1/ssh-keys/<fingerprint>                  SshKey
 //! /paas/v1/apps/<app>                              App
 //! /paas/v1/app-names/<name>                        AppId            (unique name)
+//! /paas/v1/app-setups/<setup>                      AppSetup
 //! /paas/v1/collaborators/<app>/<account>           Collaborator
 //! /paas/v1/transfers/<transfer>                    Transfer
 //! /paas/v1/pipelines/<pipeline>                    Pipeline
@@ -60,15 +61,15 @@ use std::fmt;
 
 use model::audit::{AuditBlock, AuditHead};
 use model::{
-    Account, AccountId, Acm, AcmProgress, App, AppId, AppName, Build, BuildCache, BuildId,
-    BuildPlace, BuildRequest, BuildSource, BuilderReport, Challenge, Checksum, Collaborator,
-    Coupling, Domain, DrainId, Dyno, DynoId, DynoStatus, Email, EndpointId, Hostname, LogDrain,
-    Node, NodeHeartbeat, NodeId, NodeToken, Pipeline, PipelineId, PlatformCertificate, Promotion,
-    PromotionId, RebalanceProgress, RebalanceRequest, Release, ReleaseVersion, Repository, Route,
-    RouterId, RouterReport, Sealed, ServiceEndpoint, ServiceId, ServiceRole, Slug, SlugId,
-    SniEndpoint, Source, SourceId, SshKey, TcpRoute, TicketKeys, Token, Transfer, TransferId,
-    Webhook, WebhookDelivery, WebhookDeliveryId, WebhookEntity, WebhookEvent, WebhookEventId,
-    WebhookFeed, WebhookId,
+    Account, AccountId, Acm, AcmProgress, App, AppId, AppName, AppSetup, AppSetupId, Build,
+    BuildCache, BuildId, BuildPlace, BuildRequest, BuildSource, BuilderReport, Challenge, Checksum,
+    Collaborator, Coupling, Domain, DrainId, Dyno, DynoId, DynoStatus, Email, EndpointId, Hostname,
+    LogDrain, Node, NodeHeartbeat, NodeId, NodeToken, Pipeline, PipelineId, PlatformCertificate,
+    Promotion, PromotionId, RebalanceProgress, RebalanceRequest, Release, ReleaseVersion,
+    Repository, Route, RouterId, RouterReport, Sealed, ServiceEndpoint, ServiceId, ServiceRole,
+    Slug, SlugId, SniEndpoint, Source, SourceId, SshKey, TcpRoute, TicketKeys, Token, Transfer,
+    TransferId, Webhook, WebhookDelivery, WebhookDeliveryId, WebhookEntity, WebhookEvent,
+    WebhookEventId, WebhookFeed, WebhookId,
 };
 
 use serde_json::Value;
@@ -139,6 +140,7 @@ pub const TOKENS: Table<Token> = Table::new("tokens/");
 pub const SSH_KEYS: Table<SshKey> = Table::new("ssh-keys/");
 pub const APPS: Table<App> = Table::new("apps/");
 pub const APP_NAMES: Table<AppId> = Table::new("app-names/");
+pub const APP_SETUPS: Table<AppSetup> = Table::new("app-setups/");
 pub const COLLABORATORS: Table<Collaborator> = Table::new("collaborators/");
 pub const TRANSFERS: Table<Transfer> = Table::new("transfers/");
 pub const PIPELINES: Table<Pipeline> = Table::new("pipelines/");
@@ -202,6 +204,7 @@ keys! {
     TOKENS: Token = token(secret_hash: &Checksum) "{secret_hash}";
     APPS: App = app(app: AppId) "{app}";
     APP_NAMES: AppId = app_name(name: &AppName) "{name}";
+    APP_SETUPS: AppSetup = app_setup(id: AppSetupId) "{id}";
     COLLABORATORS: Collaborator = collaborator(app: AppId, account: AccountId) "{app}/{account}";
     COLLABORATORS: Collaborator = collaborators_of(app: AppId) "{app}/";
     TRANSFERS: Transfer = transfer(id: TransferId) "{id}";

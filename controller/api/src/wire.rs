@@ -5,6 +5,7 @@
 pub mod access;
 pub mod account;
 pub mod app;
+pub mod app_setup;
 pub mod audit;
 pub mod build;
 pub mod certificate;
@@ -44,6 +45,9 @@ pub use access::{
 };
 pub use account::{Account, AccountCreate, AccountCreated, AccountUpdate};
 pub use app::{App, AppCreate, AppUpdate};
+pub use app_setup::{
+    AppSetup, AppSetupApp, AppSetupBuild, AppSetupCreate, AppSetupOverrides, AppSetupPostdeploy,
+};
 pub use audit::{AuditChain, AuditChainHead, AuditEntry};
 pub use build::{
     Build, BuildCreate, BuildpackGiven, BuildpackInstallation, BuildpackInstallationsUpdate,

@@ -27,7 +27,7 @@ pub(crate) async fn replace(
 }
 
 /// In order.
-pub(super) fn parse_all<'a>(
+pub(crate) fn parse_all<'a>(
     texts: impl Iterator<Item = &'a str>,
 ) -> Result<Vec<BuildpackRef>, ActionError> {
     let buildpacks: Vec<_> = texts.map(parse).collect::<Result<_, _>>()?;

@@ -47,7 +47,7 @@ pub(crate) async fn create(
 }
 
 /// A build of this archive, and what a builder needs to know to do it.
-pub(super) fn asked(
+pub(crate) fn asked(
     app: &App,
     by: &Actor,
     blob: &SourceBlobCreate,
@@ -80,7 +80,7 @@ pub(super) fn asked(
     (build, source)
 }
 
-pub(super) fn ask(txn: Txn, build: &Build, source: &BuildSource) -> Txn {
+pub(crate) fn ask(txn: Txn, build: &Build, source: &BuildSource) -> Txn {
     let (app, id) = (build.app, build.id);
     txn.create(&key::BUILDS, key::build(app, id), build).create(
         &key::BUILD_SOURCES,

@@ -227,7 +227,7 @@ async fn find(context: &Context, app: AppId, build: BuildId) -> ApiResult<Build>
     Ok(found.ok_or_else(|| ApiError::not_found("build"))?.value)
 }
 
-async fn view(context: &Context, build: &Build) -> ApiResult<wire::Build> {
+pub(super) async fn view(context: &Context, build: &Build) -> ApiResult<wire::Build> {
     let release: Option<ReleaseId> = match build.status {
         BuildStatus::Succeeded { release, .. } => {
             let release = key::RELEASES

@@ -70,6 +70,8 @@ const EXPECTED: &[(&str, &str, Who)] = &[
     ("POST", "/apps/{app}/builds", Members),
     ("DELETE", "/apps/{app}/builds/{build}", Members),
     ("DELETE", "/apps/{app}/build-cache", Members),
+    ("POST", "/app-setups", AnyAccount),
+    ("GET", "/app-setups/{setup}", AnyAccount),
     ("POST", "/sources", AnyAccount),
     ("POST", "/apps/{app}/sources", Members),
     ("PUT", "/sources/{token}", Anybody),
@@ -350,6 +352,7 @@ fn concrete(path: &str, app: &str) -> String {
         ("{webhook}", "0"),
         ("{delivery}", "0"),
         ("{event}", "0"),
+        ("{setup}", "0"),
     ] {
         concrete = concrete.replace(placeholder, value);
     }
