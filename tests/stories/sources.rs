@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use tests::command::run;
 use tests::eventually::eventually;
 use tests::outside::Outside;
+use tests::platform::DOMAIN;
 use tests::project::Site as _;
 use tests::{Platform, Project};
 
@@ -171,4 +172,45 @@ async fn a_directory_is_built_and_a_build_that_is_cancelled_stops() {
         .ok()
         .says("The build was cancelled");
     slow.paas(&["builds:cache:purge"]).await.ok().says("done");
+}
+
+#[tokio::test]
+async fn an_app_is_set_up_from_its_app_json_and_goes_on_after_a_kill() {
+    let mut platform = Platform::start().await;
+    let name = format!("ticks-{:06x}", rand::random::<u32>() >> 8);
+    let manifest = json!({
+        "name": "Ticks",
+        "env": {"SEED": {"generator": "secret"}, "PLAIN": "plain"},
+        "scripts": {"postdeploy": "echo \"seeded $PLAIN ${#SEED}\""},
+        "success_url": "/welcome",
+    });
+    let file = {
+        let project = Project::without_app(&platform, "procfile-only", &name).await;
+        project.write("app.json", &manifest.to_string());
+        project.commit("app.json").await;
+        packed(&project, "setup.tgz").await
+    };
+    let url = uploaded(&platform, &file).await;
+    let body = json!({"source_blob": {"url": url}, "app": {"name": name}, "overrides": {"env": {"PLAIN": "other"}}});
+    let setup = api(&platform, "POST", "/app-setups", &body).await;
+    assert_eq!(setup["status"], "pending", "{setup}");
+    let path = format!("/app-setups/{}", setup["id"].as_str().expect("an id"));
+    eventually("it builds", WITHIN, || async {
+        let setup = api(&platform, "GET", &path, &json!({})).await;
+        (!setup["build"].is_null()).then_some(())
+    })
+    .await;
+    platform.kill_and_boot().await;
+    let setup = eventually("it is over", WITHIN, || async {
+        let setup = api(&platform, "GET", &path, &json!({})).await;
+        (setup["status"] != "pending").then_some(setup)
+    })
+    .await;
+    assert_eq!(setup["status"], "succeeded", "{setup}");
+    assert_eq!(setup["postdeploy"]["exit_code"], 0);
+    assert_eq!(setup["postdeploy"]["output"], "seeded other 64\n");
+    let url = setup["resolved_success_url"].as_str().expect("a URL");
+    assert!(url.ends_with("/welcome"), "{url}");
+    let answer = platform.get(&format!("{name}.{DOMAIN}"), "/").await;
+    assert_eq!(answer.status, 200, "{answer:?}");
 }
