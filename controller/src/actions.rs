@@ -21,6 +21,7 @@ pub(crate) mod placement;
 pub(crate) mod promotions;
 pub(crate) mod rebalance;
 pub(crate) mod releases;
+pub(crate) mod review_apps;
 pub(crate) mod routing;
 pub(crate) mod sources;
 pub(crate) mod tcp_routes;

@@ -30,6 +30,7 @@ pub(crate) mod promotions;
 pub(crate) mod rebalance;
 pub(crate) mod registry;
 pub(crate) mod releases;
+pub(crate) mod review_apps;
 pub(crate) mod routers;
 pub(crate) mod routing;
 pub(crate) mod slugs;

@@ -136,6 +136,8 @@ async fn read(context: &Context, seen: &Versioned<AppSetup>) -> Result<Next, Act
         Some(Looked::Refused { reason }) => return fail(context, seen, reason, vec![]).await,
         Some(Looked::Found { blob, manifest }) => (blob, manifest),
     };
+    // A branch can be looked at without one.
+    let manifest = manifest.or_else(|| setup.environment.is_some().then(|| "{}".to_owned()));
     let Some(text) = manifest else {
         let why = "The source has no app.json at its top.".to_owned();
         return fail(context, seen, why, vec![]).await;
@@ -178,7 +180,8 @@ struct Wishes {
 impl Wishes {
     fn read(context: &Context, seen: &Versioned<AppSetup>, text: &str) -> Result<Self, Unfit> {
         let setup = &seen.value;
-        let manifest = app_json::parse(text, None).map_err(Unfit::Manifest)?;
+        let manifest =
+            app_json::parse(text, setup.environment.as_deref()).map_err(Unfit::Manifest)?;
         let given: ConfigVars = context.keyring.open(&seen.key, &setup.env)?;
         let config = manifest.config(&given.0, secret).map_err(Unfit::Manifest)?;
         let change = ConfigChange(

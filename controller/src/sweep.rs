@@ -17,6 +17,8 @@ use serde::de::DeserializeOwned;
 use store::{Event, Follower, Key, Store, StoreError, Table, Txn, Update, Versioned, audit, key};
 use tracing::{debug, info, warn};
 
+use crate::actions::ActionError;
+use crate::actions::review_apps::destroy_stale;
 use crate::context::{Context, Ctx};
 use crate::logs::LogError;
 use crate::prune::prune;
@@ -40,6 +42,8 @@ enum SweepError {
     Store(#[from] StoreError),
     #[error("the logs failed")]
     Logs(#[from] LogError),
+    #[error("a stale review app could not be destroyed")]
+    Stale(#[from] ActionError),
     #[error("the blob store failed")]
     Blobs(#[from] store::blob::BlobError),
 }
@@ -101,6 +105,8 @@ async fn sweep(context: &Context, all: bool) -> Result<(), SweepError> {
         TcpTarget::Host { .. } => None,
     })
     .await?;
+    left.look(store, &key::REVIEW_APPS, |review| Some(review.app))
+        .await?;
     left.look(store, &key::APP_SETUPS, |setup| Some(setup.app))
         .await?;
     left.look(store, &key::BUILDS, |b| Some(b.app)).await?;
@@ -131,6 +137,8 @@ async fn sweep(context: &Context, all: bool) -> Result<(), SweepError> {
         sweep_tokens(store).await?;
         sweep_audit(store).await?;
         sweep_promotions(store).await?;
+        sweep_review_app_configs(store).await?;
+        destroy_stale(context).await?;
         sweep_sources(store).await?;
         sweep_setups(store).await?;
         sweep_transfers(store).await?;
@@ -282,6 +290,21 @@ async fn sweep_sources(store: &dyn Store) -> Result<(), StoreError> {
             .fold(Txn::new(), |txn, old| txn.delete(old.key.clone()))
             .commit(store)
             .await?;
+    }
+    Ok(())
+}
+
+/// Of pipelines that are gone.
+async fn sweep_review_app_configs(store: &dyn Store) -> Result<(), StoreError> {
+    for seen in key::REVIEW_APP_CONFIGS.all(store).await? {
+        let place = key::pipeline(seen.value.pipeline);
+        if key::PIPELINES.get(store, &place).await?.is_none() {
+            Txn::new()
+                .absent(place)
+                .delete(seen.key)
+                .commit(store)
+                .await?;
+        }
     }
     Ok(())
 }

@@ -61,6 +61,8 @@ mod rebalance;
 mod receivers;
 #[path = "it/releases.rs"]
 mod releases;
+#[path = "it/review_apps.rs"]
+mod review_apps;
 #[path = "it/routers.rs"]
 mod routers;
 #[path = "it/routing.rs"]

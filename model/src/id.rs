@@ -71,6 +71,7 @@ ids! {
     PromotionId,
     PromotionTargetId,
     ReleaseId,
+    ReviewAppId,
     RouterId,
     /// One running instance of a controller or builder.
     ServiceId,

@@ -26,6 +26,7 @@ pub mod placement;
 pub mod rebalance;
 pub mod release;
 pub mod repository;
+pub mod review;
 pub mod route;
 pub mod routing;
 pub mod scope;
@@ -55,9 +56,7 @@ pub use domain::Domain;
 pub use dyno::{Dyno, DynoKind, DynoName, Intent};
 pub use dyno_status::{DynoState, DynoStatus, Exit, ExitReason};
 pub use id::{
-    AccountId, AppId, AppSetupId, BuildId, CouplingId, DomainId, DrainId, DynoId, EndpointId,
-    KeyId, NodeId, PipelineId, PromotionId, PromotionTargetId, ReleaseId, RouterId, ServiceId,
-    SlugId, SourceId, TokenId, TransferId, WebhookDeliveryId, WebhookEventId, WebhookId,
+    AccountId, AppId, AppSetupId, BuildId, CouplingId, DomainId, DrainId, DynoId, EndpointId, KeyId, NodeId, PipelineId, PromotionId, PromotionTargetId, ReleaseId, ReviewAppId, RouterId, ServiceId, SlugId, SourceId, TokenId, TransferId, WebhookDeliveryId, WebhookEventId, WebhookId,
 };
 pub use log::{LogLine, LogSource};
 pub use log_drain::{DrainToken, DrainTransport, DrainUrl, InvalidDrainUrl, LogDrain};
@@ -68,6 +67,7 @@ pub use placement::{Placement, TypePlacement};
 pub use rebalance::{RebalanceProgress, RebalanceRequest};
 pub use release::{Actor, Release, ReleaseFailure, ReleaseStatus, ReleaseVersion};
 pub use repository::{BuildCache, BuildSource, Pack, Repository, Source};
+pub use review::{ReviewApp, ReviewAppConfig};
 pub use route::{Backend, NoBackend, Revision, Route, RouterAbout, RouterReport};
 pub use routing::{Canary, ClientLimit, DynoProtocol, Hsts, PathRoute, Routing};
 pub use scope::{Need, Scope};

@@ -18,6 +18,9 @@ pub struct AppSetup {
     pub env: Sealed,
     /// Buildpacks, likewise; none are none.
     pub buildpacks: Vec<BuildpackRef>,
+    /// Of those that `app.json` may name, such as `review`.
+    #[serde(default)]
+    pub environment: Option<String>,
     pub stage: SetupStage,
     pub build: Option<BuildId>,
     /// Where the app's maker wants whoever set it up to go, below the app's own address or elsewhere.

@@ -12,6 +12,8 @@
 //! /paas/v1/transfers/<transfer>                    Transfer
 //! /paas/v1/pipelines/<pipeline>                    Pipeline
 //! /paas/v1/couplings/<app>                         Coupling         (an app is in one pipeline at most)
+//! /paas/v1/review-app-configs/<pipeline>           ReviewAppConfig
+//! /paas/v1/review-apps/<review app>                ReviewApp
 //! /paas/v1/promotions/<promotion>                  Promotion
 //! /paas/v1/domains/<host name>                     Domain           (unique host name)
 //! /paas/v1/log-drains/<app>/<drain>                LogDrain
@@ -63,13 +65,7 @@ use model::audit::{AuditBlock, AuditHead};
 use model::{
     Account, AccountId, Acm, AcmProgress, App, AppId, AppName, AppSetup, AppSetupId, Build,
     BuildCache, BuildId, BuildPlace, BuildRequest, BuildSource, BuilderReport, Challenge, Checksum,
-    Collaborator, Coupling, Domain, DrainId, Dyno, DynoId, DynoStatus, Email, EndpointId, Hostname,
-    LogDrain, Node, NodeHeartbeat, NodeId, NodeToken, Pipeline, PipelineId, PlatformCertificate,
-    Promotion, PromotionId, RebalanceProgress, RebalanceRequest, Release, ReleaseVersion,
-    Repository, Route, RouterId, RouterReport, Sealed, ServiceEndpoint, ServiceId, ServiceRole,
-    Slug, SlugId, SniEndpoint, Source, SourceId, SshKey, TcpRoute, TicketKeys, Token, Transfer,
-    TransferId, Webhook, WebhookDelivery, WebhookDeliveryId, WebhookEntity, WebhookEvent,
-    WebhookEventId, WebhookFeed, WebhookId,
+    Collaborator, Coupling, Domain, DrainId, Dyno, DynoId, DynoStatus, Email, EndpointId, Hostname, LogDrain, Node, NodeHeartbeat, NodeId, NodeToken, Pipeline, PipelineId, PlatformCertificate, Promotion, PromotionId, RebalanceProgress, RebalanceRequest, Release, ReleaseVersion, Repository, ReviewApp, ReviewAppConfig, ReviewAppId, Route, RouterId, RouterReport, Sealed, ServiceEndpoint, ServiceId, ServiceRole, Slug, SlugId, SniEndpoint, Source, SourceId, SshKey, TcpRoute, TicketKeys, Token, Transfer, TransferId, Webhook, WebhookDelivery, WebhookDeliveryId, WebhookEntity, WebhookEvent, WebhookEventId, WebhookFeed, WebhookId,
 };
 
 use serde_json::Value;
@@ -145,6 +141,8 @@ pub const COLLABORATORS: Table<Collaborator> = Table::new("collaborators/");
 pub const TRANSFERS: Table<Transfer> = Table::new("transfers/");
 pub const PIPELINES: Table<Pipeline> = Table::new("pipelines/");
 pub const COUPLINGS: Table<Coupling> = Table::new("couplings/");
+pub const REVIEW_APP_CONFIGS: Table<ReviewAppConfig> = Table::new("review-app-configs/");
+pub const REVIEW_APPS: Table<ReviewApp> = Table::new("review-apps/");
 pub const PROMOTIONS: Table<Promotion> = Table::new("promotions/");
 pub const DOMAINS: Table<Domain> = Table::new("domains/");
 pub const LOG_DRAINS: Table<LogDrain> = Table::new("log-drains/");
@@ -210,6 +208,8 @@ keys! {
     TRANSFERS: Transfer = transfer(id: TransferId) "{id}";
     PIPELINES: Pipeline = pipeline(id: PipelineId) "{id}";
     COUPLINGS: Coupling = coupling(app: AppId) "{app}";
+    REVIEW_APP_CONFIGS: ReviewAppConfig = review_app_config(pipeline: PipelineId) "{pipeline}";
+    REVIEW_APPS: ReviewApp = review_app(id: ReviewAppId) "{id}";
     PROMOTIONS: Promotion = promotion(id: PromotionId) "{id}";
     DOMAINS: Domain = domain(hostname: &Hostname) "{hostname}";
     LOG_DRAINS: LogDrain = log_drain(app: AppId, drain: DrainId) "{app}/{drain}";

@@ -181,24 +181,27 @@ async fn take_over(
 
 /// What is asked for, as its record has it.
 pub(crate) enum Asked<'a> {
-    Pushed { deploy: Deploy, repo: Repo },
+    Pushed(Box<(Deploy, Repo)>),
     Archive(&'a Archive),
 }
 
 impl<'a> Asked<'a> {
     pub(crate) fn of(builder: &Builder, source: &'a BuildSource) -> Self {
         match &source.code {
-            Code::Pushed(pushed) => Self::Pushed {
-                deploy: Deploy::of(pushed),
-                repo: builder.repos.at(source.app),
-            },
+            Code::Pushed(pushed) => {
+                let repo = builder.repos.at(source.app);
+                Self::Pushed(Box::new((Deploy::of(pushed), repo)))
+            }
             Code::Archive { archive } => Self::Archive(archive),
         }
     }
 
     pub(crate) fn work(&self) -> Work<'_> {
         match self {
-            Self::Pushed { deploy, repo } => Work::Commit(Commit { deploy, repo }),
+            Self::Pushed(pushed) => {
+                let (deploy, repo) = &**pushed;
+                Work::Commit(Commit { deploy, repo })
+            }
             Self::Archive(archive) => Work::Archive(archive),
         }
     }

@@ -25,6 +25,7 @@ pub mod platform;
 pub mod platform_status;
 pub mod rebalance;
 pub mod release;
+pub mod review_app;
 pub mod router;
 pub mod routing;
 pub mod slug;
@@ -77,6 +78,10 @@ pub use platform_status::{
 };
 pub use rebalance::{Rebalance, RebalanceMove, RebalanceStatus};
 pub use release::{Release, ReleaseCreate, ReleaseFailure, ReleaseStatus};
+pub use review_app::{
+    DeployTarget, ForkRepo, ReviewApp, ReviewAppConfig, ReviewAppConfigUpdate, ReviewAppCreate,
+    ReviewRepo,
+};
 pub use router::{
     AppReading, AppTraffic, Asked, BackendReading, ConnectionCounts, Latency, RouterReading,
     RouterState, RoutersStatus, TcpPortReading,

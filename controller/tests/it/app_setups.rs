@@ -31,9 +31,11 @@ async fn builder_says(platform: &Platform, looked: Value) {
     txn.commit(&*platform.store).await.unwrap();
 }
 
-async fn found(platform: &Platform, manifest: Value) {
+/// No manifest where it is null.
+pub(crate) async fn found(platform: &Platform, manifest: Value) {
     let blob = platform.blobs.put_bytes("a tarball".into()).await.unwrap();
-    let looked = json!({"looked": "found", "blob": blob, "manifest": manifest.to_string()});
+    let manifest = (!manifest.is_null()).then(|| manifest.to_string());
+    let looked = json!({"looked": "found", "blob": blob, "manifest": manifest});
     builder_says(platform, looked).await;
 }
 
@@ -49,7 +51,7 @@ async fn show(user: &User, setup: &Value) -> Value {
     user.get(&path).await.expect(200)
 }
 
-async fn over(user: &User, setup: &Value) -> Value {
+pub(crate) async fn over(user: &User, setup: &Value) -> Value {
     eventually("it is over", async || {
         show(user, setup).await["status"] != "pending"
     })
@@ -80,7 +82,7 @@ impl Platform {
     }
 
     /// As a builder and a scheduler do it.
-    async fn deploy(&self, app: AppId, by: &User) {
+    pub(crate) async fn deploy(&self, app: AppId, by: &User) {
         let build = self.asked_build(app).await;
         let release = self.push(app, by, &[("web", "serve")]).await;
         let status = BuildStatus::Succeeded {
@@ -260,6 +262,13 @@ async fn an_archive_that_is_refused_or_has_no_manifest_ends_it() {
     builder_says(&platform, json!({"looked": "refused", "reason": reason})).await;
     let setup = set_up(&ann, json!({})).await;
     assert_eq!(over(&ann, &setup).await["failure_message"], reason);
+
+    let platform = Platform::start().await;
+    let ann = platform.user("ann").await;
+    found(&platform, Value::Null).await;
+    let setup = set_up(&ann, json!({})).await;
+    let message = &over(&ann, &setup).await["failure_message"];
+    assert_eq!(message, "The source has no app.json at its top.");
 }
 
 #[tokio::test]

@@ -70,6 +70,32 @@ const EXPECTED: &[(&str, &str, Who)] = &[
     ("POST", "/apps/{app}/builds", Members),
     ("DELETE", "/apps/{app}/builds/{build}", Members),
     ("DELETE", "/apps/{app}/build-cache", Members),
+    ("GET", "/pipelines/{pipeline}/review-app-config", AnyAccount),
+    (
+        "POST",
+        "/pipelines/{pipeline}/review-app-config",
+        AnyAccount,
+    ),
+    (
+        "PATCH",
+        "/pipelines/{pipeline}/review-app-config",
+        AnyAccount,
+    ),
+    (
+        "DELETE",
+        "/pipelines/{pipeline}/review-app-config",
+        AnyAccount,
+    ),
+    ("GET", "/pipelines/{pipeline}/review-apps", AnyAccount),
+    ("POST", "/review-apps", AnyAccount),
+    ("GET", "/review-apps/{review_app}", AnyAccount),
+    ("DELETE", "/review-apps/{review_app}", AnyAccount),
+    ("GET", "/apps/{app}/review-app", Members),
+    (
+        "GET",
+        "/account/features/dashboard-repositories-api",
+        AnyAccount,
+    ),
     ("POST", "/app-setups", AnyAccount),
     ("GET", "/app-setups/{setup}", AnyAccount),
     ("POST", "/sources", AnyAccount),
@@ -353,6 +379,7 @@ fn concrete(path: &str, app: &str) -> String {
         ("{delivery}", "0"),
         ("{event}", "0"),
         ("{setup}", "0"),
+        ("{review_app}", "0"),
     ] {
         concrete = concrete.replace(placeholder, value);
     }

@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use model::release::{ReleaseDraft, append};
 use model::{
-    AccountId, Actor, App, AppId, Dyno, DynoId, DynoKind, DynoName, DynoSize, DynoState, DynoStatus,
-    Exit, ExitReason, Formation, Intent, LogLine, Node, NodeHeartbeat, NodeId, ProcessType, Release, ReleaseStatus,
-    ReleaseVersion, Revision, Route, RouterId, RouterReport, Slug, SlugId, Timestamp,
+    AccountId, Actor, App, AppId, Dyno, DynoId, DynoKind, DynoName, DynoSize, DynoState,
+    DynoStatus, Exit, ExitReason, Formation, Intent, LogLine, Node, NodeHeartbeat, NodeId,
+    ProcessType, Release, ReleaseStatus, ReleaseVersion, Revision, Route, RouterId, RouterReport,
+    Slug, SlugId, Timestamp,
 };
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
@@ -315,7 +316,10 @@ impl World {
 
     /// It ran on the first node, and its agent has said how it ended.
     pub(super) fn one_off_that_ended(&mut self, is_kept: bool) -> DynoId {
-        let (app, id) = (self.app(), DynoId::from_uuid(uuid::Uuid::from_u128(self.random.random())));
+        let (app, id) = (
+            self.app(),
+            DynoId::from_uuid(uuid::Uuid::from_u128(self.random.random())),
+        );
         let dyno = Dyno {
             id,
             app: app.id,
