@@ -12,7 +12,11 @@ use crate::context::Ctx;
 use crate::error::ApiError;
 use crate::guard::{Guard, enforce};
 use crate::handlers::{
-    accounts, app_setups, apps, audit, authorizations, buildpacks, builds, certificates, collaborators, config_vars, domains, dynos, empty, features, formation, internal, joining, keys, log_drains, logs, nodes, pipelines, placement, platform, platform_certificate, platform_status, promotions, rebalance, registry, releases, review_apps, routers, routing, slugs, sources, tcp_routes, transfers, webhooks,
+    accounts, app_setups, apps, audit, authorizations, buildpacks, builds, certificates,
+    collaborators, config_vars, domains, dynos, empty, features, formation, internal, joining,
+    keys, log_drains, logs, nodes, pipelines, placement, platform, platform_certificate,
+    platform_status, promotions, rebalance, registry, releases, review_apps, routers, routing,
+    slugs, sources, tcp_routes, transfers, webhooks,
 };
 use crate::http::body::MAX_BODY_BYTES;
 use crate::http::{etag, plaintext, request_id};

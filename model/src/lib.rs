@@ -56,7 +56,9 @@ pub use domain::Domain;
 pub use dyno::{Dyno, DynoKind, DynoName, Intent};
 pub use dyno_status::{DynoState, DynoStatus, Exit, ExitReason};
 pub use id::{
-    AccountId, AppId, AppSetupId, BuildId, CouplingId, DomainId, DrainId, DynoId, EndpointId, KeyId, NodeId, PipelineId, PromotionId, PromotionTargetId, ReleaseId, ReviewAppId, RouterId, ServiceId, SlugId, SourceId, TokenId, TransferId, WebhookDeliveryId, WebhookEventId, WebhookId,
+    AccountId, AppId, AppSetupId, BuildId, CouplingId, DomainId, DrainId, DynoId, EndpointId,
+    KeyId, NodeId, PipelineId, PromotionId, PromotionTargetId, ReleaseId, ReviewAppId, RouterId,
+    ServiceId, SlugId, SourceId, TokenId, TransferId, WebhookDeliveryId, WebhookEventId, WebhookId,
 };
 pub use log::{LogLine, LogSource};
 pub use log_drain::{DrainToken, DrainTransport, DrainUrl, InvalidDrainUrl, LogDrain};

@@ -65,7 +65,13 @@ use model::audit::{AuditBlock, AuditHead};
 use model::{
     Account, AccountId, Acm, AcmProgress, App, AppId, AppName, AppSetup, AppSetupId, Build,
     BuildCache, BuildId, BuildPlace, BuildRequest, BuildSource, BuilderReport, Challenge, Checksum,
-    Collaborator, Coupling, Domain, DrainId, Dyno, DynoId, DynoStatus, Email, EndpointId, Hostname, LogDrain, Node, NodeHeartbeat, NodeId, NodeToken, Pipeline, PipelineId, PlatformCertificate, Promotion, PromotionId, RebalanceProgress, RebalanceRequest, Release, ReleaseVersion, Repository, ReviewApp, ReviewAppConfig, ReviewAppId, Route, RouterId, RouterReport, Sealed, ServiceEndpoint, ServiceId, ServiceRole, Slug, SlugId, SniEndpoint, Source, SourceId, SshKey, TcpRoute, TicketKeys, Token, Transfer, TransferId, Webhook, WebhookDelivery, WebhookDeliveryId, WebhookEntity, WebhookEvent, WebhookEventId, WebhookFeed, WebhookId,
+    Collaborator, Coupling, Domain, DrainId, Dyno, DynoId, DynoStatus, Email, EndpointId, Hostname,
+    LogDrain, Node, NodeHeartbeat, NodeId, NodeToken, Pipeline, PipelineId, PlatformCertificate,
+    Promotion, PromotionId, RebalanceProgress, RebalanceRequest, Release, ReleaseVersion,
+    Repository, ReviewApp, ReviewAppConfig, ReviewAppId, Route, RouterId, RouterReport, Sealed,
+    ServiceEndpoint, ServiceId, ServiceRole, Slug, SlugId, SniEndpoint, Source, SourceId, SshKey,
+    TcpRoute, TicketKeys, Token, Transfer, TransferId, Webhook, WebhookDelivery, WebhookDeliveryId,
+    WebhookEntity, WebhookEvent, WebhookEventId, WebhookFeed, WebhookId,
 };
 
 use serde_json::Value;
