@@ -27,6 +27,7 @@ mod stories {
     mod migrate;
     mod operate;
     mod run;
+    mod sources;
     mod spread;
     mod upgrade;
     mod watch;

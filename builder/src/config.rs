@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use ipnet::IpNet;
 use model::{BuildId, NodeId};
 use rustls::ClientConfig;
 
@@ -26,6 +27,8 @@ pub struct Config {
     /// [`crate::hook::main_pre_receive`].
     pub hook_binary: PathBuf,
     pub container: ContainerConfig,
+    /// From which no code is fetched, as builds and dynos do not reach them.
+    pub denied_networks: Vec<IpNet>,
     pub limits: Limits,
     /// Builds that run at the same time on this builder; more of them wait.
     pub max_concurrent_builds: usize,
@@ -81,6 +84,8 @@ pub struct Limits {
     pub slug_warning_bytes: u64,
     /// Bytes of one push's pack.
     pub push_bytes: u64,
+    /// Bytes of an archive that is to be built; with all in it, [`Limits::disk_bytes`] count.
+    pub source_bytes: u64,
     /// Bytes of all apps' build caches together; the least recently used go first.
     pub cache_bytes: u64,
     /// Bytes of this builder's copies of repositories together; the least recently used go first.
@@ -113,6 +118,7 @@ impl Limits {
             slug_bytes: 500 * MIB,
             slug_warning_bytes: 300 * MIB,
             push_bytes: 4 * GIB,
+            source_bytes: GIB,
             cache_bytes: 20 * GIB,
             repository_bytes: 20 * GIB,
             max_disk_percent: 92,

@@ -1,4 +1,5 @@
-//! A push, from the hook's question to its answer.
+//! A push, from the hook's question to its answer; and builds that nobody pushed, which are taken up as if another builder had
+//! begun them.
 //!
 //! Decide which ref deploys, wait for the app's turn, build, release, follow the release until it is proven. Until the
 //! release begins the client may leave and everything ends; from then on it goes on without it. The ref moves only when
@@ -6,6 +7,7 @@
 
 pub(crate) mod build;
 pub(crate) mod failure;
+pub(crate) mod live;
 pub(crate) mod lock;
 pub(crate) mod place;
 pub(crate) mod queue;
@@ -21,9 +23,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use jiff::Timestamp;
-use model::repository::{MAX_REFS, Merged, Repository};
+use model::repository::{Archive, Code, MAX_REFS, Merged, Pushed, Repository};
 use model::{Build, BuildId, BuildSource, BuildStatus};
-use store::{Committed, StoreError, Txn, key};
+use store::{Committed, Follower, StoreError, Txn, key};
 use tokio::sync::mpsc;
 use tracing::{error, info, warn};
 
@@ -110,13 +112,16 @@ pub(crate) async fn receive(
         .repos
         .at(push.app())
         .with_quarantine(request.quarantine);
-    let job = Job {
-        builder,
-        push,
+    let commit = Commit {
         deploy: &deploy,
         repo: &repo,
     };
-    match job.run(&mut transcript).await {
+    let job = Job {
+        builder,
+        push,
+        code: Work::Commit(commit),
+    };
+    match job.run(commit, &mut transcript).await {
         Ok(accepted) => Verdict::Accepted(Box::new(accepted)),
         Err(failure) => {
             job.explain(&failure, &mut transcript);
@@ -125,11 +130,23 @@ pub(crate) async fn receive(
     }
 }
 
-/// One push's work; what all of its steps need to know.
+/// One build's work; what all of its steps need to know.
 #[derive(Clone, Copy)]
 pub(crate) struct Job<'a> {
     pub(crate) builder: &'a Arc<Builder>,
     pub(crate) push: &'a Push,
+    pub(crate) code: Work<'a>,
+}
+
+/// What is to be built.
+#[derive(Clone, Copy)]
+pub(crate) enum Work<'a> {
+    Commit(Commit<'a>),
+    Archive(&'a Archive),
+}
+
+#[derive(Clone, Copy)]
+pub(crate) struct Commit<'a> {
     pub(crate) deploy: &'a Deploy,
     pub(crate) repo: &'a Repo,
 }
@@ -143,13 +160,19 @@ enum Objects {
 }
 
 impl Job<'_> {
-    async fn run(self, transcript: &mut Transcript) -> Result<Accepted, Failure> {
+    async fn run(
+        self,
+        commit: Commit<'_>,
+        transcript: &mut Transcript,
+    ) -> Result<Accepted, Failure> {
+        let Commit { deploy, repo } = commit;
         let now = Timestamp::now();
         let build = Build {
             id: BuildId::new(),
             app: self.push.app(),
             actor: self.push.actor().clone(),
-            commit: Some(self.deploy.commit.clone()),
+            commit: Some(deploy.commit.clone()),
+            source_blob: None,
             stack: self.builder.config.container.stack.clone(),
             buildpacks: Vec::new(),
             status: BuildStatus::Pending,
@@ -158,10 +181,10 @@ impl Job<'_> {
             updated_at: now,
         };
         // Before there is a build that needs it.
-        let received =
-            packs::store_received(self.repo, self.repo.quarantine(), &self.builder.blobs).await?;
+        let received = packs::store_received(repo, repo.quarantine(), &self.builder.blobs).await?;
         let brought = received.iter().map(|received| received.pack.clone());
-        let source = self.deploy.source(build.app, build.id, brought.collect());
+        let source = deploy.source(build.app, build.id, brought.collect());
+        transcript.let_hear(self.builder.live.begin(build.id));
         let turn = queue::wait_for_turn(self, &build, &source, transcript).await?;
         self.builder.log.api(
             build.app,
@@ -172,14 +195,14 @@ impl Job<'_> {
             .await;
         self.conclude(&turn, &build, &outcome, transcript).await;
         let settled = match outcome {
-            Ok(_) => self.accept(&build).await,
-            Err(Failure::AlreadyThere) => self.accept_again(transcript).await,
+            Ok(_) => self.accept(repo, &build).await,
+            Err(Failure::AlreadyThere) => self.accept_again(commit, transcript).await,
             Err(failure) => Err(failure),
         };
         // Gives up the turn first: what is left to clean is in nobody's way.
         let accepted = match settled {
             Ok(still) => Ok(Accepted {
-                repo: self.repo.clone(),
+                repo: repo.clone(),
                 still,
                 turn,
                 received,
@@ -197,7 +220,7 @@ impl Job<'_> {
         accepted
     }
 
-    /// A build that another builder began. Nobody waits for its verdict.
+    /// A build that another builder began, or nobody yet. Nobody waits for its verdict.
     async fn go_on(
         self,
         turn: Turn,
@@ -205,20 +228,24 @@ impl Job<'_> {
         source: &BuildSource,
         transcript: &mut Transcript,
     ) {
-        let objects = self.builder.config.objects_dir(build.id);
-        let outcome = match self.fetch_source(source, &objects).await {
-            Ok(repo) => {
-                Job {
-                    repo: &repo,
-                    ..self
-                }
-                .in_turn(&turn, build, source, Objects::Unchecked, transcript)
-                .await
+        transcript.let_hear(self.builder.live.begin(build.id));
+        let outcome = match self.fetch_source(source).await {
+            Ok(None) => {
+                self.in_turn(&turn, build, source, Objects::Unchecked, transcript)
+                    .await
+            }
+            Ok(Some(repo)) => {
+                self.with(&repo)
+                    .in_turn(&turn, build, source, Objects::Unchecked, transcript)
+                    .await
             }
             Err(failure) => Err(failure),
         };
         // Left as it is, the next builder goes on with it.
         if !matches!(outcome, Err(Failure::Stopping)) {
+            if let Err(failure) = &outcome {
+                self.explain(failure, transcript);
+            }
             self.conclude(&turn, build, &outcome, transcript).await;
         }
         if outcome.is_ok()
@@ -236,14 +263,32 @@ impl Job<'_> {
         self.remove_files(build).await;
     }
 
-    /// The repository with what the push brought, as a copy here.
-    pub(crate) async fn fetch_source(
-        self,
-        source: &BuildSource,
-        objects: &std::path::Path,
-    ) -> Result<Repo, Failure> {
-        self.builder.repos.refresh(source.app, self.repo).await?;
-        Ok(packs::with_source(self.repo, source, objects, &self.builder.blobs).await?)
+    /// The repository with what the push brought, as a copy here; an archive is fetched when it is built.
+    pub(crate) async fn fetch_source(self, source: &BuildSource) -> Result<Option<Repo>, Failure> {
+        let (Work::Commit(commit), Code::Pushed(pushed)) = (self.code, &source.code) else {
+            return Ok(None);
+        };
+        let (repo, builder) = (commit.repo, self.builder);
+        let objects = builder.config.objects_dir(source.build);
+        builder.repos.refresh(source.app, repo).await?;
+        let repo = packs::with_source(repo, pushed, &objects, &builder.blobs).await?;
+        Ok(Some(repo))
+    }
+
+    /// The same, of another copy of the repository.
+    pub(crate) fn with<'b>(self, repo: &'b Repo) -> Job<'b>
+    where
+        Self: 'b,
+    {
+        let code = match self.code {
+            Work::Commit(Commit { deploy, .. }) => Work::Commit(Commit { deploy, repo }),
+            Work::Archive(archive) => Work::Archive(archive),
+        };
+        Job {
+            builder: self.builder,
+            push: self.push,
+            code,
+        }
     }
 
     /// With the app's build lock held.
@@ -256,19 +301,28 @@ impl Job<'_> {
         transcript: &mut Transcript,
     ) -> Result<Released, Failure> {
         settle::settle_left(&*self.builder.store, build.app).await?;
-        let fresh = self.builder.repos.refresh(build.app, self.repo).await?;
-        let merged = self.merge(&fresh.repository, source)?;
-        if (fresh.has_changed || objects == Objects::Unchecked)
-            && !self.repo.is_connected(&self.deploy.objects()).await?
-        {
-            return Err(self.overtaken(&self.deploy.branch));
-        }
-        let built = place::build(self, turn, build, source, transcript).await?;
+        let repo_size = match (self.code, &source.code) {
+            (Work::Commit(commit), Code::Pushed(pushed)) => {
+                Some(self.bring_up(commit, build, pushed, objects).await?)
+            }
+            _ => None,
+        };
+        let built = {
+            let building = place::build(self, turn, build, source, transcript);
+            let cancelled = self.is_over(build);
+            tokio::pin!(building, cancelled);
+            tokio::select! {
+                built = &mut building => built?,
+                () = cancelled => {
+                    self.push.client_gone();
+                    building.await?
+                }
+            }
+        };
         if !self.push.begin_release() {
             return Err(Failure::Cancelled);
         }
-        let released =
-            release::release(self, turn, build, built, merged.size(), transcript).await?;
+        let released = release::release(self, turn, build, built, repo_size, transcript).await?;
         match verify::verify(self, &released, transcript).await {
             Ok(()) => Ok(released),
             Err(failure @ Failure::Release(_)) => Err(failure),
@@ -276,38 +330,43 @@ impl Job<'_> {
         }
     }
 
-    /// The ref may have moved while this push waited; git would find out only after the release.
-    fn merge(self, repository: &Repository, source: &BuildSource) -> Result<Repository, Failure> {
-        match repository.merge(source, Timestamp::now()) {
-            Merged::Changed(merged) if merged.refs.len() <= MAX_REFS => Ok(merged),
-            Merged::Changed(merged) => Err(Failure::refused([
-                format!(
-                    "With this push the repository would have {} branches and tags, and it may have {MAX_REFS}.",
-                    merged.refs.len()
-                ),
-                format!(
-                    "Push without tags: git push --no-follow-tags paas {}",
-                    self.deploy.branch
-                ),
-            ])),
-            Merged::AlreadyThere => Err(Failure::AlreadyThere),
-            Merged::Stale(name) => Err(self.overtaken(refs::short(&name))),
+    /// Until the build's record says that it is over: somebody has cancelled it.
+    async fn is_over(self, build: &Build) {
+        let (store, place) = (&self.builder.store, key::build(build.app, build.id));
+        let mut news = Follower::new(store.clone(), vec![place.clone()]);
+        loop {
+            place::changed(&mut news).await;
+            let found = key::BUILDS.get(&**store, &place).await;
+            // A store that does not answer says nothing.
+            if let Ok(Some(found)) = found
+                && !found.value.status.is_pending()
+            {
+                return;
+            }
         }
     }
 
-    fn overtaken(self, what: &str) -> Failure {
-        Failure::refused([
-            format!("Another push has moved {what} meanwhile; nothing of yours was deployed."),
-            format!(
-                "Look at what came first (git fetch, then git log paas/{}) and push again.",
-                self.deploy.branch
-            ),
-        ])
+    /// This builder's copy of the repository is what the push builds on. How large the repository will be.
+    async fn bring_up(
+        self,
+        commit: Commit<'_>,
+        build: &Build,
+        pushed: &Pushed,
+        objects: Objects,
+    ) -> Result<u64, Failure> {
+        let Commit { deploy, repo } = commit;
+        let fresh = self.builder.repos.refresh(build.app, repo).await?;
+        let merged = merge(&fresh.repository, deploy, pushed)?;
+        if (fresh.has_changed || objects == Objects::Unchecked)
+            && !repo.is_connected(&deploy.objects()).await?
+        {
+            return Err(overtaken(deploy, &deploy.branch));
+        }
+        Ok(merged.size())
     }
-
     /// Puts on record what the push brought, and keeps this builder's copy as it is until git has moved its ref.
-    async fn accept(self, build: &Build) -> Result<Still, Failure> {
-        let still = self.builder.repos.hold_still(self.repo).await;
+    async fn accept(self, repo: &Repo, build: &Build) -> Result<Still, Failure> {
+        let still = self.builder.repos.hold_still(repo).await;
         settle::settle(&*self.builder.store, build.app, build.id)
             .await
             .map_err(|error| Failure::Unfollowed(Box::new(error.into())))?;
@@ -315,14 +374,18 @@ impl Job<'_> {
     }
 
     /// For a push of what was deployed meanwhile: git moves a ref only from where its client saw it.
-    async fn accept_again(self, transcript: &mut Transcript) -> Result<Still, Failure> {
+    async fn accept_again(
+        self,
+        commit: Commit<'_>,
+        transcript: &mut Transcript,
+    ) -> Result<Still, Failure> {
+        let Commit { deploy, repo } = commit;
         transcript.detail(
             "Another push has deployed this very commit meanwhile: there is nothing left to do.",
         );
-        let still = self.builder.repos.hold_still(self.repo).await;
-        let branch = self.deploy.branch_ref();
-        self.repo
-            .set_refs(&[(&branch, self.deploy.previous.as_deref())])
+        let still = self.builder.repos.hold_still(repo).await;
+        let branch = deploy.branch_ref();
+        repo.set_refs(&[(&branch, deploy.previous.as_deref())])
             .await?;
         Ok(still)
     }
@@ -411,11 +474,20 @@ impl Job<'_> {
         let store = &*self.builder.store;
         let place = key::build(failed.app, failed.id);
         let found = key::BUILDS.get(store, &place).await?;
-        let Some(pending) = found.filter(|found| found.value.status.is_pending()) else {
+        let Some(found) = found else {
             return Ok(true);
         };
+        let ended = match &found.value.status {
+            BuildStatus::Pending => failed.clone(),
+            // It was cancelled, and what it had printed is all that is missing.
+            BuildStatus::Failed { .. } if found.value.output.is_none() => Build {
+                output: failed.output.clone(),
+                ..found.value.clone()
+            },
+            BuildStatus::Failed { .. } | BuildStatus::Succeeded { .. } => return Ok(true),
+        };
         let txn = Txn::new()
-            .replace(&key::BUILDS, &pending, failed)
+            .replace(&key::BUILDS, &found, &ended)
             .delete(key::build_source(failed.app, failed.id));
         let committed = turn.lock.guard(txn).commit(store).await?;
         Ok(matches!(committed, Committed::Done(_)))
@@ -434,13 +506,15 @@ impl Job<'_> {
     }
 
     fn explain(self, failure: &Failure, transcript: &mut Transcript) {
+        let is_push = matches!(self.code, Work::Commit(_));
         match failure {
             Failure::Refused(lines) => {
                 for line in lines {
                     transcript.problem(line);
                 }
             }
-            Failure::Told(_) => transcript.raw(b"Verifying deploy...\n"),
+            Failure::Told(_) if is_push => transcript.raw(b"Verifying deploy...\n"),
+            Failure::Told(_) => {}
             Failure::Release(_) | Failure::AlreadyThere => {}
             Failure::Stopping => transcript.problem(
                 "The builder is restarting and had to end this build. Nothing was deployed; please push again.",
@@ -449,16 +523,51 @@ impl Job<'_> {
                 error!(error = %chain(why), app.name = %self.push.app_name(), "Could not follow a release");
                 transcript.problem("The release was made, but the platform could not follow it: see paas releases.");
             }
-            Failure::Cancelled => transcript.problem("The push was cancelled, and its build with it."),
+            Failure::Cancelled if is_push => {
+                transcript.problem("The push was cancelled, and its build with it.");
+            }
+            Failure::Cancelled => transcript.problem("The build was cancelled."),
             Failure::LockLost => transcript.problem(
                 "The builder lost touch with the platform's store, and another one goes on with this build: see paas builds.",
             ),
             Failure::Internal { .. } => {
                 error!(error = %chain(failure), app.name = %self.push.app_name(), "Could not deploy");
                 transcript.problem(&format!("The platform failed, not your app: {failure}."));
-                transcript.problem("Nothing was deployed. Please push again; if it stays so, tell the platform's operators.");
+                transcript.problem("Nothing was deployed. Please try again; if it stays so, tell the platform's operators.");
             }
         }
-        transcript.raw(format!("\n!\tPush rejected to {}.\n\n", self.push.app_name()).as_bytes());
+        if is_push {
+            transcript
+                .raw(format!("\n!\tPush rejected to {}.\n\n", self.push.app_name()).as_bytes());
+        }
     }
+}
+
+/// The ref may have moved while this push waited; git would find out only after the release.
+fn merge(repository: &Repository, deploy: &Deploy, pushed: &Pushed) -> Result<Repository, Failure> {
+    match repository.merge(pushed, Timestamp::now()) {
+        Merged::Changed(merged) if merged.refs.len() <= MAX_REFS => Ok(merged),
+        Merged::Changed(merged) => Err(Failure::refused([
+            format!(
+                "With this push the repository would have {} branches and tags, and it may have {MAX_REFS}.",
+                merged.refs.len()
+            ),
+            format!(
+                "Push without tags: git push --no-follow-tags paas {}",
+                deploy.branch
+            ),
+        ])),
+        Merged::AlreadyThere => Err(Failure::AlreadyThere),
+        Merged::Stale(name) => Err(overtaken(deploy, refs::short(&name))),
+    }
+}
+
+fn overtaken(deploy: &Deploy, what: &str) -> Failure {
+    Failure::refused([
+        format!("Another push has moved {what} meanwhile; nothing of yours was deployed."),
+        format!(
+            "Look at what came first (git fetch, then git log paas/{}) and push again.",
+            deploy.branch
+        ),
+    ])
 }

@@ -1,4 +1,4 @@
-//! Git over smart HTTP: three routes, Basic auth with an API token. And one for other builders.
+//! Git over smart HTTP: three routes, Basic auth with an API token. And some for other builders and for controllers.
 
 mod auth;
 mod body;
@@ -14,7 +14,7 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use bytes::Bytes;
 use futures::StreamExt as _;
-use model::{Account, Actor, App};
+use model::{Account, Actor, App, BuildId};
 use serde::Deserialize;
 use tokio::process::Command;
 use tokio::sync::mpsc;
@@ -26,11 +26,14 @@ use crate::git::Service;
 use crate::git::command::checked_protocol;
 use crate::git::converse::{Client, Output, converse};
 use crate::git::repo::{Repo, RepoError};
+use crate::remote::serve::is_internal;
 
 pub(crate) fn router(builder: Arc<Builder>) -> Router {
     Router::new()
         .route("/health", get(async || "ok\n"))
         .route("/internal/builds", post(crate::remote::serve::serve))
+        .route("/internal/builds/{build}/output", get(output))
+        .route("/internal/archives", post(crate::archive::serve))
         .route("/{repository}/info/refs", get(info_refs))
         .route("/{repository}/{service}", post(rpc))
         .fallback(async || {
@@ -40,6 +43,21 @@ pub(crate) fn router(builder: Arc<Builder>) -> Router {
             )
         })
         .with_state(builder)
+}
+
+/// What a build that runs here has said so far, and goes on to say.
+async fn output(
+    State(builder): State<Arc<Builder>>,
+    Path(build): Path<BuildId>,
+    headers: HeaderMap,
+) -> Response {
+    if !is_internal(&builder, &headers) {
+        return StatusCode::NOT_FOUND.into_response();
+    }
+    match builder.live.listen(build) {
+        Some(said) => Body::from_stream(said).into_response(),
+        None => StatusCode::NOT_FOUND.into_response(),
+    }
 }
 
 #[derive(Debug, Deserialize)]

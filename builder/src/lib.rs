@@ -1,7 +1,7 @@
 //! The builder: `git push` in, release out.
 //!
 //! Reading order: [`run`] starts everything; [`http`] and [`ssh`] let git clients in; [`git`] runs stock git for them;
-//! git's [`hook`] asks what to do with a push; [`deploy`] answers: it waits for the app's turn, has [`compile`] build the
+//! git's [`hook`] asks what to do with a push; [`deploy`] answers: it waits for the app's turn (code that nobody pushed comes as an [`archive`]), has [`compile`] build the
 //! commit in a container, here or on another host ([`remote`]), has [`slug`] pack the tree, makes the release and follows it. [`housekeeping`] removes the rest.
 //!
 //! Invariants: nobody reads, writes or makes anything of an app that is not theirs; nothing of an app runs outside a
@@ -9,6 +9,7 @@
 //! release begins, and never afterwards.
 
 mod access;
+mod archive;
 mod cache;
 pub mod compile;
 pub mod config;
@@ -47,6 +48,7 @@ pub use compile::{Compile, CompileError, CompileJob, Compiled, ContainerCompiler
 pub use config::{AppUrls, Config, ContainerConfig, Limits, Scheme};
 
 use cache::Caches;
+use deploy::live::Live;
 use deploy::queue::Queues;
 use git::{Git, Repos};
 use hook::server::HookPlace;
@@ -87,6 +89,7 @@ pub(crate) struct Builder {
     pub(crate) caches: Caches,
     pub(crate) pushes: Pushes,
     pub(crate) queues: Queues,
+    pub(crate) live: Live,
     pub(crate) peers: Peers,
     /// Connections, git processes and deploys; joined on the way out.
     pub(crate) tasks: TaskTracker,
@@ -161,6 +164,7 @@ pub async fn run_with_compiler(
         caches: Caches::new(config.cache_dir()),
         pushes: Pushes::default(),
         queues: Queues::new(config.max_concurrent_builds),
+        live: Live::default(),
         tasks: TaskTracker::new(),
         stopping: shutdown.clone(),
         ending: CancellationToken::new(),

@@ -6,6 +6,7 @@
 //! var-tmp/         /var/tmp of the build
 //! output.log       all that was printed
 //! slug.tar.zst     the tree, packed
+//! source.tgz       the archive that its code came as, if it did
 //! ```
 //!
 //! All that a build can write is in here, so that its size can be watched and all of it goes at once.
@@ -49,6 +50,10 @@ impl Workspace {
 
     pub(crate) fn log(&self) -> PathBuf {
         log_in(&self.root)
+    }
+
+    pub(crate) fn archive(&self) -> PathBuf {
+        self.root.join("source.tgz")
     }
 
     pub(crate) fn slug(&self) -> PathBuf {

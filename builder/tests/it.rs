@@ -9,6 +9,7 @@
 
 mod it {
     mod access;
+    mod archives;
     mod common;
     mod concurrency;
     mod deploys;

@@ -4,6 +4,7 @@
 
 mod apps;
 mod auth;
+mod builds;
 mod certs;
 mod dynos;
 mod heroku;
@@ -29,6 +30,7 @@ pub(crate) use auth::{
     AccountCreateArgs, AuditArgs, AuthorizationArgs, AuthorizationCreateArgs,
     AuthorizationUpdateArgs, GitCredentialsArgs, LoginArgs, TokenArgs,
 };
+pub(crate) use builds::{BuildCancelArgs, BuildCreateArgs};
 pub(crate) use certs::{
     CertAddArgs, CertArgs, CertFiles, CertUpdateArgs, DomainUpdateArgs, PlatformCertSetArgs,
 };
@@ -334,6 +336,22 @@ pub(crate) enum Verb {
         after_help = "Examples:\n  $ paas builds:output\n  $ paas builds:output 01234567-89ab-cdef-0123-456789abcdef"
     )]
     BuildOutput(BuildArgs),
+
+    /// Build and release code without git push
+    #[command(name = "builds:create", after_help = builds::CREATE_EXAMPLES)]
+    BuildCreate(BuildCreateArgs),
+    /// Cancel a build that has not ended
+    #[command(
+        name = "builds:cancel",
+        after_help = "Examples:\n  $ paas builds:cancel\n  $ paas builds:cancel 01234567-89ab-cdef-0123-456789abcdef"
+    )]
+    BuildCancel(BuildCancelArgs),
+    /// Have the next build begin with an empty cache
+    #[command(
+        name = "builds:cache:purge",
+        after_help = "Example:\n  $ paas builds:cache:purge"
+    )]
+    BuildCachePurge(AppJson),
 
     /// Offer an app to another account, which then owns it
     #[command(

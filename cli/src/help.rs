@@ -83,6 +83,9 @@ const TOPICS: &[(&str, &[&str])] = &[
             "releases:rollback",
             "builds",
             "builds:output",
+            "builds:create",
+            "builds:cancel",
+            "builds:cache:purge",
         ],
     ),
     (

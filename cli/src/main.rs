@@ -14,6 +14,7 @@ mod nearest;
 mod output;
 mod plugin;
 mod session;
+mod tarball;
 mod terminal;
 mod verbs;
 

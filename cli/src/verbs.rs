@@ -6,6 +6,7 @@ mod apps;
 mod audit;
 mod auth;
 mod authorizations;
+mod build_create;
 mod buildpacks;
 mod builds;
 mod certs;
@@ -118,6 +119,9 @@ async fn online(verb: Verb, context: &Context) -> Result<ExitCode> {
         Verb::Rollback(args) => releases::rollback(context, &args).await,
         Verb::Builds(args) => builds::list(context, &args).await,
         Verb::BuildOutput(args) => builds::output(context, &args).await,
+        Verb::BuildCreate(args) => build_create::create(context, &args).await,
+        Verb::BuildCancel(args) => builds::cancel(context, &args).await,
+        Verb::BuildCachePurge(args) => builds::purge_cache(context, &args).await,
         Verb::Transfer(args) => transfers::offer(context, &args).await,
         Verb::Transfers(args) => transfers::list(context, args).await,
         Verb::TransferAccept(args) => {

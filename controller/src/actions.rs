@@ -2,8 +2,10 @@
 
 pub(crate) mod accounts;
 pub(crate) mod acm;
+pub(crate) mod app_setups;
 pub(crate) mod apps;
 pub(crate) mod buildpacks;
+pub(crate) mod builds;
 pub(crate) mod certificates;
 pub(crate) mod collaborators;
 pub(crate) mod config_vars;
@@ -19,7 +21,9 @@ pub(crate) mod placement;
 pub(crate) mod promotions;
 pub(crate) mod rebalance;
 pub(crate) mod releases;
+pub(crate) mod review_apps;
 pub(crate) mod routing;
+pub(crate) mod sources;
 pub(crate) mod tcp_routes;
 pub(crate) mod tokens;
 pub(crate) mod transfers;

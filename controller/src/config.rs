@@ -20,7 +20,7 @@ pub struct Config {
     pub web: PublicEndpoint,
     pub api: PublicEndpoint,
     pub git: PublicEndpoint,
-    /// Logs are kept in `logs/` below it.
+    /// Logs are kept in `logs/` below it, and `uploads/` has what is being uploaded.
     pub data_dir: PathBuf,
     /// Ports that no TCP route may have, and which of the platform's settings has each.
     pub reserved_ports: BTreeMap<u16, String>,
@@ -45,6 +45,8 @@ pub struct Config {
     /// How routers are called, likewise.
     pub router_tls: Option<ClientConfig>,
     pub webhooks: WebhookConfig,
+    /// How builders are called, likewise.
+    pub builder_tls: Option<ClientConfig>,
     /// What hosts that join are given, or why none can.
     pub joiners: Result<ForJoiners, String>,
 }

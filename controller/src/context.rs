@@ -7,12 +7,14 @@ use model::log::{LogLine, LogSource};
 use model::{Account, Actor, AppId, Timestamp};
 use store::blob::BlobStore;
 use store::{Keyring, Store};
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use crate::attach::Meetings;
 use crate::audit::Audit;
 use crate::auth::Passwords;
+use crate::builders::Builders;
 use crate::config::Config;
 use crate::drains::Drains;
 use crate::limits::{Guesses, Requests};
@@ -39,6 +41,9 @@ pub(crate) struct Context {
     pub(crate) guesses: Guesses,
     pub(crate) audit: Audit,
     pub(crate) requests: Requests,
+    /// Places for sources on their way to this disk.
+    pub(crate) uploads: Semaphore,
+    pub(crate) builders: Builders,
     /// Streams end when it fires.
     pub(crate) shutdown: CancellationToken,
 }

@@ -53,6 +53,10 @@ impl ApiError {
         }
     }
 
+    pub(crate) fn is_not_found(&self) -> bool {
+        self.status == StatusCode::NOT_FOUND
+    }
+
     pub(crate) fn no_endpoint() -> Self {
         Self::new(
             StatusCode::NOT_FOUND,

@@ -1,6 +1,7 @@
 //! One module per noun, all alike: extract, (the route's rule has authorized,) act, view.
 
 pub(crate) mod accounts;
+pub(crate) mod app_setups;
 pub(crate) mod apps;
 pub(crate) mod audit;
 pub(crate) mod authorizations;
@@ -29,9 +30,11 @@ pub(crate) mod promotions;
 pub(crate) mod rebalance;
 pub(crate) mod registry;
 pub(crate) mod releases;
+pub(crate) mod review_apps;
 pub(crate) mod routers;
 pub(crate) mod routing;
 pub(crate) mod slugs;
+pub(crate) mod sources;
 pub(crate) mod tcp_routes;
 pub(crate) mod transfers;
 pub(crate) mod webhooks;

@@ -5,9 +5,11 @@
 
 mod acme;
 mod actions;
+mod app_json;
 mod attach;
 mod audit;
 mod auth;
+mod builders;
 mod config;
 mod context;
 mod drains;
@@ -24,6 +26,7 @@ mod routers;
 mod routes;
 mod run;
 mod scope;
+mod setups;
 mod sweep;
 mod ticket_keys;
 mod views;

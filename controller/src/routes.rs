@@ -12,10 +12,11 @@ use crate::context::Ctx;
 use crate::error::ApiError;
 use crate::guard::{Guard, enforce};
 use crate::handlers::{
-    accounts, apps, audit, authorizations, buildpacks, builds, certificates, collaborators,
-    config_vars, domains, dynos, empty, features, formation, internal, joining, keys, log_drains,
-    logs, nodes, pipelines, placement, platform, platform_certificate, platform_status, promotions,
-    rebalance, registry, releases, routers, routing, slugs, tcp_routes, transfers, webhooks,
+    accounts, app_setups, apps, audit, authorizations, buildpacks, builds, certificates,
+    collaborators, config_vars, domains, dynos, empty, features, formation, internal, joining,
+    keys, log_drains, logs, nodes, pipelines, placement, platform, platform_certificate,
+    platform_status, promotions, rebalance, registry, releases, review_apps, routers, routing,
+    slugs, sources, tcp_routes, transfers, webhooks,
 };
 use crate::http::body::MAX_BODY_BYTES;
 use crate::http::{etag, plaintext, request_id};
@@ -77,10 +78,21 @@ fn table(r: &mut Routes) {
     r.get("/apps/{app}/releases/{release}/failure", App(View), releases::failure);
     r.get("/apps/{app}/slugs/{slug}", App(View), slugs::show);
     r.get("/apps/{app}/builds", App(View), builds::list);
+    r.post("/apps/{app}/builds", App(Permission::Deploy), builds::create);
     r.get("/apps/{app}/builds/{build}", App(View), builds::show);
+    r.delete("/apps/{app}/builds/{build}", App(Permission::Deploy), builds::cancel);
+    r.delete("/apps/{app}/build-cache", App(Permission::Deploy), builds::purge_cache);
     r.get("/streams/builds/{token}", Public, builds::output);
     r.get("/apps/{app}/buildpack-installations", App(View), buildpacks::list);
     r.put("/apps/{app}/buildpack-installations", App(Operate), buildpacks::replace);
+
+    // Whose app is set up, its handler looks at.
+    r.post("/app-setups", Account, app_setups::create);
+    r.get("/app-setups/{setup}", Account, app_setups::show);
+    r.post("/sources", Account, sources::create);
+    r.post("/apps/{app}/sources", App(View), sources::create_for_app);
+    r.put("/sources/{token}", Public, sources::upload);
+    r.get("/sources/{token}", Public, sources::download);
 
     r.get("/buildpacks", Public, registry::search);
     r.get("/buildpacks/{buildpack}", Public, registry::show);
@@ -154,6 +166,16 @@ fn table(r: &mut Routes) {
     r.post("/pipeline-promotions", Account, promotions::create);
     r.get("/pipeline-promotions/{promotion}", Account, promotions::show);
     r.get("/pipeline-promotions/{promotion}/promotion-targets", Account, promotions::targets);
+    r.get("/pipelines/{pipeline}/review-app-config", Account, review_apps::show_config);
+    r.post("/pipelines/{pipeline}/review-app-config", Account, review_apps::enable);
+    r.patch("/pipelines/{pipeline}/review-app-config", Account, review_apps::update);
+    r.delete("/pipelines/{pipeline}/review-app-config", Account, review_apps::disable);
+    r.get("/pipelines/{pipeline}/review-apps", Account, review_apps::list);
+    r.post("/review-apps", Account, review_apps::create);
+    r.get("/review-apps/{review_app}", Account, review_apps::show);
+    r.delete("/review-apps/{review_app}", Account, review_apps::destroy);
+    r.get("/apps/{app}/review-app", App(View), review_apps::of_app);
+    r.get("/account/features/dashboard-repositories-api", Account, review_apps::repositories_feature);
     r.post("/pipeline-transfers", Account, transfers::pipeline);
     r.post("/filters/apps", Account, apps::filter);
     r.get("/account/app-transfers", Account, transfers::list);

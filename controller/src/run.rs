@@ -8,6 +8,7 @@ use controller_api::host_listener::{HostListener, Peer};
 use model::{ServiceEndpoint, ServiceId, ServiceRole, Timestamp};
 use store::blob::BlobStore;
 use store::{Keyring, Presence, Store, key};
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -15,19 +16,24 @@ use tracing::{info, warn};
 use crate::attach::Meetings;
 use crate::audit::{self, Audit};
 use crate::auth::Passwords;
+use crate::builders::Builders;
 use crate::config::Config;
 use crate::context::Context;
 use crate::drains::Drains;
+use crate::handlers::sources::UPLOAD_WITHIN;
 use crate::limits::{Guesses, Requests};
 use crate::logs::{Batches, LogStore, Peers};
 use crate::routers::Routers;
-use crate::{acme, routes, sweep, ticket_keys, webhooks};
+use crate::{acme, routes, setups, sweep, ticket_keys, webhooks};
 
 /// How long calls in progress may take to end.
 const DRAIN: Duration = Duration::from_secs(10);
 /// How long drains may take over the last lines.
 const LAST_LINES: Duration = Duration::from_secs(5);
 const TIDY_EVERY: Duration = Duration::from_secs(60);
+
+/// Sources on their way to the disk.
+const UPLOADS_AT_ONCE: usize = 8;
 
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
@@ -88,16 +94,28 @@ pub async fn run(
         guesses: Guesses::default(),
         meetings: Meetings::default(),
         passwords: Passwords::new(),
+        uploads: Semaphore::new(UPLOADS_AT_ONCE),
+        builders: Builders::new(
+            keyring.internal_token().clone(),
+            config.builder_tls.as_ref(),
+        ),
         shutdown: shutdown.clone(),
         config,
         store,
         keyring,
         blobs,
     });
+    if let Err(error) = forget_uploads(&context) {
+        warn!(
+            error = &error as &dyn std::error::Error,
+            "Could not remove what was uploaded and left"
+        );
+    }
     let mut tasks = JoinSet::new();
     tasks.spawn(sweep::run(context.clone()));
     tasks.spawn(acme::run(context.clone()));
     tasks.spawn(webhooks::run(context.clone()));
+    tasks.spawn(setups::run(context.clone()));
     tasks.spawn(ticket_keys::run(context.clone()));
     tasks.spawn(follow_peers.run(context.store.clone()));
     tasks.spawn(tidy_logs(context.logs.clone(), shutdown.clone()));
@@ -132,6 +150,20 @@ pub async fn run(
     draining.shutdown().await;
     tasks.shutdown().await;
     served
+}
+
+/// What an earlier life of this controller was receiving; one that still drains may be.
+fn forget_uploads(context: &Context) -> std::io::Result<()> {
+    let uploads = context.config.data_dir.join("uploads");
+    fs_err::create_dir_all(&uploads)?;
+    for entry in fs_err::read_dir(uploads)? {
+        let entry = entry?;
+        let age = entry.metadata()?.modified()?.elapsed().unwrap_or_default();
+        if age > 2 * UPLOAD_WITHIN {
+            fs_err::remove_dir_all(entry.path())?;
+        }
+    }
+    Ok(())
 }
 
 /// Where other roles reach this one.

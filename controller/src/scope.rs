@@ -32,6 +32,7 @@ const IDENTITY: &[(Method, &str)] = &[
 
 const READ: &[(Method, &str)] = &[
     (Method::GET, "/account/features"),
+    (Method::GET, "/account/features/dashboard-repositories-api"),
     (Method::GET, "/addon-attachments"),
     (Method::GET, "/addons"),
     (Method::GET, "/apps"),
@@ -53,6 +54,7 @@ const READ: &[(Method, &str)] = &[
     (Method::GET, "/apps/{app}/formation/{type}"),
     (Method::GET, "/apps/{app}/pipeline-couplings"),
     (Method::GET, "/apps/{app}/placement"),
+    (Method::GET, "/apps/{app}/review-app"),
     (Method::GET, "/apps/{app}/routing"),
     (Method::GET, "/apps/{app}/slugs/{slug}"),
     (Method::GET, "/apps/{app}/sni-endpoints"),
@@ -72,8 +74,11 @@ const READ: &[(Method, &str)] = &[
     (Method::GET, "/pipelines"),
     (Method::GET, "/pipelines/{pipeline}"),
     (Method::GET, "/pipelines/{pipeline}/pipeline-couplings"),
+    (Method::GET, "/pipelines/{pipeline}/review-app-config"),
+    (Method::GET, "/pipelines/{pipeline}/review-apps"),
     (Method::GET, "/regions"),
     (Method::GET, "/regions/{region}"),
+    (Method::GET, "/review-apps/{review_app}"),
     (Method::GET, "/stacks"),
     (Method::GET, "/stacks/{stack}"),
     (Method::GET, "/teams"),
@@ -88,6 +93,8 @@ const WRITE: &[(Method, &str)] = &[
     (Method::POST, "/apps/{app}/acm"),
     (Method::PATCH, "/apps/{app}/acm"),
     (Method::DELETE, "/apps/{app}/acm"),
+    (Method::DELETE, "/apps/{app}/build-cache"),
+    (Method::DELETE, "/apps/{app}/builds/{build}"),
     (Method::POST, "/apps/{app}/domains"),
     (Method::PATCH, "/apps/{app}/domains/{domain}"),
     (Method::DELETE, "/apps/{app}/domains/{domain}"),
@@ -103,16 +110,27 @@ const WRITE: &[(Method, &str)] = &[
     (Method::POST, "/apps/{app}/sni-endpoints"),
     (Method::PATCH, "/apps/{app}/sni-endpoints/{sni_endpoint}"),
     (Method::DELETE, "/apps/{app}/sni-endpoints/{sni_endpoint}"),
+    (Method::POST, "/apps/{app}/sources"),
     (Method::POST, "/pipeline-couplings"),
     (Method::PATCH, "/pipeline-couplings/{coupling}"),
     (Method::DELETE, "/pipeline-couplings/{coupling}"),
     (Method::POST, "/pipelines"),
     (Method::PATCH, "/pipelines/{pipeline}"),
     (Method::DELETE, "/pipelines/{pipeline}"),
+    (Method::POST, "/pipelines/{pipeline}/review-app-config"),
+    (Method::PATCH, "/pipelines/{pipeline}/review-app-config"),
+    (Method::DELETE, "/pipelines/{pipeline}/review-app-config"),
+    (Method::DELETE, "/review-apps/{review_app}"),
+    (Method::POST, "/sources"),
 ];
 
-/// A release of another app's code.
-const WRITE_PROTECTED: &[(Method, &str)] = &[(Method::POST, "/pipeline-promotions")];
+/// A release of another app's code, or an app with config of its own. What a script printed may be a secret.
+const WRITE_PROTECTED: &[(Method, &str)] = &[
+    (Method::POST, "/app-setups"),
+    (Method::GET, "/app-setups/{setup}"),
+    (Method::POST, "/pipeline-promotions"),
+    (Method::POST, "/review-apps"),
+];
 
 #[cfg(test)]
 mod tests {

@@ -10,12 +10,15 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use jiff::SignedDuration;
+use model::repository::ArchivePlace;
 use model::{AppId, Checksum, TcpTarget, Timestamp, TransferState};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use store::{Event, Follower, Key, Store, StoreError, Table, Txn, Update, Versioned, audit, key};
 use tracing::{debug, info, warn};
 
+use crate::actions::ActionError;
+use crate::actions::review_apps::destroy_stale;
 use crate::actions::transfers::OFFERED_FOR;
 use crate::context::{Context, Ctx};
 use crate::logs::LogError;
@@ -30,6 +33,7 @@ const TRANSFERS_KEPT: SignedDuration = SignedDuration::from_hours(7 * 24);
 /// Some hundred megabytes of the store.
 const AUDIT_BLOCKS: usize = 200_000;
 const AUDIT_KEPT: SignedDuration = SignedDuration::from_hours(400 * 24);
+const SETUPS_KEPT: SignedDuration = SignedDuration::from_hours(7 * 24);
 /// Well below the store's limit on one commit.
 const CHUNK: usize = 60;
 
@@ -39,6 +43,8 @@ enum SweepError {
     Store(#[from] StoreError),
     #[error("the logs failed")]
     Logs(#[from] LogError),
+    #[error("a stale review app could not be destroyed")]
+    Stale(#[from] ActionError),
     #[error("the blob store failed")]
     Blobs(#[from] store::blob::BlobError),
 }
@@ -100,6 +106,10 @@ async fn sweep(context: &Context, all: bool) -> Result<(), SweepError> {
         TcpTarget::Host { .. } => None,
     })
     .await?;
+    left.look(store, &key::REVIEW_APPS, |review| Some(review.app))
+        .await?;
+    left.look(store, &key::APP_SETUPS, |setup| Some(setup.app))
+        .await?;
     left.look(store, &key::BUILDS, |b| Some(b.app)).await?;
     left.look(store, &key::BUILD_SOURCES, |s| Some(s.app))
         .await?;
@@ -128,6 +138,10 @@ async fn sweep(context: &Context, all: bool) -> Result<(), SweepError> {
         sweep_tokens(store).await?;
         sweep_audit(store).await?;
         sweep_promotions(store).await?;
+        sweep_review_app_configs(store).await?;
+        destroy_stale(context).await?;
+        sweep_sources(store).await?;
+        sweep_setups(store).await?;
         sweep_transfers(store).await?;
         prune(store, context.config.slugs_per_app).await?;
         sweep_blobs(context).await?;
@@ -275,6 +289,54 @@ async fn sweep_promotions(store: &dyn Store) -> Result<(), StoreError> {
     Ok(())
 }
 
+/// A build that is to be made of one says so itself.
+async fn sweep_sources(store: &dyn Store) -> Result<(), StoreError> {
+    let now = Timestamp::now();
+    let mut sources = key::SOURCES.all(store).await?;
+    sources.retain(|seen| seen.value.expires_at < now);
+    for chunk in sources.chunks(CHUNK) {
+        chunk
+            .iter()
+            .fold(Txn::new(), |txn, old| txn.delete(old.key.clone()))
+            .commit(store)
+            .await?;
+    }
+    Ok(())
+}
+
+/// Of pipelines that are gone.
+async fn sweep_review_app_configs(store: &dyn Store) -> Result<(), StoreError> {
+    for seen in key::REVIEW_APP_CONFIGS.all(store).await? {
+        let place = key::pipeline(seen.value.pipeline);
+        if key::PIPELINES.get(store, &place).await?.is_none() {
+            Txn::new()
+                .absent(place)
+                .delete(seen.key)
+                .commit(store)
+                .await?;
+        }
+    }
+    Ok(())
+}
+
+/// Those that are over.
+async fn sweep_setups(store: &dyn Store) -> Result<(), StoreError> {
+    let now = Timestamp::now();
+    let mut setups = key::APP_SETUPS.all(store).await?;
+    setups.retain(|seen| {
+        let age = now.duration_since(seen.value.updated_at);
+        seen.value.stage.is_over() && age > SETUPS_KEPT
+    });
+    for chunk in setups.chunks(CHUNK) {
+        chunk
+            .iter()
+            .fold(Txn::new(), |txn, old| txn.delete(old.key.clone()))
+            .commit(store)
+            .await?;
+    }
+    Ok(())
+}
+
 /// Those that were decided, and those that nobody decided in time.
 async fn sweep_transfers(store: &dyn Store) -> Result<(), StoreError> {
     let now = Timestamp::now();
@@ -325,7 +387,17 @@ async fn sweep_blobs(context: &Context) -> Result<(), SweepError> {
 async fn claimed(store: &dyn Store) -> Result<HashSet<Checksum>, StoreError> {
     let mut claimed = HashSet::new();
     for source in key::BUILD_SOURCES.all(store).await? {
-        claimed.extend(source.value.packs.into_iter().map(|pack| pack.checksum));
+        claimed.extend(source.value.blobs().into_iter().cloned());
+    }
+    for setup in key::APP_SETUPS.all(store).await? {
+        if let (false, ArchivePlace::Blob(blob)) =
+            (setup.value.stage.is_over(), setup.value.archive.place)
+        {
+            claimed.insert(blob);
+        }
+    }
+    for source in key::SOURCES.all(store).await? {
+        claimed.extend(source.value.blob);
     }
     for repository in key::REPOSITORIES.all(store).await? {
         claimed.extend(repository.value.packs.into_iter().map(|pack| pack.checksum));

@@ -2,6 +2,7 @@
 
 pub(crate) mod account;
 pub(crate) mod app;
+pub(crate) mod app_setup;
 pub(crate) mod audit;
 pub(crate) mod build;
 pub(crate) mod certificate;
@@ -15,6 +16,7 @@ pub(crate) mod pipeline;
 pub(crate) mod platform;
 pub(crate) mod platform_status;
 pub(crate) mod release;
+pub(crate) mod review_app;
 pub(crate) mod router;
 pub(crate) mod routing;
 pub(crate) mod webhook;

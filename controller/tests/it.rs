@@ -17,12 +17,16 @@ mod access;
 mod accounts;
 #[path = "it/acme.rs"]
 mod acme;
+#[path = "it/app_setups.rs"]
+mod app_setups;
 #[path = "it/apps.rs"]
 mod apps;
 #[path = "it/attach.rs"]
 mod attach;
 #[path = "it/audit.rs"]
 mod audit;
+#[path = "it/builds.rs"]
+mod builds;
 #[path = "it/certificates.rs"]
 mod certificates;
 #[path = "it/concurrency.rs"]
@@ -57,6 +61,8 @@ mod rebalance;
 mod receivers;
 #[path = "it/releases.rs"]
 mod releases;
+#[path = "it/review_apps.rs"]
+mod review_apps;
 #[path = "it/routers.rs"]
 mod routers;
 #[path = "it/routing.rs"]

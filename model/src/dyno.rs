@@ -107,6 +107,9 @@ pub struct OneOff {
     /// Seconds after which a detached dyno is ended.
     pub time_to_live_secs: u64,
     pub requested_by: Actor,
+    /// Somebody waits for its end, and lets its record go then.
+    #[serde(default)]
+    pub is_kept: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

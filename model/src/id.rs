@@ -54,6 +54,7 @@ macro_rules! ids {
 ids! {
     AccountId,
     AppId,
+    AppSetupId,
     BuildId,
     /// That an app is in a pipeline.
     CouplingId,
@@ -70,10 +71,12 @@ ids! {
     PromotionId,
     PromotionTargetId,
     ReleaseId,
+    ReviewAppId,
     RouterId,
     /// One running instance of a controller or builder.
     ServiceId,
     SlugId,
+    SourceId,
     TokenId,
     /// An app that is offered to another account.
     TransferId,

@@ -26,12 +26,14 @@ pub mod placement;
 pub mod rebalance;
 pub mod release;
 pub mod repository;
+pub mod review;
 pub mod route;
 pub mod routing;
 pub mod scope;
 pub mod sealed;
 pub mod secret;
 pub mod service;
+pub mod setup;
 pub mod size;
 pub mod slug;
 pub mod tcp_route;
@@ -42,7 +44,7 @@ pub use access::{Permission, Role};
 pub use account::{Account, Collaborator, SshKey, Token};
 pub use acm::{Acm, AcmProgress, AcmStatus, NameProgress};
 pub use app::{App, Formation};
-pub use build::{Build, BuildStatus};
+pub use build::{Build, BuildStatus, SourceBlob};
 pub use build_place::{BuildPlace, BuildRequest, BuilderReport};
 pub use buildpack::BuildpackRef;
 pub use certificate::{
@@ -54,9 +56,9 @@ pub use domain::Domain;
 pub use dyno::{Dyno, DynoKind, DynoName, Intent};
 pub use dyno_status::{DynoState, DynoStatus, Exit, ExitReason};
 pub use id::{
-    AccountId, AppId, BuildId, CouplingId, DomainId, DrainId, DynoId, EndpointId, KeyId, NodeId,
-    PipelineId, PromotionId, PromotionTargetId, ReleaseId, RouterId, ServiceId, SlugId, TokenId,
-    TransferId, WebhookDeliveryId, WebhookEventId, WebhookId,
+    AccountId, AppId, AppSetupId, BuildId, CouplingId, DomainId, DrainId, DynoId, EndpointId,
+    KeyId, NodeId, PipelineId, PromotionId, PromotionTargetId, ReleaseId, ReviewAppId, RouterId,
+    ServiceId, SlugId, SourceId, TokenId, TransferId, WebhookDeliveryId, WebhookEventId, WebhookId,
 };
 pub use log::{LogLine, LogSource};
 pub use log_drain::{DrainToken, DrainTransport, DrainUrl, InvalidDrainUrl, LogDrain};
@@ -66,13 +68,15 @@ pub use pipeline::{Coupling, Pipeline, Promotion, PromotionOutcome, PromotionTar
 pub use placement::{Placement, TypePlacement};
 pub use rebalance::{RebalanceProgress, RebalanceRequest};
 pub use release::{Actor, Release, ReleaseFailure, ReleaseStatus, ReleaseVersion};
-pub use repository::{BuildCache, BuildSource, Pack, Repository};
+pub use repository::{BuildCache, BuildSource, Pack, Repository, Source};
+pub use review::{ReviewApp, ReviewAppConfig};
 pub use route::{Backend, NoBackend, Revision, Route, RouterAbout, RouterReport};
 pub use routing::{Canary, ClientLimit, DynoProtocol, Hsts, PathRoute, Routing};
 pub use scope::{Need, Scope};
 pub use sealed::Sealed;
 pub use secret::Secret;
 pub use service::{HostRole, InvalidRole, ServiceEndpoint, ServiceRole};
+pub use setup::{AppSetup, Postdeploy, SetupStage};
 pub use size::{DynoSize, Resources};
 pub use slug::{Checksum, Slug};
 pub use tcp_route::{NamedTarget, TcpHost, TcpRoute, TcpTarget};

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{AppId, BuildId, Checksum, Timestamp};
+use crate::{AccountId, AppId, BuildId, BuildpackRef, Checksum, SourceId, Timestamp};
 
 /// So many refs fit a record, and so one commit of the store, with room to spare.
 pub const MAX_REFS: usize = 5_000;
@@ -46,14 +46,74 @@ pub struct RefUpdate {
 pub struct BuildSource {
     pub build: BuildId,
     pub app: AppId,
+    #[serde(flatten)]
+    pub code: Code,
+    /// How often the build was begun, this time included.
+    pub attempt: u32,
+}
+
+/// Where a build's code is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Code {
+    Pushed(Pushed),
+    Archive { archive: Archive },
+}
+
+/// What a push asks for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pushed {
     /// The branch that deploys.
     pub branch: RefUpdate,
     /// What came along with it.
     pub tags: Vec<RefUpdate>,
     /// Objects that the repository does not have yet.
     pub packs: Vec<Pack>,
-    /// How often the build was begun, this time included.
-    pub attempt: u32,
+}
+
+/// A gzipped tar of the code. It leaves the app's repository as it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Archive {
+    pub place: ArchivePlace,
+    /// What it must have, if its maker said so.
+    pub checksum: Option<Checksum>,
+    /// What its maker calls its content: a commit, a version.
+    pub version: Option<String>,
+    /// For this build only, in place of the app's.
+    pub buildpacks: Vec<BuildpackRef>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ArchivePlace {
+    /// It was uploaded here.
+    Blob(Checksum),
+    /// It is to be fetched, over HTTP.
+    Url(String),
+}
+
+impl BuildSource {
+    /// Blobs that must stay until the build is over.
+    pub fn blobs(&self) -> Vec<&Checksum> {
+        match &self.code {
+            Code::Pushed(pushed) => pushed.packs.iter().map(|pack| &pack.checksum).collect(),
+            Code::Archive { archive } => match &archive.place {
+                ArchivePlace::Blob(checksum) => vec![checksum],
+                ArchivePlace::Url(_) => Vec::new(),
+            },
+        }
+    }
+}
+
+/// What somebody has uploaded, or is about to, to have it built.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Source {
+    pub id: SourceId,
+    pub account: AccountId,
+    /// Once it is here.
+    pub blob: Option<Checksum>,
+    pub created_at: Timestamp,
+    pub expires_at: Timestamp,
 }
 
 /// What a push would make of a repository.
@@ -77,7 +137,7 @@ impl Repository {
         }
     }
 
-    pub fn merge(&self, source: &BuildSource, now: Timestamp) -> Merged {
+    pub fn merge(&self, source: &Pushed, now: Timestamp) -> Merged {
         let is_at = |name: &str| self.refs.get(name);
         if is_at(&source.branch.name) == Some(&source.branch.new) {
             return Merged::AlreadyThere;
@@ -118,6 +178,14 @@ pub struct BuildCache {
     pub updated_at: Timestamp,
 }
 
+impl BuildCache {
+    /// The blob of a cache with nothing in it: an empty tar (1 KiB of zeros), compressed. As the newest cache it takes the
+    /// place of every builder's copy.
+    pub const EMPTY: [u8; 11] = [
+        0x28, 0xb5, 0x2f, 0xfd, 0x60, 0x00, 0x03, 0x03, 0x20, 0x00, 0x00,
+    ];
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -137,14 +205,11 @@ mod tests {
         }
     }
 
-    fn push(branch: RefUpdate, tags: Vec<RefUpdate>, packs: Vec<Pack>) -> BuildSource {
-        BuildSource {
-            build: BuildId::new(),
-            app: AppId::new(),
+    fn push(branch: RefUpdate, tags: Vec<RefUpdate>, packs: Vec<Pack>) -> Pushed {
+        Pushed {
             branch,
             tags,
             packs,
-            attempt: 1,
         }
     }
 
@@ -182,7 +247,7 @@ mod tests {
         let now = Timestamp::UNIX_EPOCH;
         let first = push(update("refs/heads/main", None, "1"), vec![], vec![]);
         let one = changed(Repository::empty(AppId::new()).merge(&first, now));
-        let stale = |push: BuildSource| one.merge(&push, now);
+        let stale = |push: Pushed| one.merge(&push, now);
         assert_eq!(
             stale(push(update("refs/heads/main", None, "2"), vec![], vec![])),
             Merged::Stale("refs/heads/main".to_owned())
@@ -196,5 +261,35 @@ mod tests {
             )),
             Merged::Stale("refs/tags/v1".to_owned())
         );
+    }
+
+    #[test]
+    fn sources_of_pushes_are_written_as_ever_and_archives_beside_them() {
+        let (build, app) = (BuildId::new(), AppId::new());
+        let source = |code| BuildSource {
+            build,
+            app,
+            code,
+            attempt: 0,
+        };
+        let pushed = push(
+            update("refs/heads/main", None, "1"),
+            vec![],
+            vec![pack("a")],
+        );
+        let text = serde_json::to_value(source(Code::Pushed(pushed.clone()))).unwrap();
+        assert_eq!(text["branch"]["new"], "1");
+        let archive = Archive {
+            place: ArchivePlace::Blob("b".repeat(64).parse().unwrap()),
+            checksum: None,
+            version: Some("v1".to_owned()),
+            buildpacks: vec![],
+        };
+        for code in [Code::Pushed(pushed), Code::Archive { archive }] {
+            let source = source(code);
+            let text = serde_json::to_string(&source).unwrap();
+            assert_eq!(serde_json::from_str::<BuildSource>(&text).unwrap(), source);
+            assert_eq!(source.blobs().len(), 1);
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! The configured roles: what each is given, and how it is started.
 
+use std::net::IpAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -9,6 +10,7 @@ use anyhow::Context as _;
 use controller_api::LogSink;
 use controller_api::host_listener::HostListener;
 use controller_api::host_tls::HostTls;
+use ipnet::IpNet;
 use jiff::Timestamp;
 use model::{HostRole, Node, ServiceRole};
 use router::RouterHandle;
@@ -317,6 +319,18 @@ fn internal_doors(common: &Common) -> anyhow::Result<router::Internal> {
     })
 }
 
+/// Addresses, or networks of them, as the packet filter takes them too.
+fn denied_networks(config: &Config) -> anyhow::Result<Vec<IpNet>> {
+    let networks = config.node.deny_networks.iter();
+    let parsed = networks.map(|text| {
+        let network = text
+            .parse()
+            .or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
+        network.with_context(|| format!("node.deny_networks: {text:?} is no network"))
+    });
+    parsed.collect()
+}
+
 fn start_builder(
     common: &Common,
     engine: Arc<dyn Runtime>,
@@ -350,6 +364,7 @@ fn start_builder(
             instance: config.instance.clone(),
             ca_bundle: ca_bundle(config),
         },
+        denied_networks: denied_networks(config)?,
         limits: builder::Limits {
             memory_bytes: config.builder.build_memory_mb << 20,
             cpus: config.builder.build_cpus,
@@ -454,6 +469,7 @@ fn controller_config(config: &Config, tls: &HostTls) -> anyhow::Result<controlle
         peer_tls: Some(tls.client(ServiceRole::Controller)?),
         reserved_ports: config.reserved_ports(),
         router_tls: Some(tls.client_of(HostRole::Router)?),
+        builder_tls: Some(tls.client(ServiceRole::Builder)?),
         joiners: joiners::for_joiners(config)?,
     })
 }

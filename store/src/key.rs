@@ -7,10 +7,13 @@
 //! /paas/v1/ssh-keys/<fingerprint>                  SshKey
 //! /paas/v1/apps/<app>                              App
 //! /paas/v1/app-names/<name>                        AppId            (unique name)
+//! /paas/v1/app-setups/<setup>                      AppSetup
 //! /paas/v1/collaborators/<app>/<account>           Collaborator
 //! /paas/v1/transfers/<transfer>                    Transfer
 //! /paas/v1/pipelines/<pipeline>                    Pipeline
 //! /paas/v1/couplings/<app>                         Coupling         (an app is in one pipeline at most)
+//! /paas/v1/review-app-configs/<pipeline>           ReviewAppConfig
+//! /paas/v1/review-apps/<review app>                ReviewApp
 //! /paas/v1/promotions/<promotion>                  Promotion
 //! /paas/v1/domains/<host name>                     Domain           (unique host name)
 //! /paas/v1/log-drains/<app>/<drain>                LogDrain
@@ -23,6 +26,7 @@
 //! /paas/v1/slugs/<app>/<slug>                      Slug
 //! /paas/v1/builds/<app>/<build>                    Build
 //! /paas/v1/build-sources/<app>/<build>              BuildSource      (of builds that are not over)
+//! /paas/v1/sources/<source>                        Source           (uploads, until they expire)
 //! /paas/v1/build-places/<app>                      BuildPlace       (while it is asked for)
 //! /paas/v1/repositories/<app>                      Repository       (git refs and packs)
 //! /paas/v1/build-caches/<app>                      BuildCache
@@ -59,15 +63,15 @@ use std::fmt;
 
 use model::audit::{AuditBlock, AuditHead};
 use model::{
-    Account, AccountId, Acm, AcmProgress, App, AppId, AppName, Build, BuildCache, BuildId,
-    BuildPlace, BuildRequest, BuildSource, BuilderReport, Challenge, Checksum, Collaborator,
-    Coupling, Domain, DrainId, Dyno, DynoId, DynoStatus, Email, EndpointId, Hostname, LogDrain,
-    Node, NodeHeartbeat, NodeId, NodeToken, Pipeline, PipelineId, PlatformCertificate, Promotion,
-    PromotionId, RebalanceProgress, RebalanceRequest, Release, ReleaseVersion, Repository, Route,
-    RouterId, RouterReport, Sealed, ServiceEndpoint, ServiceId, ServiceRole, Slug, SlugId,
-    SniEndpoint, SshKey, TcpRoute, TicketKeys, Token, Transfer, TransferId, Webhook,
-    WebhookDelivery, WebhookDeliveryId, WebhookEntity, WebhookEvent, WebhookEventId, WebhookFeed,
-    WebhookId,
+    Account, AccountId, Acm, AcmProgress, App, AppId, AppName, AppSetup, AppSetupId, Build,
+    BuildCache, BuildId, BuildPlace, BuildRequest, BuildSource, BuilderReport, Challenge, Checksum,
+    Collaborator, Coupling, Domain, DrainId, Dyno, DynoId, DynoStatus, Email, EndpointId, Hostname,
+    LogDrain, Node, NodeHeartbeat, NodeId, NodeToken, Pipeline, PipelineId, PlatformCertificate,
+    Promotion, PromotionId, RebalanceProgress, RebalanceRequest, Release, ReleaseVersion,
+    Repository, ReviewApp, ReviewAppConfig, ReviewAppId, Route, RouterId, RouterReport, Sealed,
+    ServiceEndpoint, ServiceId, ServiceRole, Slug, SlugId, SniEndpoint, Source, SourceId, SshKey,
+    TcpRoute, TicketKeys, Token, Transfer, TransferId, Webhook, WebhookDelivery, WebhookDeliveryId,
+    WebhookEntity, WebhookEvent, WebhookEventId, WebhookFeed, WebhookId,
 };
 
 use serde_json::Value;
@@ -138,10 +142,13 @@ pub const TOKENS: Table<Token> = Table::new("tokens/");
 pub const SSH_KEYS: Table<SshKey> = Table::new("ssh-keys/");
 pub const APPS: Table<App> = Table::new("apps/");
 pub const APP_NAMES: Table<AppId> = Table::new("app-names/");
+pub const APP_SETUPS: Table<AppSetup> = Table::new("app-setups/");
 pub const COLLABORATORS: Table<Collaborator> = Table::new("collaborators/");
 pub const TRANSFERS: Table<Transfer> = Table::new("transfers/");
 pub const PIPELINES: Table<Pipeline> = Table::new("pipelines/");
 pub const COUPLINGS: Table<Coupling> = Table::new("couplings/");
+pub const REVIEW_APP_CONFIGS: Table<ReviewAppConfig> = Table::new("review-app-configs/");
+pub const REVIEW_APPS: Table<ReviewApp> = Table::new("review-apps/");
 pub const PROMOTIONS: Table<Promotion> = Table::new("promotions/");
 pub const DOMAINS: Table<Domain> = Table::new("domains/");
 pub const LOG_DRAINS: Table<LogDrain> = Table::new("log-drains/");
@@ -154,6 +161,7 @@ pub const ACM_PROGRESS: Table<AcmProgress> = Table::new("acm-progress/");
 pub const SLUGS: Table<Slug> = Table::new("slugs/");
 pub const BUILDS: Table<Build> = Table::new("builds/");
 pub const BUILD_SOURCES: Table<BuildSource> = Table::new("build-sources/");
+pub const SOURCES: Table<Source> = Table::new("sources/");
 pub const BUILD_PLACES: Table<BuildPlace> = Table::new("build-places/");
 pub const REPOSITORIES: Table<Repository> = Table::new("repositories/");
 pub const BUILD_CACHES: Table<BuildCache> = Table::new("build-caches/");
@@ -200,11 +208,14 @@ keys! {
     TOKENS: Token = token(secret_hash: &Checksum) "{secret_hash}";
     APPS: App = app(app: AppId) "{app}";
     APP_NAMES: AppId = app_name(name: &AppName) "{name}";
+    APP_SETUPS: AppSetup = app_setup(id: AppSetupId) "{id}";
     COLLABORATORS: Collaborator = collaborator(app: AppId, account: AccountId) "{app}/{account}";
     COLLABORATORS: Collaborator = collaborators_of(app: AppId) "{app}/";
     TRANSFERS: Transfer = transfer(id: TransferId) "{id}";
     PIPELINES: Pipeline = pipeline(id: PipelineId) "{id}";
     COUPLINGS: Coupling = coupling(app: AppId) "{app}";
+    REVIEW_APP_CONFIGS: ReviewAppConfig = review_app_config(pipeline: PipelineId) "{pipeline}";
+    REVIEW_APPS: ReviewApp = review_app(id: ReviewAppId) "{id}";
     PROMOTIONS: Promotion = promotion(id: PromotionId) "{id}";
     DOMAINS: Domain = domain(hostname: &Hostname) "{hostname}";
     LOG_DRAINS: LogDrain = log_drain(app: AppId, drain: DrainId) "{app}/{drain}";
@@ -221,6 +232,7 @@ keys! {
     BUILDS: Build = build(app: AppId, build: BuildId) "{app}/{build}";
     BUILDS: Build = builds_of(app: AppId) "{app}/";
     BUILD_SOURCES: BuildSource = build_source(app: AppId, build: BuildId) "{app}/{build}";
+    SOURCES: Source = source(id: SourceId) "{id}";
     BUILD_PLACES: BuildPlace = build_place(app: AppId) "{app}";
     BUILD_SOURCES: BuildSource = build_sources_of(app: AppId) "{app}/";
     REPOSITORIES: Repository = repository(app: AppId) "{app}";

@@ -1,4 +1,4 @@
-//! One build: the commit into a workspace, the workspace through the compiler, the tree into a slug in the blob store.
+//! One build: the code into a workspace, the workspace through the compiler, the tree into a slug in the blob store.
 //!
 //! Every limit ends the build at once and with a sentence that names it.
 
@@ -17,22 +17,25 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
-use super::Job;
 use super::failure::Failure;
 use super::transcript::Transcript;
+use super::{Commit, Job, Work};
 use crate::compile::{CompileError, CompileJob, Compiled};
 use crate::config::Limits;
 use crate::housekeeping::{blocking, tree_size};
 use crate::slug::{self, PackError, Packed, Times};
 use crate::workspace::Workspace;
-use crate::{source, words};
+use crate::{archive, source, words};
 
 /// A slug, and what the release needs to know of it; as one builder tells another.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Built {
     pub(crate) slug: Packed,
-    pub(crate) commit: String,
-    pub(crate) commit_description: Option<String>,
+    /// The commit, or what whoever brought an archive calls its content.
+    #[serde(rename = "commit")]
+    pub(crate) version: Option<String>,
+    #[serde(rename = "commit_description")]
+    pub(crate) version_description: Option<String>,
     pub(crate) language: Option<String>,
     pub(crate) process_types: BTreeMap<ProcessType, String>,
     /// Those that built it, in order.
@@ -48,17 +51,16 @@ pub(crate) async fn build(
     transcript: &mut Transcript,
 ) -> Result<Built, Failure> {
     check_disk(job)?;
-    let Some(commit) = job.repo.commit(&job.deploy.commit).await? else {
-        return Err(Failure::refused([format!(
-            "{} is not a commit, and only commits can be deployed.",
-            job.deploy.commit
-        )]));
-    };
+    let version = version(job).await?;
     let base = read_base(&*job.builder.store, &job.builder.keyring, build.app)
         .await?
         .ok_or_else(|| Failure::refused(["The app does not exist any more.".to_owned()]))?;
 
-    let buildpacks = buildpacks::source::of_build(&base.app.value.buildpacks, &base.config)
+    let chosen = match job.code {
+        Work::Archive(archive) if !archive.buildpacks.is_empty() => &archive.buildpacks,
+        _ => &base.app.value.buildpacks,
+    };
+    let buildpacks = buildpacks::source::of_build(chosen, &base.config)
         .map_err(|invalid| Failure::refused([format!("{invalid}.")]))?;
     let stack = Stack::from_name(&build.stack).unwrap_or(Stack::DEFAULT);
 
@@ -73,16 +75,21 @@ pub(crate) async fn build(
         stack,
         buildpacks: &buildpacks,
         config: &base.config,
-        source_version: &commit,
+        source_version: version.as_deref().unwrap_or_default(),
         request_id: &build.id.to_string(),
     };
     let laid_out = buildpacks::Job::lay_out(workspace.root(), &spec)
         .map_err(|e| Failure::internal("prepare the build")(e.into()))?;
     let laid_out = Arc::new(laid_out);
-    source::export(job.repo, &commit, &laid_out.source_tar()).await?;
-    let submodules = source::submodules(job.repo, &commit).await?;
-    let command = source::fetch_first(&laid_out.source_tar(), &submodules, laid_out.command())
-        .map_err(files("prepare the submodules"))?;
+    let supervised = Supervised {
+        job,
+        turn_lost,
+        workspace: &workspace,
+    };
+    let code = tokio::select! {
+        code = code(job, build, version.as_deref(), &workspace, &laid_out) => code?,
+        why = supervised.trouble() => return Err(why),
+    };
     let (caches, cache_dir) = (job.builder.caches.clone(), laid_out.cache_dir());
     let app = build.app;
     caches
@@ -99,28 +106,81 @@ pub(crate) async fn build(
         app_name: job.push.app_name().clone(),
         job: laid_out.clone(),
         workspace: workspace.clone(),
-        command,
+        command: code.command,
     };
-    let compiled = Supervised {
-        job,
-        turn_lost,
-        workspace: &workspace,
-    }
-    .compile(compile, transcript)
-    .await?;
+    let compiled = supervised.compile(compile, transcript).await?;
 
     transcript.topic("Compressing...");
-    let time = source::time(job.repo, &commit).await;
-    let slug = pack(job, compiled.tree, time, &workspace, transcript).await?;
+    let slug = pack(job, compiled.tree, code.time, &workspace, transcript).await?;
     keep_cache(job, &laid_out).await;
     Ok(Built {
         slug,
-        commit_description: source::subject(job.repo, &commit).await,
-        commit,
+        version_description: code.description,
+        version,
         language: compiled.language,
         process_types: compiled.process_types,
         detected: buildpacks.is_empty(),
         buildpacks: compiled.buildpacks,
+    })
+}
+
+/// What the code is called.
+async fn version(job: Job<'_>) -> Result<Option<String>, Failure> {
+    let Commit { deploy, repo } = match job.code {
+        Work::Commit(commit) => commit,
+        Work::Archive(archive) => return Ok(archive.version.clone()),
+    };
+    let commit = repo.commit(&deploy.commit).await?;
+    let commit = commit.ok_or_else(|| {
+        Failure::refused([format!(
+            "{} is not a commit, and only commits can be deployed.",
+            deploy.commit
+        )])
+    })?;
+    Ok(Some(commit))
+}
+
+/// Code that is where the build's container finds it.
+struct Code {
+    command: Vec<String>,
+    description: Option<String>,
+    /// Of all its files, in seconds since 1970.
+    time: u64,
+}
+
+async fn code(
+    job: Job<'_>,
+    build: &Build,
+    version: Option<&str>,
+    workspace: &Workspace,
+    laid_out: &buildpacks::Job,
+) -> Result<Code, Failure> {
+    let tar = laid_out.source_tar();
+    let repo = match job.code {
+        Work::Commit(Commit { repo, .. }) => repo,
+        Work::Archive(archive) => {
+            let file = workspace.archive();
+            let brought = archive::bring(job.builder, archive, &file, &tar).await?;
+            fs_err::remove_file(file).map_err(files("remove the archive"))?;
+            return Ok(Code {
+                command: laid_out.command(),
+                description: build
+                    .source_blob
+                    .as_ref()
+                    .and_then(|blob| blob.version_description.clone()),
+                time: brought.newest,
+            });
+        }
+    };
+    let commit = version.unwrap_or_default();
+    source::export(repo, commit, &tar).await?;
+    let submodules = source::submodules(repo, commit).await?;
+    let command = source::fetch_first(&tar, &submodules, laid_out.command())
+        .map_err(files("prepare the submodules"))?;
+    Ok(Code {
+        command,
+        description: source::subject(repo, commit).await,
+        time: source::time(repo, commit).await,
     })
 }
 

@@ -310,13 +310,15 @@ mod tests {
         BuildSource {
             build: build.id,
             app: build.app,
-            branch: model::repository::RefUpdate {
-                name: "refs/heads/main".to_owned(),
-                old: None,
-                new: "1".repeat(40),
-            },
-            tags: Vec::new(),
-            packs: Vec::new(),
+            code: model::repository::Code::Pushed(model::repository::Pushed {
+                branch: model::repository::RefUpdate {
+                    name: "refs/heads/main".to_owned(),
+                    old: None,
+                    new: "1".repeat(40),
+                },
+                tags: Vec::new(),
+                packs: Vec::new(),
+            }),
             attempt: 1,
         }
     }
@@ -340,6 +342,7 @@ mod tests {
                 email: "a@example.com".parse().unwrap(),
             },
             commit: None,
+            source_blob: None,
             stack: "heroku-24".to_owned(),
             buildpacks: Vec::new(),
             status: BuildStatus::Pending,

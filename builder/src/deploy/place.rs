@@ -143,7 +143,7 @@ async fn ask(
                 nobody_since = nobody.then(|| nobody_since.unwrap_or_else(Instant::now));
                 if nobody_since.is_some_and(|since| since.elapsed() >= SOMEBODY_WITHIN) {
                     return Err(Failure::refused([format!(
-                        "{reason}. Nothing of this push was deployed; push again once a host takes builds (paas nodes)."
+                        "{reason}. Nothing of this was deployed; try again once a host takes builds (paas nodes)."
                     )]));
                 }
                 let wait = if nobody { SOMEBODY_WITHIN } else { limit };

@@ -17,12 +17,16 @@ use super::lock::{self, BuildLock, Taking};
 use super::transcript::Transcript;
 use crate::{Builder, words};
 
+const LOOKS_AT_ONCE: usize = 2;
+
 /// The queues of this builder.
 #[derive(Debug)]
 pub(crate) struct Queues {
     /// Guards the map for single look-ups only.
     apps: Mutex<HashMap<AppId, Arc<AppQueue>>>,
     places: Arc<Semaphore>,
+    /// For archives that are looked at and not built.
+    pub(crate) looks: Semaphore,
 }
 
 #[derive(Debug)]
@@ -37,6 +41,7 @@ impl Queues {
         Self {
             apps: Mutex::default(),
             places: Arc::new(Semaphore::new(places.max(1))),
+            looks: Semaphore::new(LOOKS_AT_ONCE),
         }
     }
 

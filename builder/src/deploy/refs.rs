@@ -1,6 +1,6 @@
 //! Which of a push's ref updates deploys, if any: a pure rule.
 
-use model::repository::{self, BuildSource};
+use model::repository::{self, BuildSource, Code, Pushed};
 use model::{AppId, BuildId, Pack};
 
 use crate::git::repo::DEPLOY_BRANCHES;
@@ -24,23 +24,25 @@ impl Deploy {
         BuildSource {
             build,
             app,
-            branch: repository::RefUpdate {
-                name: self.branch_ref(),
-                old: self.previous.clone(),
-                new: self.commit.clone(),
-            },
-            tags: self.tags.clone(),
-            packs,
+            code: Code::Pushed(Pushed {
+                branch: repository::RefUpdate {
+                    name: self.branch_ref(),
+                    old: self.previous.clone(),
+                    new: self.commit.clone(),
+                },
+                tags: self.tags.clone(),
+                packs,
+            }),
             attempt: 1,
         }
     }
 
-    pub(crate) fn of(source: &BuildSource) -> Self {
+    pub(crate) fn of(pushed: &Pushed) -> Self {
         Self {
-            branch: short(&source.branch.name).to_owned(),
-            previous: source.branch.old.clone(),
-            commit: source.branch.new.clone(),
-            tags: source.tags.clone(),
+            branch: short(&pushed.branch.name).to_owned(),
+            previous: pushed.branch.old.clone(),
+            commit: pushed.branch.new.clone(),
+            tags: pushed.tags.clone(),
         }
     }
 
@@ -194,7 +196,10 @@ mod tests {
         );
         assert_eq!(deploy.objects(), [ONE, TWO]);
         let source = deploy.source(AppId::new(), BuildId::new(), Vec::new());
-        assert_eq!(Deploy::of(&source), deploy);
+        let Code::Pushed(pushed) = source.code else {
+            panic!("{source:?}")
+        };
+        assert_eq!(Deploy::of(&pushed), deploy);
     }
 
     #[test]

@@ -31,7 +31,7 @@ pub(crate) async fn release(
     turn: &Turn,
     build: &Build,
     built: Built,
-    repo_size: u64,
+    repo_size: Option<u64>,
     transcript: &mut Transcript,
 ) -> Result<Released, Failure> {
     let store = &*job.builder.store;
@@ -48,8 +48,8 @@ pub(crate) async fn release(
         checksum: built.slug.checksum.clone(),
         size: built.slug.size,
         unpacked_size: built.slug.unpacked_size,
-        commit: Some(built.commit.clone()),
-        commit_description: built.commit_description.clone(),
+        commit: built.version.clone(),
+        commit_description: built.version_description.clone(),
         language: built.language.clone(),
         process_types: built.process_types.clone(),
         stack: build.stack.clone(),
@@ -87,13 +87,13 @@ pub(crate) async fn release(
                 .replace(&key::BUILDS, &pending, &succeeded);
             Ok::<_, std::convert::Infallible>(NewRelease {
                 draft: ReleaseDraft {
-                    description: format!("Deploy {}", short(&built.commit)),
+                    description: described(built.version.as_deref()),
                     actor: build.actor.clone(),
                     slug: Some(slug.id),
                 },
                 config: base.config.clone(),
                 app: App {
-                    repo_size: Some(repo_size),
+                    repo_size: repo_size.or(app.repo_size),
                     ..deployed(app, &slug, &built)
                 },
                 also: turn.lock.guard(also),
@@ -223,9 +223,19 @@ pub(crate) async fn save_log(job: Job<'_>, transcript: &mut Transcript) -> Optio
     }
 }
 
-/// A commit as releases name it.
-fn short(commit: &str) -> &str {
-    commit.get(..8).unwrap_or(commit)
+/// `Deploy 1a2b3c4d`, `Deploy v1.3.0`
+fn described(version: Option<&str>) -> String {
+    const LONGEST: usize = 60;
+    match version {
+        Some(commit) if commit.len() >= 40 && commit.bytes().all(|b| b.is_ascii_hexdigit()) => {
+            format!("Deploy {}", &commit[..8])
+        }
+        Some(version) => format!(
+            "Deploy {}",
+            version.chars().take(LONGEST).collect::<String>()
+        ),
+        None => "Deploy source archive".to_owned(),
+    }
 }
 
 #[cfg(test)]
@@ -284,8 +294,8 @@ mod tests {
                 size: 10,
                 unpacked_size: 20,
             },
-            commit: "12345678".repeat(5),
-            commit_description: None,
+            version: Some("12345678".repeat(5)),
+            version_description: None,
             language: None,
             process_types: process_types.clone(),
             buildpacks: vec![BuildpackRef("heroku/python".to_owned())],
@@ -324,6 +334,18 @@ mod tests {
         );
         assert_eq!(after.buildpacks, built.buildpacks);
         assert_eq!(after.slug_size, Some(10));
+    }
+
+    #[test]
+    fn a_release_says_what_was_deployed() {
+        for (version, expected) in [
+            (Some("1a2b3c4d".repeat(5)), "Deploy 1a2b3c4d"),
+            (Some("v1.3.0".to_owned()), "Deploy v1.3.0"),
+            (Some("1a2b3c".to_owned()), "Deploy 1a2b3c"),
+            (None, "Deploy source archive"),
+        ] {
+            assert_eq!(described(version.as_deref()), expected);
+        }
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! it, the builder that made the release or another one, and it is done once.
 
 use jiff::Timestamp;
-use model::repository::{Merged, Repository};
+use model::repository::{Code, Merged, Repository};
 use model::{AppId, BuildId, BuildSource, BuildStatus, ReleaseStatus, ReleaseVersion, SlugId};
 use store::{Committed, Store, StoreError, Txn, Versioned, key};
 use tokio::time::Instant;
@@ -25,12 +25,16 @@ pub(crate) async fn settle(
         let Some(source) = key::BUILD_SOURCES.get(store, &place).await? else {
             return Ok(());
         };
+        // An archive leaves the repository as it is.
+        let Code::Pushed(pushed) = &source.value.code else {
+            return over(&source).commit(store).await.map(drop);
+        };
         let place = key::repository(app);
         let record = key::REPOSITORIES.get(store, &place).await?;
         let empty = Repository::empty(app);
         let present = record.as_ref().map_or(&empty, |record| &record.value);
         let txn = over(&source).exists(key::app(app));
-        let txn = match (present.merge(&source.value, Timestamp::now()), &record) {
+        let txn = match (present.merge(pushed, Timestamp::now()), &record) {
             (Merged::Changed(merged), Some(record)) => {
                 txn.replace(&key::REPOSITORIES, record, &merged)
             }

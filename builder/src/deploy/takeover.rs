@@ -1,24 +1,27 @@
-//! Work that a builder left behind: builds it had begun and not released, releases whose branch it had not moved.
+//! Work that nobody does: builds that were asked for without a push, builds that a builder had begun and not released,
+//! releases whose branch it had not moved.
 //!
 //! Level-based: every source of a build that nobody has the lock for is such work, whether it was left by another builder
 //! or by an earlier life of this one. Several builders may look at once; the first to commit has it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use model::repository::{Archive, Code};
 use model::{Build, BuildId, BuildSource, BuildStatus};
 use store::{Follower, StoreError, Txn, Versioned, key};
 use tokio::time::Instant;
 use tracing::{info, warn};
 
 use super::settle::{Fate, discard, settle_released};
-use super::{Job, queue};
-use crate::Builder;
+use super::{Commit, Job, Work, queue};
 use crate::deploy::refs::Deploy;
 use crate::deploy::transcript::Transcript;
+use crate::git::Repo;
 use crate::push::Registered;
+use crate::{Builder, words};
 
 /// While there is work that nobody does, or a release on trial.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -29,7 +32,8 @@ const MAX_ATTEMPTS: u32 = 3;
 
 /// Until dropped.
 pub(crate) async fn run(builder: Arc<Builder>) {
-    let mut locks = Follower::new(builder.store.clone(), vec![key::ALIVE_BUILDS.prefix()]);
+    let signs = vec![key::ALIVE_BUILDS.prefix(), key::BUILD_SOURCES.prefix()];
+    let mut signs = Follower::new(builder.store.clone(), signs);
     let mut left: HashMap<BuildId, Instant> = HashMap::new();
     loop {
         if let Err(error) = look(&builder, &mut left).await {
@@ -39,7 +43,7 @@ pub(crate) async fn run(builder: Arc<Builder>) {
             );
         }
         tokio::select! {
-            _ = locks.next() => {}
+            _ = signs.next() => {}
             () = tokio::time::sleep(LOOK_EVERY), if !left.is_empty() => {}
         }
     }
@@ -56,11 +60,15 @@ async fn look(
     let is_held = |build: BuildId| locks.iter().any(|lock| lock.value == build);
     let now = Instant::now();
     let mut still_left = HashMap::new();
+    let mut waiting = HashSet::new();
     for source in sources.iter().filter(|source| !is_held(source.value.build)) {
         let since = *left.get(&source.value.build).unwrap_or(&now);
         still_left.insert(source.value.build, since);
-        if now.duration_since(since) >= GRACE && !builder.stopping.is_cancelled() {
-            go_on(builder, source).await?;
+        let is_left = source.value.attempt == 0 || now.duration_since(since) >= GRACE;
+        // Of those that nobody has begun, an app's oldest goes first.
+        let is_next = source.value.attempt > 0 || waiting.insert(source.value.app);
+        if is_left && !builder.stopping.is_cancelled() {
+            go_on(builder, source, is_next).await?;
         }
     }
     *left = still_left;
@@ -68,7 +76,11 @@ async fn look(
 }
 
 /// Takes the next step of it that can be taken.
-async fn go_on(builder: &Arc<Builder>, source: &Versioned<BuildSource>) -> Result<(), StoreError> {
+async fn go_on(
+    builder: &Arc<Builder>,
+    source: &Versioned<BuildSource>,
+    is_next: bool,
+) -> Result<(), StoreError> {
     let store = &*builder.store;
     let (app, id) = (source.value.app, source.value.build);
     let Some(build) = key::BUILDS.get(store, &key::build(app, id)).await? else {
@@ -83,19 +95,45 @@ async fn go_on(builder: &Arc<Builder>, source: &Versioned<BuildSource>) -> Resul
             Ok(())
         }
         BuildStatus::Pending if source.value.attempt >= MAX_ATTEMPTS => {
-            give_up(builder, &build, source).await
+            let why = format!("Its builder was stopped during each of {MAX_ATTEMPTS} attempts");
+            give_up(builder, &build, source, why).await
         }
+        BuildStatus::Pending if source.value.attempt == 0 && is_overdue(builder, &build.value) => {
+            let waited = words::duration(builder.config.limits.queue_time);
+            give_up(
+                builder,
+                &build,
+                source,
+                format!("It has waited {waited} for its turn"),
+            )
+            .await
+        }
+        BuildStatus::Pending if !is_next => Ok(()),
         BuildStatus::Pending => take_over(builder, &build, source).await,
     }
+}
+
+/// Whether a build that nobody has begun has waited for as long as a push may.
+fn is_overdue(builder: &Builder, build: &Build) -> bool {
+    let waited = Timestamp::now().duration_since(build.created_at);
+    waited.unsigned_abs() > builder.config.limits.queue_time
 }
 
 async fn give_up(
     builder: &Builder,
     build: &Versioned<Build>,
     source: &Versioned<BuildSource>,
+    reason: String,
 ) -> Result<(), StoreError> {
-    let reason = format!("Its builder was stopped during each of {MAX_ATTEMPTS} attempts");
     let app = build.value.app;
+    let lock = key::alive_build(app);
+    let holder = key::ALIVE_BUILDS.get(&*builder.store, &lock).await?;
+    // Against a builder that has only been out of touch and takes its lock again now.
+    let txn = match &holder {
+        Some(holder) if holder.value == build.value.id => return Ok(()),
+        Some(other) => Txn::new().unchanged(other),
+        None => Txn::new().absent(lock),
+    };
     let failed = Build {
         status: BuildStatus::Failed {
             reason: reason.clone(),
@@ -103,8 +141,7 @@ async fn give_up(
         updated_at: Timestamp::now(),
         ..build.value.clone()
     };
-    let txn = Txn::new()
-        .absent(key::alive_build(app))
+    let txn = txn
         .replace(&key::BUILDS, build, &failed)
         .unchanged(source)
         .delete(source.key.clone());
@@ -131,7 +168,7 @@ async fn take_over(
         return Ok(());
     };
     let build = build.value.clone();
-    info!(app.name = %app.value.name, build.id = %build.id, build.attempt = source.attempt, "Goes on with a build whose builder is gone");
+    info!(app.name = %app.value.name, build.id = %build.id, build.attempt = source.attempt, "Took up a build that nobody did");
     let registered = builder
         .pushes
         .begin(build.app, app.value.name, build.actor.clone());
@@ -140,6 +177,34 @@ async fn take_over(
         deploy(&serving, &registered, turn, &build, &source).await;
     });
     Ok(())
+}
+
+/// What is asked for, as its record has it.
+pub(crate) enum Asked<'a> {
+    Pushed(Box<(Deploy, Repo)>),
+    Archive(&'a Archive),
+}
+
+impl<'a> Asked<'a> {
+    pub(crate) fn of(builder: &Builder, source: &'a BuildSource) -> Self {
+        match &source.code {
+            Code::Pushed(pushed) => {
+                let repo = builder.repos.at(source.app);
+                Self::Pushed(Box::new((Deploy::of(pushed), repo)))
+            }
+            Code::Archive { archive } => Self::Archive(archive),
+        }
+    }
+
+    pub(crate) fn work(&self) -> Work<'_> {
+        match self {
+            Self::Pushed(pushed) => {
+                let (deploy, repo) = &**pushed;
+                Work::Commit(Commit { deploy, repo })
+            }
+            Self::Archive(archive) => Work::Archive(archive),
+        }
+    }
 }
 
 /// As for a push, but that nobody is there to read what is said.
@@ -152,17 +217,21 @@ async fn deploy(
 ) {
     let (output, _) = tokio::sync::mpsc::unbounded_channel();
     let mut transcript = Transcript::new(output, &builder.config.limits);
-    transcript.topic(&format!(
-        "The builder of this build is gone; another one goes on with it (attempt {} of {MAX_ATTEMPTS})",
-        source.attempt
-    ));
-    let deploy = Deploy::of(source);
-    let repo = builder.repos.at(build.app);
+    if source.attempt == 1 {
+        let email = &build.actor.email;
+        let log = &builder.log;
+        log.api(build.app, format!("Build started by user {email}"));
+    } else {
+        transcript.topic(&format!(
+            "The builder of this build is gone; another one goes on with it (attempt {} of {MAX_ATTEMPTS})",
+            source.attempt
+        ));
+    }
+    let asked = Asked::of(builder, source);
     let job = Job {
         builder,
         push: registered.push(),
-        deploy: &deploy,
-        repo: &repo,
+        code: asked.work(),
     };
     job.go_on(turn, build, source, &mut transcript).await;
 }

@@ -6,12 +6,15 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
+use super::live::Voice;
 use crate::config::Limits;
 use crate::words;
 
 #[derive(Debug)]
 pub(crate) struct Transcript {
     client: mpsc::UnboundedSender<Bytes>,
+    /// For whoever else listens.
+    voice: Option<Voice>,
     shown: u64,
     shown_limit: u64,
     log: Option<Log>,
@@ -31,12 +34,19 @@ impl Transcript {
     pub(crate) fn new(client: mpsc::UnboundedSender<Bytes>, limits: &Limits) -> Self {
         Self {
             client,
+            voice: None,
             shown: 0,
             shown_limit: limits.shown_bytes,
             log: None,
             early: Vec::new(),
             mid_line: false,
         }
+    }
+
+    /// From now on what the pusher is shown can be heard by others; and what was said before.
+    pub(crate) fn let_hear(&mut self, voice: Voice) {
+        voice.say(&self.early);
+        self.voice = Some(voice);
     }
 
     /// From now on all is kept in a file as well, what was said before included.
@@ -104,17 +114,24 @@ impl Transcript {
         let length = bytes.len() as u64;
         // Nobody may be listening any more.
         if length <= left {
-            let _ = self.client.send(Bytes::copy_from_slice(bytes));
+            self.tell(Bytes::copy_from_slice(bytes));
             self.shown += length;
         } else {
             let limit = words::limit(self.shown_limit);
             let note = format!(
                 "\n !     Output truncated: {limit} were shown. The build goes on, and its log has the rest.\n"
             );
-            let _ = self.client.send(note.into());
+            self.tell(note.into());
             // Room for the last words, which name the outcome.
             self.shown = self.shown_limit + 1;
         }
+    }
+
+    fn tell(&self, bytes: Bytes) {
+        if let Some(voice) = &self.voice {
+            voice.say(&bytes);
+        }
+        let _ = self.client.send(bytes);
     }
 
     /// From here on the pusher is shown everything again: the build has ended, and what follows is ours.

@@ -4,7 +4,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use model::{BuildSource, Pack, Repository};
+use model::repository::Pushed;
+use model::{Pack, Repository};
 use store::blob::BlobStore;
 
 use super::Repo;
@@ -84,7 +85,7 @@ fn packs_in(objects: &Path) -> io::Result<Vec<Option<PathBuf>>> {
 /// The same repository, gone on from another builder: what its push brought is in `objects`, beside the copy.
 pub(crate) async fn with_source(
     repo: &Repo,
-    source: &BuildSource,
+    pushed: &Pushed,
     objects: &Path,
     blobs: &BlobStore,
 ) -> Result<Repo, RepoError> {
@@ -93,7 +94,7 @@ pub(crate) async fn with_source(
         object_directory: objects.to_owned(),
         alternates: Some(repo.path().join("objects").display().to_string()),
     }));
-    for pack in &source.packs {
+    for pack in &pushed.packs {
         index(&repo, &pack.checksum, &objects.join("fetched"), blobs).await?;
     }
     Ok(repo)

@@ -25,7 +25,7 @@ use crate::deploy::Job;
 use crate::deploy::build::{self, Built};
 use crate::deploy::failure::{Failure, chain};
 use crate::deploy::place::changed;
-use crate::deploy::refs::Deploy;
+use crate::deploy::takeover::Asked;
 use crate::deploy::transcript::Transcript;
 use crate::hook::wire::frame;
 use crate::push::Push;
@@ -39,7 +39,7 @@ pub(crate) async fn serve(
     headers: HeaderMap,
     Json(ask): Json<Ask>,
 ) -> Response {
-    if !is_builder(&builder, &headers) {
+    if !is_internal(&builder, &headers) {
         return StatusCode::NOT_FOUND.into_response();
     }
     let place = builder.queues.try_place();
@@ -62,8 +62,8 @@ pub(crate) async fn serve(
     Body::from_stream(ReceiverStream::new(body)).into_response()
 }
 
-/// Other builders show the internal token, and never come through a router, which would have left its headers.
-fn is_builder(builder: &Builder, headers: &HeaderMap) -> bool {
+/// The platform's other roles show the internal token, and never come through a router, which would have left its headers.
+pub(crate) fn is_internal(builder: &Builder, headers: &HeaderMap) -> bool {
     let forwarded = ["x-forwarded-for", "forwarded", "via"];
     let given = headers.get(header::AUTHORIZATION);
     let expected = format!("Bearer {}", builder.keyring.internal_token().expose());
@@ -216,17 +216,15 @@ async fn compile(
     source: &BuildSource,
     transcript: &mut Transcript,
 ) -> Result<Built, Failure> {
-    let (deploy, repo) = (Deploy::of(source), builder.repos.at(build.app));
-    let objects = builder.config.objects_dir(build.id);
+    let asked = Asked::of(builder, source);
     let job = Job {
         builder,
         push,
-        deploy: &deploy,
-        repo: &repo,
+        code: asked.work(),
     };
     let built = async {
-        let repo = job.fetch_source(source, &objects).await?;
-        let job = Job { repo: &repo, ..job };
+        let repo = job.fetch_source(source).await?;
+        let job = repo.as_ref().map_or(job, |repo| job.with(repo));
         // Whether the app's turn is lost is the caller's to know: then it goes away.
         build::build(job, &CancellationToken::new(), build, transcript).await
     };

@@ -107,6 +107,7 @@ impl Platform {
             peer_tls: None,
             hook_binary: hook_binary(),
             container: container_config("paas-builder-it"),
+            denied_networks: Vec::new(),
             limits: self.limits.clone(),
             max_concurrent_builds: 2,
             drain_timeout: Duration::from_secs(2),

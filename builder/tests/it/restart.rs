@@ -30,6 +30,7 @@ async fn after_a_kill_the_next_builder_cleans_up_and_the_next_push_works() {
             email: user.account.email.clone(),
         },
         commit: None,
+        source_blob: None,
         stack: "heroku-24".to_owned(),
         buildpacks: Vec::new(),
         status: BuildStatus::Pending,

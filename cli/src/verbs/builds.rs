@@ -1,4 +1,4 @@
-//! builds, builds:output.
+//! builds, builds:output, builds:cancel, builds:cache:purge.
 
 use std::io::Write as _;
 
@@ -6,7 +6,7 @@ use anyhow::Result;
 use controller_api::wire::Build;
 use futures::StreamExt as _;
 
-use crate::args::{BuildArgs, ReleasesArgs};
+use crate::args::{AppJson, BuildArgs, BuildCancelArgs, ReleasesArgs};
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::output::{Table, ago};
@@ -21,7 +21,7 @@ pub(crate) async fn list(context: &Context, args: &ReleasesArgs) -> Result<()> {
     }
     if builds.is_empty() {
         output.note(format!(
-            "{} has no builds. Make one with `git push paas main`.",
+            "{} has no builds. Make one with `git push paas main` or `paas builds:create`.",
             output.app(&app)
         ))?;
         return Ok(());
@@ -59,8 +59,47 @@ pub(crate) async fn output(context: &Context, args: &BuildArgs) -> Result<()> {
     let mut chunks = Box::pin(client.build_output(&build).await?);
     let mut stdout = std::io::stdout().lock();
     while let Some(chunk) = chunks.next().await {
-        stdout.write_all(&chunk?)?;
+        stdout.write_all(&shown(&chunk?))?;
         stdout.flush()?;
     }
+    Ok(())
+}
+
+/// Without the bytes by which a build that prints nothing shows that it lives.
+pub(super) fn shown(chunk: &[u8]) -> Vec<u8> {
+    chunk.iter().copied().filter(|byte| *byte != 0).collect()
+}
+
+pub(crate) async fn cancel(context: &Context, args: &BuildCancelArgs) -> Result<()> {
+    let app = context.app(&args.app)?;
+    let (client, output) = (context.client()?, &context.output);
+    let build = match &args.build {
+        Some(id) => id.clone(),
+        None => newest_first(client.builds(&app).await?)
+            .into_iter()
+            .find(|build| build.status == "pending")
+            .ok_or_else(|| Failure::new(format!("{app} has no build that has not ended")))?
+            .id
+            .to_string(),
+    };
+    if args.json.json {
+        return Ok(output.json(&client.cancel_build(&app, &build).await?)?);
+    }
+    let action = output.action(format!("Cancelling build {build} of {}", output.app(&app)));
+    client.cancel_build(&app, &build).await?;
+    action.done();
+    Ok(())
+}
+
+pub(crate) async fn purge_cache(context: &Context, args: &AppJson) -> Result<()> {
+    let app = context.app(&args.app)?;
+    let (client, output) = (context.client()?, &context.output);
+    if args.json.json {
+        client.purge_build_cache(&app).await?;
+        return Ok(output.json(&serde_json::json!({ "app": app }))?);
+    }
+    let action = output.action(format!("Purging the build cache of {}", output.app(&app)));
+    client.purge_build_cache(&app).await?;
+    action.done();
     Ok(())
 }

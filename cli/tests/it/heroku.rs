@@ -632,6 +632,21 @@ const PIPELINES: &[Case] = &[
         2,
         &["in this pipeline already"],
     ),
+    (
+        &["reviewapps:enable", "-p", "mypipe"],
+        0,
+        &["Configuring pipeline... done"],
+    ),
+    (
+        &["reviewapps:enable", "-p", "mypipe", "--autodestroy"],
+        0,
+        &["Enabling auto destroy...", "Configuring pipeline... done"],
+    ),
+    (
+        &["reviewapps:disable", "-p", "mypipe"],
+        0,
+        &["Configuring pipeline... done"],
+    ),
     (&["pipelines"], 0, &["My Pipelines", "mypipe"]),
     (&["pipelines", "--json"], 0, &["\"name\": \"mypipe\""]),
     (

@@ -75,6 +75,7 @@ impl Platform {
                     acme: None,
                     peer_tls: None,
                     router_tls: None,
+                    builder_tls: None,
                     reserved_ports: Default::default(),
                     webhooks: WebhookConfig {
                         allow_http: false,

@@ -6,6 +6,7 @@
 mod account;
 mod app;
 mod audit;
+mod build;
 mod certificate;
 mod dyno;
 mod error;

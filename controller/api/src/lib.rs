@@ -4,6 +4,7 @@
 //! are ignored on the way in. This crate depends on the nouns (`model`) and on nothing else of ours, and stays light
 //! enough for a CLI: building a [`Client`] reads no files unless the address is https.
 
+pub mod archives;
 pub mod attach;
 pub mod client;
 #[cfg(feature = "hosts")]

@@ -5,6 +5,7 @@
 pub mod access;
 pub mod account;
 pub mod app;
+pub mod app_setup;
 pub mod audit;
 pub mod build;
 pub mod certificate;
@@ -24,6 +25,7 @@ pub mod platform;
 pub mod platform_status;
 pub mod rebalance;
 pub mod release;
+pub mod review_app;
 pub mod router;
 pub mod routing;
 pub mod slug;
@@ -44,10 +46,13 @@ pub use access::{
 };
 pub use account::{Account, AccountCreate, AccountCreated, AccountUpdate};
 pub use app::{App, AppCreate, AppUpdate};
+pub use app_setup::{
+    AppSetup, AppSetupApp, AppSetupBuild, AppSetupCreate, AppSetupOverrides, AppSetupPostdeploy,
+};
 pub use audit::{AuditChain, AuditChainHead, AuditEntry};
 pub use build::{
-    Build, BuildpackInstallation, BuildpackInstallationsUpdate, BuildpackName, BuildpackUpdate,
-    SourceBlob,
+    Build, BuildCreate, BuildpackGiven, BuildpackInstallation, BuildpackInstallationsUpdate,
+    BuildpackName, BuildpackUpdate, Source, SourceBlob, SourceBlobCreate, SourceUrls,
 };
 pub use certificate::{CertificateUpload, PlatformCertificate, SniEndpoint, SslCert};
 pub use config::{ConfigVars, ConfigVarsUpdate};
@@ -73,6 +78,10 @@ pub use platform_status::{
 };
 pub use rebalance::{Rebalance, RebalanceMove, RebalanceStatus};
 pub use release::{Release, ReleaseCreate, ReleaseFailure, ReleaseStatus};
+pub use review_app::{
+    DeployTarget, ForkRepo, ReviewApp, ReviewAppConfig, ReviewAppConfigUpdate, ReviewAppCreate,
+    ReviewRepo,
+};
 pub use router::{
     AppReading, AppTraffic, Asked, BackendReading, ConnectionCounts, Latency, RouterReading,
     RouterState, RoutersStatus, TcpPortReading,

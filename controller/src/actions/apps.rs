@@ -22,6 +22,16 @@ pub(crate) async fn create(
     owner: &Account,
     create: &AppCreate,
 ) -> Result<App, ActionError> {
+    create_with(context, owner, create, |_| Txn::new()).await
+}
+
+/// The same, and in the same commit what `also` says of the app.
+pub(crate) async fn create_with(
+    context: &Context,
+    owner: &Account,
+    create: &AppCreate,
+    mut also: impl FnMut(&App) -> Txn + Send,
+) -> Result<App, ActionError> {
     let given: Option<AppName> = create
         .name
         .as_deref()
@@ -46,7 +56,7 @@ pub(crate) async fn create(
             Some(name) => name.clone(),
             None => app_names::random().ok_or_else(|| ActionError::invalid("Name the app."))?,
         };
-        if let Some(app) = insert(context, owner, name, &stack).await? {
+        if let Some(app) = insert(context, owner, name, &stack, &mut also).await? {
             context.tell(app.id, &actor(owner), "Initial release").await;
             context
                 .tell(app.id, &actor(owner), "Release v1 created")
@@ -66,6 +76,7 @@ async fn insert(
     owner: &Account,
     name: AppName,
     stack: &str,
+    mut also: impl FnMut(&App) -> Txn + Send,
 ) -> Result<Option<App>, ActionError> {
     let now = Timestamp::now();
     let unreleased = ReleaseVersion(0);
@@ -97,7 +108,7 @@ async fn insert(
     let (app, release) = append(&app, draft, Pages::of(&config), now);
     let config_key = key::release_config(app.id, release.version);
     let sealed = context.keyring.seal(&config_key, &config)?;
-    let txn = Txn::new()
+    let txn = also(&app)
         .exists(key::account(owner.id))
         .create(&key::APPS, key::app(app.id), &app)
         .create(&key::APP_NAMES, key::app_name(&app.name), &app.id)
@@ -222,7 +233,7 @@ pub(crate) async fn destroy(context: &Context, app: AppId) -> Result<App, Action
     }
 }
 
-fn known_stack(context: &Context, wanted: &str) -> Result<String, ActionError> {
+pub(crate) fn known_stack(context: &Context, wanted: &str) -> Result<String, ActionError> {
     let id_of = |name: &str| crate::views::platform::stack_named(name).id.to_string();
     if let Some(stack) = context
         .config

@@ -18,21 +18,25 @@ pub(crate) async fn replace(
     app: AppId,
     update: &BuildpackInstallationsUpdate,
 ) -> Result<App, ActionError> {
-    if update.updates.len() > MAX_BUILDPACKS {
-        return Err(ActionError::invalid(format!(
-            "An app may have at most {MAX_BUILDPACKS} buildpacks."
-        )));
-    }
-    let buildpacks: Vec<_> = update
-        .updates
-        .iter()
-        .map(|update| parse(&update.buildpack))
-        .collect::<Result<_, _>>()?;
+    let buildpacks = parse_all(update.updates.iter().map(|update| &*update.buildpack))?;
     update_app(context.store(), app, |app| {
         app.buildpacks.clone_from(&buildpacks);
         Ok(())
     })
     .await
+}
+
+/// In order.
+pub(crate) fn parse_all<'a>(
+    texts: impl Iterator<Item = &'a str>,
+) -> Result<Vec<BuildpackRef>, ActionError> {
+    let buildpacks: Vec<_> = texts.map(parse).collect::<Result<_, _>>()?;
+    if buildpacks.len() > MAX_BUILDPACKS {
+        return Err(ActionError::invalid(format!(
+            "An app may have at most {MAX_BUILDPACKS} buildpacks."
+        )));
+    }
+    Ok(buildpacks)
 }
 
 /// A name of ours, or the shape of a URL: what is there, the builder sees.

@@ -31,6 +31,17 @@ pub(crate) async fn run(
     by: &Actor,
     create: &DynoCreate,
 ) -> Result<(App, Dyno), ActionError> {
+    start(context, app, by, create, |_| Txn::new()).await
+}
+
+/// The same, and in the same commit what `also` makes of it.
+pub(crate) async fn start(
+    context: &Context,
+    app: AppId,
+    by: &Actor,
+    create: &DynoCreate,
+    mut also: impl FnMut(&mut Dyno) -> Txn + Send,
+) -> Result<(App, Dyno), ActionError> {
     let process_type: ProcessType = create
         .process_type
         .as_deref()
@@ -54,7 +65,7 @@ pub(crate) async fn run(
                 ))
             })?;
         let id = DynoId::new();
-        let dyno = Dyno {
+        let mut dyno = Dyno {
             id,
             app,
             app_name: seen.name.clone(),
@@ -74,9 +85,10 @@ pub(crate) async fn run(
             replace: false,
             created_at: Timestamp::now(),
         };
-        let txn = Txn::new()
-            .exists(key::app(app))
-            .create(&key::DYNOS, key::dyno(app, id), &dyno);
+        let txn =
+            also(&mut dyno)
+                .exists(key::app(app))
+                .create(&key::DYNOS, key::dyno(app, id), &dyno);
         if let Committed::Done(_) = txn.commit(context.store()).await? {
             context
                 .tell(
@@ -127,6 +139,7 @@ fn one_off(
         attach,
         time_to_live_secs: time_to_live.unsigned_abs(),
         requested_by: by.clone(),
+        is_kept: false,
     })
 }
 

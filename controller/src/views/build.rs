@@ -15,6 +15,7 @@ pub(crate) fn build(
         BuildStatus::Succeeded { slug, .. } => ("succeeded", Some(wire::IdRef { id: *slug })),
         BuildStatus::Failed { .. } => ("failed", None),
     };
+    let blob = build.source_blob.as_ref();
     wire::Build {
         app: wire::AppIdRef { id: build.app },
         buildpacks: Some(build.buildpacks.iter().map(buildpack).collect()),
@@ -25,11 +26,13 @@ pub(crate) fn build(
         release: release.map(|id| wire::IdRef { id }),
         slug,
         source_blob: wire::SourceBlob {
-            checksum: None,
-            // The source came by git; there is no blob of it to fetch.
-            url: String::new(),
+            checksum: blob
+                .and_then(|blob| blob.checksum.as_ref())
+                .map(|checksum| format!("SHA256:{checksum}")),
+            // What came by git has no blob that could be fetched.
+            url: blob.map(|blob| blob.url.clone()).unwrap_or_default(),
             version: build.commit.clone(),
-            version_description: None,
+            version_description: blob.and_then(|blob| blob.version_description.clone()),
         },
         stack: build.stack.clone(),
         status: status.to_owned(),

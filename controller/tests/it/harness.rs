@@ -197,6 +197,7 @@ fn config(addr: SocketAddr, data_dir: &Path) -> Config {
         acme: None,
         peer_tls: None,
         router_tls: None,
+        builder_tls: None,
         reserved_ports: Default::default(),
         webhooks: WebhookConfig {
             allow_http: true,

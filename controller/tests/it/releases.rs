@@ -195,6 +195,7 @@ async fn builds_are_listed_and_their_output_is_read_without_a_token() {
         app,
         actor: actor.clone(),
         commit: Some("0123456789abcdef".to_owned()),
+        source_blob: None,
         stack: "heroku-24".to_owned(),
         buildpacks: vec![model::BuildpackRef("heroku/python".to_owned())],
         status,

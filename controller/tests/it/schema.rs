@@ -40,6 +40,8 @@ const OURS: &[(&str, &str)] = &[
     ("GET", "/audit-entries"),
     ("GET", "/apps/*/audit-entries"),
     ("GET", "/audit-chain"),
+    ("PUT", "/sources/*"),
+    ("GET", "/sources/*"),
     ("GET", "/buildpacks"),
     ("POST", "/pipeline-transfers"),
     ("GET", "/buildpacks/*"),
@@ -184,7 +186,9 @@ fn links(root: &Value) -> Vec<Link> {
         .values()
         .flat_map(|definition| definition["links"].as_array().into_iter().flatten());
     all.map(|link| {
-        let mut target = link["targetSchema"].clone();
+        // Some promise nothing.
+        let target = link.get("targetSchema").cloned();
+        let mut target = target.unwrap_or_else(|| json!({}));
         tighten(&mut target);
         Link {
             method: link["method"].as_str().unwrap().to_owned(),

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use model::repository::RefUpdate;
+use model::repository::{Code, Pushed, RefUpdate};
 use model::{BuildCache, BuildId, BuildSource, Checksum, Pack, Repository, Timestamp};
 use store::{BlobStore, Committed, Txn, key};
 
@@ -46,13 +46,15 @@ async fn packs_sources_and_caches_stay_as_long_as_their_records_and_litter_goes(
     let source = BuildSource {
         build,
         app,
-        branch: RefUpdate {
-            name: "refs/heads/main".to_owned(),
-            old: None,
-            new: "1".repeat(40),
-        },
-        tags: Vec::new(),
-        packs: vec![pack(&pushed)],
+        code: Code::Pushed(Pushed {
+            branch: RefUpdate {
+                name: "refs/heads/main".to_owned(),
+                old: None,
+                new: "1".repeat(40),
+            },
+            tags: Vec::new(),
+            packs: vec![pack(&pushed)],
+        }),
         attempt: 1,
     };
     let cache = BuildCache {

@@ -92,6 +92,7 @@ fn is_over(context: &Context<'_>, dyno: &Dyno, state: &AppState) -> bool {
     match dyno.kind {
         _ if dyno.is_stopping() => has_stopped(dyno, state) || node_removed,
         DynoKind::Formation => false,
+        DynoKind::OneOff(ref one_off) if one_off.is_kept => node_removed,
         DynoKind::OneOff(_) => has_stopped(dyno, state) || node_removed,
         // Its end is the proof that the phase has passed: kept until the release is resolved.
         DynoKind::ReleasePhase => {

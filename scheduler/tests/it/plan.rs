@@ -196,3 +196,17 @@ fn one_dyno_at_a_time_makes_room_for_the_next_release() {
     }
     assert_eq!((world.app().current, least), (version, 5));
 }
+
+#[test]
+fn a_one_off_dyno_that_is_kept_stays_on_record_until_it_is_let_go() {
+    let mut world = World::new(1, 1, 1);
+    world.deploy(&[WEB], true);
+    world.settle();
+    let ended = [false, true].map(|is_kept| world.one_off_that_ended(is_kept));
+    world.settle();
+    let has = |world: &World, id| world.dynos().iter().any(|dyno| dyno.id == id);
+    assert_eq!(ended.map(|id| has(&world, id)), [false, true]);
+    world.let_go(ended[1]);
+    world.settle();
+    assert!(!has(&world, ended[1]));
+}

@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use model::release::{ReleaseDraft, append};
 use model::{
-    AccountId, Actor, App, AppId, Dyno, DynoId, DynoSize, DynoState, DynoStatus, Exit, ExitReason,
-    Formation, LogLine, Node, NodeHeartbeat, NodeId, ProcessType, Release, ReleaseStatus,
-    ReleaseVersion, Revision, Route, RouterId, RouterReport, Slug, SlugId, Timestamp,
+    AccountId, Actor, App, AppId, Dyno, DynoId, DynoKind, DynoName, DynoSize, DynoState,
+    DynoStatus, Exit, ExitReason, Formation, Intent, LogLine, Node, NodeHeartbeat, NodeId,
+    ProcessType, Release, ReleaseStatus, ReleaseVersion, Revision, Route, RouterId, RouterReport,
+    Slug, SlugId, Timestamp,
 };
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
@@ -311,6 +312,59 @@ impl World {
 
     pub(super) fn rebalance_progress(&self) -> Option<model::RebalanceProgress> {
         self.read(&key::REBALANCE_PROGRESS, &key::rebalance_progress())
+    }
+
+    /// It ran on the first node, and its agent has said how it ended.
+    pub(super) fn one_off_that_ended(&mut self, is_kept: bool) -> DynoId {
+        let (app, id) = (
+            self.app(),
+            DynoId::from_uuid(uuid::Uuid::from_u128(self.random.random())),
+        );
+        let dyno = Dyno {
+            id,
+            app: app.id,
+            app_name: app.name.clone(),
+            name: DynoName::new("run".parse().unwrap(), 1000 + u32::from(is_kept)),
+            kind: DynoKind::OneOff(model::dyno::OneOff {
+                env: model::Sealed::from_bytes(Vec::new()),
+                attach: None,
+                time_to_live_secs: 3600,
+                requested_by: actor(),
+                is_kept,
+            }),
+            release: app.current,
+            release_id: model::ReleaseId::from_uuid(uuid::Uuid::nil()),
+            node: Some(node_id(0)),
+            command: "true".to_owned(),
+            size: model::DynoSize::default(),
+            intent: Intent::Run,
+            replace: false,
+            created_at: self.now,
+        };
+        let status = DynoStatus {
+            dyno: id,
+            app: app.id,
+            node: node_id(0),
+            state: DynoState::Stopped {
+                at: self.now,
+                exit: None,
+            },
+            restarts: 0,
+            updated_at: self.now,
+        };
+        let txn = Txn::new()
+            .put(&key::DYNOS, key::dyno(app.id, id), &dyno)
+            .put(&key::DYNO_STATUS, key::dyno_status(app.id, id), &status);
+        self.must(txn);
+        id
+    }
+
+    /// Whoever waited for its end has seen it.
+    pub(super) fn let_go(&mut self, id: DynoId) {
+        let key = key::dyno(self.app().id, id);
+        let mut dyno = self.read(&key::DYNOS, &key).unwrap();
+        dyno.intent = Intent::Stop { since: self.now };
+        self.must(Txn::new().put(&key::DYNOS, key, &dyno));
     }
 
     /// How many dynos of the formation are there.

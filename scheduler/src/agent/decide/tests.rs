@@ -47,6 +47,7 @@ fn one_off(attach: Option<Attach>) -> DynoKind {
             account: AccountId::new(),
             email: "a@b.c".parse().unwrap(),
         },
+        is_kept: false,
     })
 }
 

@@ -280,6 +280,7 @@ impl Node {
             attach,
             time_to_live_secs,
             requested_by: actor(),
+            is_kept: false,
         })
     }
 
