@@ -7,6 +7,7 @@ use uuid::Uuid;
 use super::{ActionError, Attempts, read_app, sentence};
 use crate::context::Context;
 use crate::drains::{MAX_DRAINS, url_of};
+use crate::outbound::{Outbound, Refused};
 
 const MAX_OF_APP: usize = 10;
 
@@ -165,12 +166,11 @@ fn parse(context: &Context, url: &str) -> Result<DrainUrl, ActionError> {
         let error: model::InvalidDrainUrl = error;
         ActionError::invalid(sentence(&error.to_string()))
     })?;
-    match url.host().parse() {
-        Ok(address) if !context.config.drains.admits(address) => Err(ActionError::invalid(
-            format!("No drain may reach {address}: it is not a public address."),
-        )),
-        _ => Ok(url),
-    }
+    let outbound = Outbound::new(&context.config.drains.allow_networks);
+    outbound
+        .check_literal(url.url())
+        .map_err(|Refused| ActionError::invalid("The URL of a drain must lead to the internet."))?;
+    Ok(url)
 }
 
 fn refuse_duplicate(drains: &[Known], url: &DrainUrl) -> Result<(), ActionError> {

@@ -535,7 +535,7 @@ async fn a_name_that_leads_inside_is_not_connected_to() {
         drained.say(numbers(0..1)).await;
         let told = drained.told().await;
         told.iter()
-            .filter(|line| line.contains("localhost is not a public address"))
+            .filter(|line| line.contains("leads to no public address"))
             .count()
             == 2
     })
