@@ -91,7 +91,7 @@ pub(crate) async fn add(
             created_at: now,
             updated_at: now,
         };
-        let txn = one_at_a_time(&seen, now).create(&key::LOG_DRAINS, place, &drain);
+        let txn = one_at_a_time(&seen).create(&key::LOG_DRAINS, place, &drain);
         if let Committed::Done(_) = txn.commit(store).await? {
             let text = format!("Add drain {} to {}", drain.token, url.origin());
             context.tell(app, by, &text).await;
@@ -129,7 +129,7 @@ pub(crate) async fn replace(
             updated_at: now,
             ..found.value.clone()
         };
-        let txn = one_at_a_time(&seen, now).replace(&key::LOG_DRAINS, &found, &drain);
+        let txn = one_at_a_time(&seen).replace(&key::LOG_DRAINS, &found, &drain);
         if let Committed::Done(_) = txn.commit(store).await? {
             let text = format!("Lead drain {} to {}", drain.token, url.origin());
             context.tell(app, by, &text).await;
@@ -181,10 +181,6 @@ fn refuse_duplicate(drains: &[Known], url: &DrainUrl) -> Result<(), ActionError>
 }
 
 /// Of two who look at an app's drains and write one, the slower one looks again.
-fn one_at_a_time(seen: &Versioned<App>, now: Timestamp) -> Txn {
-    let touched = App {
-        updated_at: now,
-        ..seen.value.clone()
-    };
-    Txn::new().replace(&key::APPS, seen, &touched)
+fn one_at_a_time(seen: &Versioned<App>) -> Txn {
+    Txn::new().replace(&key::APPS, seen, &seen.value)
 }

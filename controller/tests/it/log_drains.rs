@@ -13,6 +13,8 @@ async fn a_drain_is_found_by_id_by_token_and_by_url() {
     let app = ann.app("ticks").await;
     let url = "https://user:hunter2@logs.example.com/drain?key=a%2Fb";
     let added = ann.post(DRAINS, json!({"url": url})).await.expect(201);
+    let after = ann.get("/apps/ticks").await.expect(200);
+    assert_eq!(after["updated_at"], app["updated_at"], "no news of the app");
     assert_eq!(added["url"], url);
     assert_eq!(added["addon"], json!(null));
     assert_eq!(added["app"], json!({"id": app["id"], "name": "ticks"}));
