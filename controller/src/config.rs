@@ -9,7 +9,6 @@ use ipnet::IpNet;
 use model::{Checksum, Email, Secret};
 use rustls::ClientConfig;
 
-use crate::drains::DrainsConfig;
 use crate::logs::LogLimits;
 
 #[derive(Debug, Clone)]
@@ -49,6 +48,15 @@ pub struct Config {
     pub builder_tls: Option<ClientConfig>,
     /// What hosts that join are given, or why none can.
     pub joiners: Result<ForJoiners, String>,
+}
+
+/// Where drains may lead.
+#[derive(Debug, Clone, Default)]
+pub struct DrainsConfig {
+    /// Networks they may lead into though those are not the internet's.
+    pub allow_networks: Vec<IpNet>,
+    /// PEM of those who vouch for drains, besides those whom the system trusts.
+    pub ca: Option<String>,
 }
 
 /// Where webhooks may lead, and how patient they are.

@@ -12,7 +12,6 @@ mod frame;
 mod network;
 mod outbox;
 mod post;
-mod reach;
 mod seen;
 mod syslog;
 mod trouble;
@@ -32,7 +31,6 @@ use uuid::Uuid;
 use self::buffer::Buffer;
 use self::outbox::Outbox;
 pub(crate) use self::outbox::{MAX_PARCELS_BYTES, Parcel};
-pub use self::reach::DrainsConfig;
 use self::seen::Seen;
 
 /// Of all apps together: each may hold a connection and some memory on its app's home.

@@ -37,8 +37,9 @@ pub mod authority;
 pub mod certificate;
 pub mod platform_certificate;
 
-pub use config::{AcmeConfig, Config, ForJoiners, PublicEndpoint, Scheme, WebhookConfig};
-pub use drains::DrainsConfig;
+pub use config::{
+    AcmeConfig, Config, DrainsConfig, ForJoiners, PublicEndpoint, Scheme, WebhookConfig,
+};
 pub use logs::LogLimits;
 pub use routes::{Rule, rules};
 pub use run::{RunError, run};

@@ -1,50 +1,121 @@
-//! Where the platform may be led to when its users name the address: the internet, and not what is behind it.
+//! Where the platform may be led to when its users name the address, by drains and webhooks: to public addresses, and not to
+//! what is behind them.
 //!
-//! A name is looked at once it has become addresses, and the connection goes to the very addresses that were looked at:
-//! a name that means something else a moment later changes nothing.
+//! Whoever has an app names any host he likes, and controllers stand where the platform's own services are. A name is
+//! looked at once it has become [`addresses`], and the connection goes to the very addresses that were looked at: a name that
+//! means something else a moment later changes nothing.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+mod addresses;
+mod names;
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use ipnet::IpNet;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use reqwest::redirect::Policy;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
 use url::{Host, Url};
 
-/// Which addresses may be connected to.
+use self::addresses::is_public;
+use self::names::Names;
+
+/// Each of several addresses of a name; all of it has [`CONNECT_WITHIN`].
+const ADDRESS_WITHIN: Duration = Duration::from_secs(4);
+/// With looking up the name.
+const CONNECT_WITHIN: Duration = Duration::from_secs(10);
+
+/// Finds and connects to where it may lead; cheap to clone.
 #[derive(Debug, Clone)]
 pub(crate) struct Outbound {
     /// Allowed whatever they are; an operator's word.
     allowed: Arc<[IpNet]>,
+    names: Arc<Names>,
 }
 
 /// Not a word of what the address is: whoever asks is not to learn the platform's network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("it leads to an address that is not the internet's")]
+#[error("it leads to no public address")]
 pub(crate) struct Refused;
+
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Unreachable {
+    #[error(transparent)]
+    Refused(#[from] Refused),
+    #[error("the name leads nowhere")]
+    NoAddress,
+    #[error("no connection within {} s", CONNECT_WITHIN.as_secs())]
+    TimedOut,
+    #[error("no connection: {}", words(.0))]
+    Connect(io::Error),
+}
 
 impl Outbound {
     pub(crate) fn new(allowed: &[IpNet]) -> Self {
         Self {
             allowed: allowed.into(),
+            names: Arc::default(),
         }
     }
 
-    pub(crate) fn admits(&self, address: IpAddr) -> bool {
+    fn admits(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
-        self.allowed
-            .iter()
-            .any(|network| network.contains(&address))
-            || is_global(address)
+        is_public(address) || self.allowed.iter().any(|net| net.contains(&address))
     }
 
-    /// Looks at an address that needs no name server, which a [`Resolve`] is never asked for.
+    /// Looks at an address that is written out, for which a [`Resolve`] is never asked. Names pass.
     pub(crate) fn check_literal(&self, url: &Url) -> Result<(), Refused> {
-        let address = match url.host() {
-            Some(Host::Ipv4(address)) => IpAddr::V4(address),
-            Some(Host::Ipv6(address)) => IpAddr::V6(address),
-            Some(Host::Domain(_)) | None => return Ok(()),
+        match url.host_str().and_then(literal) {
+            Some(address) if !self.admits(address) => Err(Refused),
+            _ => Ok(()),
+        }
+    }
+
+    /// The addresses that may be connected to; one at least.
+    async fn resolve(&self, host: &str) -> Result<Vec<IpAddr>, Unreachable> {
+        let mut found = match literal(host) {
+            Some(address) => vec![address],
+            None => self.names.addresses(host).await,
         };
-        self.admits(address).then_some(()).ok_or(Refused)
+        if found.is_empty() {
+            return Err(Unreachable::NoAddress);
+        }
+        found.retain(|address| self.admits(*address));
+        if found.is_empty() {
+            return Err(Refused.into());
+        }
+        Ok(found)
+    }
+
+    pub(crate) async fn connect(&self, host: &str, port: u16) -> Result<TcpStream, Unreachable> {
+        let connecting = async {
+            let mut last = Unreachable::TimedOut;
+            for address in self.resolve(host).await? {
+                match timeout(ADDRESS_WITHIN, TcpStream::connect((address, port))).await {
+                    Ok(Ok(stream)) => return Ok(stream),
+                    Ok(Err(error)) => last = Unreachable::Connect(error),
+                    Err(_) => last = Unreachable::TimedOut,
+                }
+            }
+            Err(last)
+        };
+        timeout(CONNECT_WITHIN, connecting)
+            .await
+            .map_err(|_| Unreachable::TimedOut)?
+    }
+
+    /// A client that goes nowhere else: not by a proxy, which would look at addresses in our place, and not where it is
+    /// sent on to, which could be anywhere. URLs are for [`Outbound::check_literal`] first.
+    pub(crate) fn http(&self) -> reqwest::ClientBuilder {
+        reqwest::Client::builder()
+            .no_proxy()
+            .redirect(Policy::none())
+            .referer(false)
+            .dns_resolver(self.clone())
+            .connect_timeout(CONNECT_WITHIN)
     }
 }
 
@@ -52,115 +123,44 @@ impl Resolve for Outbound {
     fn resolve(&self, name: Name) -> Resolving {
         let outbound = self.clone();
         Box::pin(async move {
-            let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
-            let admitted: Vec<SocketAddr> = found
-                .filter(|address| outbound.admits(address.ip()))
-                .collect();
-            if admitted.is_empty() {
-                return Err(Refused.into());
-            }
-            Ok(Box::new(admitted.into_iter()) as Addrs)
+            let found = Self::resolve(&outbound, name.as_str()).await?;
+            // Port 0 stands for the URL's.
+            let found = found.into_iter().map(|address| SocketAddr::new(address, 0));
+            Ok(Box::new(found) as Addrs)
         })
     }
 }
 
-fn is_global(address: IpAddr) -> bool {
-    match address {
-        IpAddr::V4(address) => is_global_v4(address),
-        IpAddr::V6(address) => is_global_v6(address),
-    }
+/// A host that is an address, in any spelling that URLs know: `127.1`, `0x7f.1`, `[::1]`.
+fn literal(host: &str) -> Option<IpAddr> {
+    let host = host.trim_matches(['[', ']']);
+    host.parse().ok().or_else(|| match Host::parse(host) {
+        Ok(Host::Ipv4(address)) => Some(address.into()),
+        _ => None,
+    })
 }
 
-/// By the IANA's registry of special-purpose addresses.
-fn is_global_v4(address: Ipv4Addr) -> bool {
-    let [a, b, c, _] = address.octets();
-    !(a == 0
-        || address.is_loopback()
-        || address.is_private()
-        || address.is_link_local()
-        || address.is_documentation()
-        || (a == 100 && (64..128).contains(&b))
-        || (a == 192 && b == 0 && c == 0)
-        || (a == 198 && (18..20).contains(&b))
-        || a >= 224)
-}
-
-/// Of the one block that is given out, 2000::/3, all but what embeds or stands for something else.
-fn is_global_v6(address: Ipv6Addr) -> bool {
-    let [a, b, c, d, ..] = address.segments();
-    let embedded = |high: u16, low: u16| {
-        let [[w, x], [y, z]] = [high.to_be_bytes(), low.to_be_bytes()];
-        is_global_v4(Ipv4Addr::new(w, x, y, z))
-    };
-    match (a, b) {
-        // 6to4 and NAT64 lead to the IPv4 address in them.
-        (0x2002, _) => embedded(b, c),
-        (0x64, 0xff9b) if c == 0 && d == 0 => {
-            let [.., high, low] = address.segments();
-            embedded(high, low)
-        }
-        // Teredo and its neighbours, and documentation.
-        (0x2001, 0..0x200) | (0x2001, 0xdb8) | (0x3fff, 0..0x1000) => false,
-        _ => a & 0xe000 == 0x2000,
-    }
+/// An I/O error in few words, such as `connection refused`.
+pub(crate) fn words(error: &io::Error) -> String {
+    error.kind().to_string()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn only_the_internets_addresses_are_admitted() {
-        let outbound = Outbound::new(&[]);
-        for (address, admitted) in [
-            ("93.184.215.14", true),
-            ("8.8.8.8", true),
-            ("172.32.0.1", true),
-            ("100.128.0.1", true),
-            ("2606:4700::1111", true),
-            ("0.0.0.0", false),
-            ("10.1.2.3", false),
-            ("100.64.0.1", false),
-            ("127.0.0.1", false),
-            ("169.254.169.254", false),
-            ("172.16.0.1", false),
-            ("192.0.0.192", false),
-            ("192.168.1.1", false),
-            ("198.18.0.1", false),
-            ("203.0.113.1", false),
-            ("224.0.0.1", false),
-            ("255.255.255.255", false),
-            ("::", false),
-            ("::1", false),
-            ("::ffff:127.0.0.1", false),
-            ("::ffff:8.8.8.8", true),
-            ("::127.0.0.1", false),
-            ("fd00:ec2::254", false),
-            ("fe80::1", false),
-            ("ff02::1", false),
-            ("64:ff9b::7f00:1", false),
-            ("64:ff9b::808:808", true),
-            ("64:ff9b:1::808:808", false),
-            ("2002:7f00:1::", false),
-            ("2002:808:808::", true),
-            ("2001::1", false),
-            ("2001:db8::1", false),
-            ("3fff::1", false),
-        ] {
-            assert_eq!(
-                outbound.admits(address.parse().unwrap()),
-                admitted,
-                "{address}"
-            );
-        }
+    fn loopback() -> Outbound {
+        Outbound::new(&["127.0.0.0/8", "::1/128"].map(|net| net.parse().unwrap()))
     }
 
     #[test]
-    fn a_network_that_is_configured_is_admitted_and_nothing_beside_it() {
+    fn a_network_that_is_allowed_is_admitted_and_nothing_beside_it() {
         let outbound = Outbound::new(&["10.1.0.0/16".parse().unwrap()]);
         assert!(outbound.admits("10.1.2.3".parse().unwrap()));
-        assert!(outbound.admits("::ffff:10.1.2.3".parse().unwrap()));
+        let same = "::ffff:10.1.2.3".parse().unwrap();
+        assert!(outbound.admits(same), "the same address");
         assert!(!outbound.admits("10.2.0.1".parse().unwrap()));
+        assert!(outbound.admits("8.8.8.8".parse().unwrap()));
     }
 
     #[test]
@@ -173,28 +173,45 @@ mod tests {
             "https://0x7f.0.0.1/",
             "https://[::1]/",
             "https://[::ffff:10.0.0.1]/",
+            "syslog://127.0.0.1",
+            "syslog://0x7f.1:514",
+            "syslog+tls://[fd00:ec2::254]",
         ] {
             let url = refused.parse().unwrap();
             assert_eq!(outbound.check_literal(&url), Err(Refused), "{refused}");
         }
-        for passed in ["https://8.8.8.8/", "https://example.com/"] {
-            assert_eq!(outbound.check_literal(&passed.parse().unwrap()), Ok(()));
+        for passed in [
+            "https://8.8.8.8/",
+            "https://example.com/",
+            "syslog://8.8.8.8",
+        ] {
+            let url = passed.parse().unwrap();
+            assert_eq!(outbound.check_literal(&url), Ok(()), "{passed}");
         }
     }
 
     #[tokio::test]
     async fn a_name_is_judged_by_where_it_leads() {
         let resolve = async |outbound: Outbound| {
-            let resolved = outbound.resolve("localhost".parse().unwrap()).await;
-            resolved.map(|found| found.count())
+            let resolved = Resolve::resolve(&outbound, "localhost".parse().unwrap()).await;
+            resolved.map(Iterator::count)
         };
-        assert!(
-            resolve(Outbound::new(&[]))
-                .await
-                .unwrap_err()
-                .is::<Refused>()
-        );
-        let loopback = ["127.0.0.0/8", "::1/128"].map(|n| n.parse().unwrap());
-        assert!(resolve(Outbound::new(&loopback)).await.unwrap() > 0);
+        let error = resolve(Outbound::new(&[])).await.unwrap_err();
+        assert!(matches!(
+            error.downcast_ref(),
+            Some(Unreachable::Refused(_))
+        ));
+        assert!(resolve(loopback()).await.unwrap() > 0);
+    }
+
+    #[tokio::test]
+    async fn what_leads_inside_is_not_connected_to() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        for host in ["localhost", "127.0.0.1", "0x7f.1"] {
+            let refused = Outbound::new(&[]).connect(host, port).await;
+            assert!(matches!(refused, Err(Unreachable::Refused(_))), "{host}");
+            loopback().connect(host, port).await.unwrap();
+        }
     }
 }

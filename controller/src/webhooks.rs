@@ -20,7 +20,7 @@ use std::time::Duration;
 use futures::StreamExt as _;
 use model::{AppId, Timestamp, WebhookAttempt, WebhookDelivery, WebhookId};
 use store::leader::{Leadership, campaign};
-use store::{Event, Key, StoreError, WatchBatch, WatchItem, key};
+use store::{Event, Key, Keyring, StoreError, WatchBatch, WatchItem, key};
 use tokio::task::{JoinError, JoinSet};
 use tracing::{debug, error, info, warn};
 use uuid::Uuid;
@@ -328,12 +328,13 @@ async fn attempt(
     let place = key::webhook(webhook.app, webhook.id);
     let outcome = match (
         context.keyring.open(&place, &webhook.credentials),
+        url_of(&context.keyring, webhook),
         serde_json::to_string(&payload),
     ) {
-        (Ok(credentials), Ok(body)) => sender.send(&webhook.url, &credentials, body).await,
+        (Ok(credentials), Ok(url), Ok(body)) => sender.send(&url, &credentials, body).await,
         // Sealed with another master key: whoever made it can set its secret anew.
-        (Err(_), _) => Err("SecretUnreadable"),
-        (_, Err(_)) => Err("EventUnreadable"),
+        (Err(_), ..) | (_, Err(_), _) => Err("SecretUnreadable"),
+        (_, _, Err(_)) => Err("EventUnreadable"),
     };
     Ok(Some(WebhookAttempt {
         id,
@@ -342,6 +343,11 @@ async fn attempt(
         created_at,
         updated_at: Timestamp::now(),
     }))
+}
+
+/// Where a webhook leads.
+pub(crate) fn url_of(keyring: &Keyring, webhook: &model::Webhook) -> Result<String, StoreError> {
+    keyring.open(&key::webhook(webhook.app, webhook.id), &webhook.url)
 }
 
 async fn sleep_until(moment: Option<Timestamp>) {

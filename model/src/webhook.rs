@@ -31,7 +31,8 @@ pub struct Webhook {
     pub app: AppId,
     pub include: Vec<WebhookEntity>,
     pub level: WebhookLevel,
-    pub url: String,
+    /// Sealed for this record's place: of many, whoever knows it may use it.
+    pub url: Sealed,
     /// [`WebhookCredentials`], sealed for this record's place.
     pub credentials: Sealed,
     pub created_at: Timestamp,

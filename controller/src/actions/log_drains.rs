@@ -7,6 +7,7 @@ use uuid::Uuid;
 use super::{ActionError, Attempts, read_app, sentence};
 use crate::context::Context;
 use crate::drains::{MAX_DRAINS, url_of};
+use crate::outbound::{Outbound, Refused};
 
 const MAX_OF_APP: usize = 10;
 
@@ -90,7 +91,7 @@ pub(crate) async fn add(
             created_at: now,
             updated_at: now,
         };
-        let txn = one_at_a_time(&seen, now).create(&key::LOG_DRAINS, place, &drain);
+        let txn = one_at_a_time(&seen).create(&key::LOG_DRAINS, place, &drain);
         if let Committed::Done(_) = txn.commit(store).await? {
             let text = format!("Add drain {} to {}", drain.token, url.origin());
             context.tell(app, by, &text).await;
@@ -128,7 +129,7 @@ pub(crate) async fn replace(
             updated_at: now,
             ..found.value.clone()
         };
-        let txn = one_at_a_time(&seen, now).replace(&key::LOG_DRAINS, &found, &drain);
+        let txn = one_at_a_time(&seen).replace(&key::LOG_DRAINS, &found, &drain);
         if let Committed::Done(_) = txn.commit(store).await? {
             let text = format!("Lead drain {} to {}", drain.token, url.origin());
             context.tell(app, by, &text).await;
@@ -165,12 +166,11 @@ fn parse(context: &Context, url: &str) -> Result<DrainUrl, ActionError> {
         let error: model::InvalidDrainUrl = error;
         ActionError::invalid(sentence(&error.to_string()))
     })?;
-    match url.host().parse() {
-        Ok(address) if !context.config.drains.admits(address) => Err(ActionError::invalid(
-            format!("No drain may reach {address}: it is not a public address."),
-        )),
-        _ => Ok(url),
-    }
+    let outbound = Outbound::new(&context.config.drains.allow_networks);
+    outbound
+        .check_literal(url.url())
+        .map_err(|Refused| ActionError::invalid("The URL of a drain must lead to the internet."))?;
+    Ok(url)
 }
 
 fn refuse_duplicate(drains: &[Known], url: &DrainUrl) -> Result<(), ActionError> {
@@ -181,10 +181,6 @@ fn refuse_duplicate(drains: &[Known], url: &DrainUrl) -> Result<(), ActionError>
 }
 
 /// Of two who look at an app's drains and write one, the slower one looks again.
-fn one_at_a_time(seen: &Versioned<App>, now: Timestamp) -> Txn {
-    let touched = App {
-        updated_at: now,
-        ..seen.value.clone()
-    };
-    Txn::new().replace(&key::APPS, seen, &touched)
+fn one_at_a_time(seen: &Versioned<App>) -> Txn {
+    Txn::new().replace(&key::APPS, seen, &seen.value)
 }

@@ -45,7 +45,9 @@ pub(crate) async fn add(
         app: app.id,
         include: entities(&create.include)?,
         level: level(&create.level)?,
-        url: checked_url(context, &create.url)?,
+        url: context
+            .keyring
+            .seal(&place, &checked_url(context, &create.url)?)?,
         credentials: context.keyring.seal(&place, &credentials)?,
         created_at: now,
         updated_at: now,
@@ -138,10 +140,18 @@ pub(crate) async fn update(
         };
         credentials.secret = secret.clone().unwrap_or(credentials.secret);
         credentials.authorization = authorization.clone().unwrap_or(credentials.authorization);
-        changed.credentials = context.keyring.seal(&seen.key, &credentials)?;
         changed.include = include.clone().unwrap_or(changed.include);
         changed.level = level.unwrap_or(changed.level);
-        changed.url = url.clone().unwrap_or(changed.url);
+        if let Some(url) = &url {
+            let is_same = webhooks::url_of(&context.keyring, &changed)
+                .is_ok_and(|before| origin(&before) == origin(url));
+            // It is for whoever it was given for: nobody leads a webhook to himself to read it.
+            if !is_same && authorization.is_none() {
+                credentials.authorization = None;
+            }
+            changed.url = context.keyring.seal(&seen.key, url)?;
+        }
+        changed.credentials = context.keyring.seal(&seen.key, &credentials)?;
         changed.updated_at = Timestamp::now();
         if let Some(feed) = feed {
             let txn = touch(Txn::new(), &feed).replace(&key::WEBHOOKS, &seen, &changed);
@@ -250,6 +260,11 @@ fn checked_url(context: &Context, text: &str) -> Result<String, ActionError> {
         ActionError::invalid("The URL of a webhook must lead to the internet.")
     })?;
     Ok(url.into())
+}
+
+fn origin(url: &str) -> Option<String> {
+    let url: Url = url.parse().ok()?;
+    Some(url.origin().ascii_serialization())
 }
 
 fn checked_secret(secret: Secret<String>) -> Result<Secret<String>, ActionError> {

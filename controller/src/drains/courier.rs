@@ -8,8 +8,8 @@ use std::sync::Arc;
 use super::frame::{Batch, Dialect};
 use super::network::{Network, SetupError};
 use super::post::Post;
-use super::reach::ReachError;
 use super::syslog::Syslog;
+use crate::outbound::{Refused, Unreachable};
 
 /// Why a batch was not delivered. `what` is fit for the app's owner.
 #[derive(Debug)]
@@ -114,8 +114,14 @@ impl Failure {
     }
 }
 
-impl From<ReachError> for Failure {
-    fn from(error: ReachError) -> Self {
+impl From<Unreachable> for Failure {
+    fn from(error: Unreachable) -> Self {
+        Self::passing(error.to_string())
+    }
+}
+
+impl From<Refused> for Failure {
+    fn from(error: Refused) -> Self {
         Self::passing(error.to_string())
     }
 }

@@ -17,7 +17,8 @@ use super::courier::Courier;
 use super::network::Network;
 use super::trouble::Trouble;
 use super::worker::Worker;
-use super::{Drains, DrainsConfig, Table, outbox, url_of};
+use super::{Drains, Table, outbox, url_of};
+use crate::config::DrainsConfig;
 use crate::logs::{LogStore, Peers};
 
 /// Everything that runs for drains; to be run.

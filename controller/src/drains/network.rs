@@ -6,11 +6,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use controller_api::tls::TlsError;
-use reqwest::redirect::Policy;
 use rustls::ClientConfig;
 use tokio::sync::OnceCell;
 
-use super::reach::{CONNECT_WITHIN, DrainsConfig, Reach};
+use crate::config::DrainsConfig;
+use crate::outbound::Outbound;
 
 /// What receivers of Heroku's logs look for.
 const USER_AGENT: &str = concat!("Logplex/v", env!("CARGO_PKG_VERSION"));
@@ -26,7 +26,7 @@ pub(super) enum SetupError {
 
 #[derive(Debug)]
 pub(super) struct Network {
-    pub(super) reach: Reach,
+    pub(super) outbound: Outbound,
     ca: Option<String>,
     tls: OnceCell<Arc<ClientConfig>>,
     http: OnceCell<reqwest::Client>,
@@ -35,8 +35,8 @@ pub(super) struct Network {
 impl Network {
     pub(super) fn new(config: DrainsConfig) -> Self {
         Self {
-            ca: config.ca.clone(),
-            reach: Reach::new(config),
+            outbound: Outbound::new(&config.allow_networks),
+            ca: config.ca,
             tls: OnceCell::new(),
             http: OnceCell::new(),
         }
@@ -50,17 +50,12 @@ impl Network {
         self.tls.get_or_try_init(make).await.cloned()
     }
 
-    /// Where it is sent elsewhere, it does not go: that could be anywhere.
     pub(super) async fn http(&self) -> Result<&reqwest::Client, SetupError> {
         let make = async || {
             let tls = ClientConfig::clone(&*self.tls().await?);
-            reqwest::Client::builder()
-                .no_proxy()
-                .redirect(Policy::none())
-                .referer(false)
+            self.outbound
+                .http()
                 .user_agent(USER_AGENT)
-                .dns_resolver(Arc::new(self.reach.clone()))
-                .connect_timeout(CONNECT_WITHIN)
                 .pool_idle_timeout(IDLE)
                 .pool_max_idle_per_host(1)
                 .tls_backend_preconfigured(tls)

@@ -32,7 +32,7 @@ impl Post {
 
     pub(super) async fn send(&self, batch: &Batch) -> Result<(), Failure> {
         // No resolver is asked for an address.
-        self.network.reach.check_literal(self.url.host())?;
+        self.network.outbound.check_literal(self.url.url())?;
         let http = self.network.http().await?;
         let sent = http
             .post(self.url.url().clone())

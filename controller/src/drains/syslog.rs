@@ -17,7 +17,7 @@ use tokio_rustls::TlsConnector;
 use super::courier::Failure;
 use super::frame::Batch;
 use super::network::{Network, certificate_trouble};
-use super::reach::words;
+use crate::outbound::words;
 
 /// For the handshake, after the connection.
 const TLS_WITHIN: Duration = Duration::from_secs(10);
@@ -97,7 +97,7 @@ impl Syslog {
     async fn connect(&self) -> Result<Connection, Failure> {
         let stream = self
             .network
-            .reach
+            .outbound
             .connect(self.url.host(), self.url.port())
             .await?;
         // Batches are whole: there is nothing to wait for.

@@ -7,7 +7,7 @@ use model::Timestamp;
 use rand::Rng as _;
 use tokio_util::sync::CancellationToken;
 
-use super::buffer::{Buffer, Hold};
+use super::buffer::{Buffer, Hold, Loss};
 use super::courier::{Courier, FailureKind};
 use super::frame::Batch;
 use super::trouble::Trouble;
@@ -37,39 +37,37 @@ impl Worker {
                     () = tokio::time::sleep(pace.gather) => {}
                 }
             }
-            if let Some((batch, _hold)) = self.next()
-                && !self.deliver(&batch, &leaving).await
+            if let Some(taken) = self.next()
+                && !self.deliver(taken, &leaving).await
             {
                 return;
             }
         }
-        while let Some((batch, _hold)) = self.next() {
-            if self.courier.send(&batch).await.is_err() {
+        while let Some(taken) = self.next() {
+            if self.courier.send(&taken.batch).await.is_err() {
                 return;
             }
+            taken.delivered();
         }
     }
 
-    fn next(&self) -> Option<(Batch, Hold)> {
+    fn next(&self) -> Option<InHand> {
         let pace = self.courier.pace();
         let taken = self.buffer.take(pace.lines, pace.bytes)?;
         let batch = Batch::new(&taken, self.courier.dialect(), Timestamp::now());
-        let hold = self.buffer.hold(batch.frames.len());
-        Some((batch, hold))
+        Some(InHand::new(self.buffer.clone(), batch))
     }
 
     /// `false` if it was given up because there is no time left.
-    async fn deliver(&mut self, batch: &Batch, leaving: &CancellationToken) -> bool {
+    async fn deliver(&mut self, taken: InHand, leaving: &CancellationToken) -> bool {
         loop {
-            let Err(failure) = self.courier.send(batch).await else {
+            let Err(failure) = self.courier.send(&taken.batch).await else {
+                taken.delivered();
                 self.trouble.over().await;
                 return true;
             };
             self.trouble.failed(&failure).await;
             let is_refused = failure.kind == FailureKind::Refused;
-            if is_refused && let Some(loss) = batch.loss() {
-                self.buffer.lose(loss);
-            }
             let was_last = leaving.is_cancelled();
             tokio::select! {
                 () = leaving.cancelled() => {}
@@ -78,6 +76,38 @@ impl Worker {
             if is_refused || was_last {
                 return is_refused;
             }
+        }
+    }
+}
+
+/// A batch that was taken out of the buffer. Dropped before it was delivered, be it that the receiver refuses it or that the
+/// drain is changed and its worker stopped, it is counted among what was lost.
+struct InHand {
+    batch: Batch,
+    buffer: Arc<Buffer>,
+    loss: Option<Loss>,
+    _hold: Hold,
+}
+
+impl InHand {
+    fn new(buffer: Arc<Buffer>, batch: Batch) -> Self {
+        Self {
+            loss: batch.loss(),
+            _hold: buffer.hold(batch.frames.len()),
+            batch,
+            buffer,
+        }
+    }
+
+    fn delivered(mut self) {
+        self.loss = None;
+    }
+}
+
+impl Drop for InHand {
+    fn drop(&mut self) {
+        if let Some(loss) = self.loss {
+            self.buffer.lose(loss);
         }
     }
 }

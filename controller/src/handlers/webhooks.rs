@@ -8,6 +8,7 @@ use axum::http::HeaderValue;
 use axum::response::{IntoResponse as _, Response};
 use controller_api::wire;
 use controller_api::wire::webhook::SECRET_HEADER;
+use model::{App, Webhook};
 use store::key;
 
 use super::created;
@@ -18,6 +19,13 @@ use crate::guard::AppAccess;
 use crate::http::body::JsonBody;
 use crate::http::range::{Page, PageRange};
 use crate::views::webhook as views;
+use crate::webhooks::url_of;
+
+/// One that was sealed with another master key leads nowhere; it can still be led somewhere, or removed.
+fn view(context: &Ctx, app: &App, webhook: &Webhook) -> wire::Webhook {
+    let url = url_of(&context.keyring, webhook).unwrap_or_default();
+    views::webhook(app, webhook, url)
+}
 
 pub(crate) async fn list(
     State(context): State<Ctx>,
@@ -26,7 +34,7 @@ pub(crate) async fn list(
 ) -> ApiResult<Page> {
     let app = &access.app.value;
     let found = actions::webhooks::list(context.store(), app.id).await?;
-    range.page(found.iter().map(|seen| views::webhook(app, &seen.value)))
+    range.page(found.iter().map(|seen| view(&context, app, &seen.value)))
 }
 
 pub(crate) async fn create(
@@ -40,7 +48,7 @@ pub(crate) async fn create(
     context
         .tell(app.id, &by, &format!("Add webhook {}", webhook.id))
         .await;
-    let mut response = created(views::webhook(app, &webhook)).into_response();
+    let mut response = created(view(&context, app, &webhook)).into_response();
     let mut secret = HeaderValue::try_from(secret.expose()).map_err(ApiError::internal)?;
     secret.set_sensitive(true);
     response.headers_mut().insert(SECRET_HEADER, secret);
@@ -54,7 +62,7 @@ pub(crate) async fn show(
 ) -> ApiResult<Json<wire::Webhook>> {
     let app = &access.app.value;
     let found = actions::webhooks::find(context.store(), app, &identity).await?;
-    Ok(Json(views::webhook(app, &found.value)))
+    Ok(Json(view(&context, app, &found.value)))
 }
 
 pub(crate) async fn update(
@@ -69,7 +77,7 @@ pub(crate) async fn update(
     context
         .tell(app.id, &by, &format!("Update webhook {}", changed.id))
         .await;
-    Ok(Json(views::webhook(app, &changed)))
+    Ok(Json(view(&context, app, &changed)))
 }
 
 pub(crate) async fn remove(
@@ -83,7 +91,7 @@ pub(crate) async fn remove(
     context
         .tell(app.id, &by, &format!("Remove webhook {}", removed.id))
         .await;
-    Ok(Json(views::webhook(app, &removed)))
+    Ok(Json(view(&context, app, &removed)))
 }
 
 /// `?eq[status]=failed` leaves out the others.

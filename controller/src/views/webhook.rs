@@ -12,7 +12,7 @@ use super::app_ref;
 /// Of the API whose views the data are.
 const VERSION: &str = "application/vnd.heroku+json; version=3";
 
-pub(crate) fn webhook(app: &App, webhook: &Webhook) -> wire::Webhook {
+pub(crate) fn webhook(app: &App, webhook: &Webhook, url: String) -> wire::Webhook {
     wire::Webhook {
         app: app_ref(app),
         created_at: webhook.created_at.into(),
@@ -20,7 +20,7 @@ pub(crate) fn webhook(app: &App, webhook: &Webhook) -> wire::Webhook {
         include: webhook.include.iter().map(ToString::to_string).collect(),
         level: webhook.level.as_str().to_owned(),
         updated_at: webhook.updated_at.into(),
-        url: webhook.url.clone(),
+        url,
     }
 }
 

@@ -1,18 +1,15 @@
 //! One request to a receiver: signed, within a deadline, to the internet only, and not a redirect further.
 
-use std::time::Duration;
-
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, Mac as _};
 use model::WebhookCredentials;
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
-use reqwest::redirect::Policy;
 use sha2::Sha256;
 use url::Url;
 
 use crate::config::WebhookConfig;
-use crate::outbound::{Outbound, Refused};
+use crate::outbound::{Outbound, Refused, Unreachable};
 
 pub(super) const SIGNATURE: &str = "heroku-webhook-hmac-sha256";
 const USER_AGENT: &str = concat!("paas-webhooks/", env!("CARGO_PKG_VERSION"));
@@ -40,18 +37,14 @@ impl Sender {
     pub(super) fn new(config: &WebhookConfig) -> Result<Self, SenderError> {
         let outbound = Outbound::new(&config.allow_networks);
         let tls = controller_api::tls::client_config(None).map_err(SenderError::Tls)?;
-        let http = reqwest::Client::builder()
+        let http = outbound
+            .http()
             .user_agent(USER_AGENT)
             .tls_backend_preconfigured(tls)
             .https_only(!config.allow_http)
-            .connect_timeout(config.attempt_within.min(Duration::from_secs(5)))
             .timeout(config.attempt_within)
-            .redirect(Policy::none())
-            // It would look at addresses in our place.
-            .no_proxy()
             // One app's connection is not another's.
             .pool_max_idle_per_host(0)
-            .dns_resolver(outbound.clone())
             .build()
             .map_err(SenderError::Client)?;
         Ok(Self { http, outbound })
@@ -109,7 +102,7 @@ pub(super) fn sign(secret: &str, body: &[u8]) -> String {
 fn class(error: &reqwest::Error) -> &'static str {
     let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
     while let Some(error) = cause {
-        if error.is::<Refused>() {
+        if matches!(error.downcast_ref(), Some(Unreachable::Refused(_))) {
             return "AddressRefused";
         }
         if is_of_tls(error) {

@@ -501,6 +501,30 @@ async fn a_drain_that_is_removed_or_led_elsewhere_sends_nothing_more_there() {
 }
 
 #[tokio::test]
+async fn what_is_on_its_way_when_a_drain_is_led_elsewhere_is_counted_as_lost() {
+    let (first, second) = (HttpReceiver::start().await, HttpReceiver::start().await);
+    let drained = Drained::start(&[(&first.url(), &first.messages)]).await;
+    first.answer(503);
+    drained.say(numbers(0..5)).await;
+    eventually("it fails", async || {
+        first.posts().iter().any(|post| post.status == 503)
+    })
+    .await;
+    let listed = drained.ann.get(DRAINS).await.expect(200);
+    let place = format!("{DRAINS}/{}", listed[0]["id"].as_str().unwrap());
+    drained
+        .ann
+        .put(&place, json!({"url": second.url()}))
+        .await
+        .expect(200);
+    eventually("the other is told", async || {
+        let all = second.messages.all();
+        all.iter().any(|message| message.contains("Error L10"))
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn what_waits_goes_out_when_the_controller_stops() {
     let receiver = HttpReceiver::start().await;
     let drained = Drained::start(&[(&receiver.url(), &receiver.messages)]).await;
@@ -535,7 +559,7 @@ async fn a_name_that_leads_inside_is_not_connected_to() {
         drained.say(numbers(0..1)).await;
         let told = drained.told().await;
         told.iter()
-            .filter(|line| line.contains("localhost is not a public address"))
+            .filter(|line| line.contains("leads to no public address"))
             .count()
             == 2
     })

@@ -34,7 +34,10 @@ async fn a_webhook_is_made_shown_changed_and_removed() {
     // At rest there is nothing to read.
     let kept = key::WEBHOOKS.all(&*platform.store).await.unwrap();
     let kept = serde_json::to_string(&kept[0].value).unwrap();
-    assert!(!kept.contains(&secret), "{kept}");
+    assert!(
+        !kept.contains(&secret) && !kept.contains("example.com"),
+        "{kept}"
+    );
 
     let change = json!({"level": "sync", "include": ["api:build"]});
     let changed = ann.patch(&path, change).await.expect(200);
@@ -227,6 +230,61 @@ async fn a_receiver_is_sent_signed_json_that_says_what_changed() {
     for nothing in ["webhook-deliveries/0", "webhook-events/0"] {
         ann.get(&format!("/apps/ticks/{nothing}")).await.error(404);
     }
+}
+
+#[tokio::test]
+async fn who_may_only_view_does_not_see_where_webhooks_lead() {
+    let platform = Platform::start().await;
+    let (ann, _) = ticks(&platform).await;
+    let bob = platform.user("bob").await;
+    let people = "/apps/ticks/collaborators";
+    let body = json!({"user": bob.email, "permissions": ["view"]});
+    ann.post(people, body).await.expect(201);
+    let url = "https://chat.example.com/services/T/B/hunter2";
+    let webhook = add(&ann, "ticks", &["api:app"], "notify", url).await;
+    let path = format!("/apps/ticks/webhooks/{}", webhook["id"].as_str().unwrap());
+    for path in ["/apps/ticks/webhooks", &path] {
+        let (_, message) = bob.get(path).await.error(403);
+        assert!(
+            message.contains("needs the permission operate"),
+            "{message}"
+        );
+    }
+    for path in ["webhook-deliveries", "webhook-events"] {
+        let path = format!("/apps/ticks/{path}");
+        let shown = bob.get(&path).await.expect(200).to_string();
+        assert!(!shown.contains("hunter2"), "{shown}");
+    }
+}
+
+#[tokio::test]
+async fn an_authorization_does_not_follow_a_webhook_to_somebody_else() {
+    let platform = Platform::start().await;
+    let (ann, _) = ticks(&platform).await;
+    let (first, second) = (Receiver::start().await, Receiver::start().await);
+    let made = json!({
+        "include": ["api:app"], "level": "notify", "url": first.url(), "authorization": "Bearer sesame",
+    });
+    let made = ann.post("/apps/ticks/webhooks", made).await.expect(201);
+    let path = format!("/apps/ticks/webhooks/{}", made["id"].as_str().unwrap());
+    let change = async |body: Value| ann.patch(&path, body).await.expect(200);
+    let authorization = |request: &Request| request.headers.get("authorization").cloned();
+
+    change(json!({"url": format!("{}?by=path", first.url())})).await;
+    switch_maintenance(&ann, true).await;
+    let request = first.got(1).await.remove(0);
+    assert_eq!(authorization(&request).unwrap(), "Bearer sesame");
+
+    change(json!({"url": second.url()})).await;
+    switch_maintenance(&ann, false).await;
+    assert_eq!(authorization(&second.got(1).await[0]), None);
+
+    change(json!({"url": first.url(), "authorization": "Bearer anew"})).await;
+    switch_maintenance(&ann, true).await;
+    assert_eq!(
+        authorization(&first.got(2).await[1]).unwrap(),
+        "Bearer anew"
+    );
 }
 
 #[tokio::test]
