@@ -433,7 +433,7 @@ const CASES: &[Case] = &[
     (
         &["features:info", "http-session-affinity", "-a", "myapp"],
         0,
-        &["enabled:     true"],
+        &["Requests of one client go to the same dyno", "true"],
     ),
     (
         &["features:disable", "http-session-affinity", "-a", "myapp"],
@@ -574,7 +574,7 @@ const CASES: &[Case] = &[
     (
         &["logs", "-a", "myapp", "-n", "1", "-s", "app"],
         0,
-        &["Disable maintenance mode"],
+        &["Set routing: session_affinity"],
     ),
     (&["spaces"], 2, &["Error ID: not_found"]),
     (&["logout"], 0, &["Logging out... done"]),

@@ -45,7 +45,6 @@ async fn what_the_platform_offers_is_listed_and_found() {
         "/addon-attachments",
         "/pipelines",
         "/teams",
-        "/apps/ticks/features",
         "/apps/ticks/addons",
         "/apps/ticks/addon-attachments",
         "/apps/ticks/log-drains",
