@@ -274,7 +274,8 @@ pub(crate) fn login(account: &Account, token: Option<TokenId>, from: Option<IpAd
 
 /// A URL may hold a password.
 fn shown(value: &str) -> String {
-    if !value.contains("//") && !(value.contains('@') && value.contains(':')) {
+    let may_be_one = value.contains("//") || (value.contains('@') && value.contains(':'));
+    if !may_be_one {
         return cut(value);
     }
     let url = url::Url::parse(value).ok();
