@@ -3,6 +3,7 @@
 mod auth;
 mod body;
 
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,7 +18,7 @@ use futures::StreamExt as _;
 use model::{Account, Actor, App, BuildId};
 use serde::Deserialize;
 use tokio::process::Command;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tracing::{debug, error, warn};
 
 use crate::Builder;
@@ -161,7 +162,8 @@ async fn rpc(
         }
     };
     let (to_git, input) = mpsc::channel(DEPTH);
-    let (output, mut from_git) = mpsc::channel(DEPTH);
+    let (output, from_git) = mpsc::channel(DEPTH);
+    let (finished, whole) = oneshot::channel();
     builder.tasks.spawn(body::feed(body, gzip, to_git));
 
     let protocol = protocol(&headers).map(str::to_owned);
@@ -180,45 +182,73 @@ async fn rpc(
         set_protocol(&mut command, protocol.as_deref());
         let push = registered.as_ref().map(|registered| registered.push());
         match converse(command, Client { input, output }, push).await {
-            Ok(status) => debug!(app.name = %app.name, status, service = service.name(), "git ended"),
+            Ok(status) => {
+                debug!(app.name = %app.name, status, service = service.name(), "git ended");
+                let _ = finished.send(is_whole(service, status));
+            }
             Err(error) => error!(error = &error as &dyn std::error::Error, app.name = %app.name, "git did not run"),
         }
     });
 
     // The answer's head waits for its first bytes: until then the client may still be sending.
+    let mut answer = Answer { from_git, whole };
     let mut complaint = Vec::new();
-    let first = loop {
-        match from_git.recv().await {
-            Some(Output::Stdout(bytes)) => break Some(bytes),
-            Some(Output::Stderr(bytes)) => note(&mut complaint, &bytes),
-            None => break None,
-        }
-    };
-    if first.is_none() && !complaint.is_empty() {
+    let first = answer.next(&mut complaint).await;
+    if !matches!(first, Some(Ok(_))) && !complaint.is_empty() {
         warn!(stderr = %String::from_utf8_lossy(&complaint), service = service.name(), "git had nothing else to say");
     }
-    let rest = futures::stream::unfold((first, from_git), |(first, mut from_git)| async move {
-        if let Some(bytes) = first {
-            return Some((
-                Ok::<Bytes, std::convert::Infallible>(bytes),
-                (None, from_git),
-            ));
+    let first = futures::stream::iter(first);
+    let rest = futures::stream::unfold(answer, |mut answer| async move {
+        let mut said = Vec::new();
+        let next = answer.next(&mut said).await;
+        if !said.is_empty() {
+            debug!(stderr = %String::from_utf8_lossy(&said), "git said");
         }
-        loop {
-            match from_git.recv().await? {
-                Output::Stdout(bytes) => return Some((Ok(bytes), (None, from_git))),
-                Output::Stderr(bytes) => {
-                    debug!(stderr = %String::from_utf8_lossy(&bytes), "git said")
-                }
-            }
-        }
+        Some((next?, answer))
     });
     let kind = format!("application/x-{}-result", service.name());
     let headers = [
         (header::CONTENT_TYPE, kind),
         (header::CACHE_CONTROL, NO_CACHE.to_owned()),
     ];
-    Ok((headers, Body::from_stream(rest)).into_response())
+    Ok((headers, Body::from_stream(first.chain(rest))).into_response())
+}
+
+/// What git says to its client.
+struct Answer {
+    from_git: mpsc::Receiver<Output>,
+    /// Sent when git has ended.
+    whole: oneshot::Receiver<bool>,
+}
+
+impl Answer {
+    /// `None` at the end. An answer that stops in the middle ends in an error instead, so that its transfer is cut short:
+    /// to one that merely ends, git at the other side would go on listening for the rest, for ever.
+    async fn next(&mut self, complaint: &mut Vec<u8>) -> Option<io::Result<Bytes>> {
+        loop {
+            match self.from_git.recv().await {
+                Some(Output::Stdout(bytes)) => return Some(Ok(bytes)),
+                Some(Output::Stderr(bytes)) => note(complaint, &bytes),
+                None => break,
+            }
+        }
+        if matches!((&mut self.whole).await, Ok(true)) {
+            return None;
+        }
+        // What was said before goes out first.
+        tokio::task::yield_now().await;
+        Some(Err(io::Error::other("git was cut short")))
+    }
+}
+
+/// Whether a git that ended with `status` has said all that its client waits for.
+fn is_whole(service: Service, status: u32) -> bool {
+    match service {
+        // A push that is refused is a success of git's.
+        Service::ReceivePack => status == 0,
+        // It gives up with 128, having told the client why; what is more is a signal's.
+        Service::UploadPack => status <= 128,
+    }
 }
 
 /// Git shows its user the text of a refusal when it asks what there is, and no more once it pushes: from then on only what is

@@ -1,5 +1,9 @@
+use std::time::Duration;
+
 use jiff::Timestamp;
 use model::{Build, BuildId, BuildStatus};
+use nix::sys::signal::Signal;
+use nix::unistd::Pid;
 use store::{Txn, key};
 
 use super::common::user::Over;
@@ -58,6 +62,44 @@ async fn after_a_kill_the_next_builder_cleans_up_and_the_next_push_works() {
         .work_tree(&platform, Over::Http, "ticks", &[("Procfile", "web: x")])
         .await;
     mended.push(&["main"]).await.ok().says("Released v2");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_push_whose_git_is_killed_ends_with_an_error_and_not_never() {
+    let platform = Platform::start().await;
+    let user = platform.user("user@example.com").await;
+    for (name, over) in [("ticks", Over::Http), ("tocks", Over::Ssh)] {
+        let app = platform.app(name, &user).await;
+        let tree = user
+            .work_tree(&platform, over, name, &[("Buildfile", "hang")])
+            .await;
+        let push = tree.start_push(&["main"]);
+        eventually("the build runs", async || platform.compiler.running() == 1).await;
+        kill_receive_pack(&format!("{app}.git"));
+        let ended = tokio::time::timeout(Duration::from_secs(60), push.end());
+        ended.await.expect("git has noticed").refused();
+        eventually("the build has ended", async || {
+            platform.compiler.running() == 0
+        })
+        .await;
+    }
+}
+
+/// As the kernel does it when memory is short.
+fn kill_receive_pack(repository: &str) {
+    let mut killed = 0;
+    for entry in std::fs::read_dir("/proc").unwrap() {
+        let dir = entry.unwrap().path();
+        // Others come and go meanwhile.
+        let line = std::fs::read(dir.join("cmdline")).unwrap_or_default();
+        let line = String::from_utf8_lossy(&line);
+        if line.contains("receive-pack") && line.contains(repository) {
+            let process = dir.file_name().unwrap().to_string_lossy().parse().unwrap();
+            nix::sys::signal::kill(Pid::from_raw(process), Signal::SIGKILL).unwrap();
+            killed += 1;
+        }
+    }
+    assert_eq!(killed, 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
