@@ -191,7 +191,10 @@ async fn rpc(
     });
 
     // The answer's head waits for its first bytes: until then the client may still be sending.
-    let mut answer = Answer { from_git, whole };
+    let mut answer = Answer {
+        from_git,
+        whole: Some(whole),
+    };
     let mut complaint = Vec::new();
     let first = answer.next(&mut complaint).await;
     if !matches!(first, Some(Ok(_))) && !complaint.is_empty() {
@@ -217,8 +220,8 @@ async fn rpc(
 /// What git says to its client.
 struct Answer {
     from_git: mpsc::Receiver<Output>,
-    /// Sent when git has ended.
-    whole: oneshot::Receiver<bool>,
+    /// Sent when git has ended; taken at the end.
+    whole: Option<oneshot::Receiver<bool>>,
 }
 
 impl Answer {
@@ -232,7 +235,7 @@ impl Answer {
                 None => break,
             }
         }
-        if matches!((&mut self.whole).await, Ok(true)) {
+        if matches!(self.whole.take()?.await, Ok(true)) {
             return None;
         }
         // What was said before goes out first.
