@@ -14,9 +14,7 @@ pub(crate) async fn account_of_token(
     secret: &str,
     now: Timestamp,
 ) -> Result<Option<(Account, Token)>, StoreError> {
-    let Ok(hash) = hex::encode(Sha256::digest(secret)).parse::<Checksum>() else {
-        return Ok(None);
-    };
+    let hash = Checksum::of_digest(Sha256::digest(secret).into());
     let Some(token) = key::TOKENS.get(store, &key::token(&hash)).await? else {
         return Ok(None);
     };

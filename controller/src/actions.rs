@@ -135,6 +135,11 @@ impl Attempts {
     }
 }
 
+/// Somebody else has changed, at the same moment, what was to be changed.
+const fn contended() -> ActionError {
+    ActionError::Store(StoreError::Contended { attempts: 1 })
+}
+
 async fn read_app(store: &dyn Store, app: AppId) -> Result<Versioned<App>, ActionError> {
     key::APPS
         .get(store, &key::app(app))

@@ -111,10 +111,7 @@ pub(crate) fn same_secret(a: &str, b: &str) -> bool {
 }
 
 fn hash_of(bytes: &[u8]) -> Checksum {
-    match hex::encode(Sha256::digest(bytes)).parse() {
-        Ok(checksum) => checksum,
-        Err(_) => unreachable!("a SHA-256 in hex is a checksum"),
-    }
+    Checksum::of_digest(Sha256::digest(bytes).into())
 }
 
 /// Hashing and checking passwords, a few at a time: each takes 19 MiB and tens of milliseconds.

@@ -223,7 +223,7 @@ fn facts(
         issuer: leaf.issuer().to_string(),
         starts_at: moment(leaf.validity().not_before, 1)?,
         expires_at: moment(leaf.validity().not_after, 1)?,
-        fingerprint: fingerprint(der).ok_or(BadCertificate::Damaged(1))?,
+        fingerprint: fingerprint(der),
         is_self_signed: leaf.subject().as_raw() == leaf.issuer().as_raw(),
     })
 }
@@ -246,11 +246,11 @@ fn pin(certificates: &[X509Certificate<'_>], ders: &[CertificateDer<'_>]) -> Opt
         return None;
     };
     let is_root = last.is_ca() && last.subject().as_raw() == last.issuer().as_raw();
-    is_root.then(|| fingerprint(ders.last()?)).flatten()
+    is_root.then(|| ders.last().map(fingerprint)).flatten()
 }
 
-fn fingerprint(der: &CertificateDer<'_>) -> Option<Checksum> {
-    hex::encode(Sha256::digest(der)).parse().ok()
+fn fingerprint(der: &CertificateDer<'_>) -> Checksum {
+    Checksum::of_digest(Sha256::digest(der).into())
 }
 
 fn moment(time: ASN1Time, index: usize) -> Result<Timestamp, BadCertificate> {

@@ -15,7 +15,6 @@ use model::{
     DynoId, DynoState, ExitReason, Intent, Postdeploy, ReleaseStatus, ServiceRole, SetupStage,
     Timestamp,
 };
-use rand::RngCore as _;
 use store::ledger::{AppendError, Base, NewRelease, append_release};
 use store::{Committed, Follower, StoreError, Txn, Versioned, key};
 use tokio::task::{AbortHandle, JoinSet};
@@ -23,6 +22,7 @@ use tracing::{info, warn};
 
 use crate::actions::{ActionError, builds, dynos};
 use crate::app_json::{self, Manifest};
+use crate::auth::random_hex;
 use crate::context::{Context, Ctx};
 
 /// Another controller may have left some.
@@ -183,7 +183,9 @@ impl Wishes {
         let manifest =
             app_json::parse(text, setup.environment.as_deref()).map_err(Unfit::Manifest)?;
         let given: ConfigVars = context.keyring.open(&seen.key, &setup.env)?;
-        let config = manifest.config(&given.0, secret).map_err(Unfit::Manifest)?;
+        let config = manifest
+            .config(&given.0, random_hex::<32>)
+            .map_err(Unfit::Manifest)?;
         let change = ConfigChange(
             config
                 .into_iter()
@@ -308,12 +310,6 @@ impl Wishes {
         let txn = builds::ask(Txn::new(), build, source);
         (txn.replace(&key::APP_SETUPS, seen, &next), next)
     }
-}
-
-fn secret() -> String {
-    let mut bytes = [0u8; 32];
-    rand::rng().fill_bytes(&mut bytes);
-    hex::encode(bytes)
 }
 
 async fn building(

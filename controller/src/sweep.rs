@@ -14,7 +14,9 @@ use model::repository::ArchivePlace;
 use model::{AppId, Checksum, TcpTarget, Timestamp, TransferState};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use store::{Event, Follower, Key, Store, StoreError, Table, Txn, Update, Versioned, audit, key};
+use store::{
+    Committed, Event, Follower, Key, Store, StoreError, Table, Txn, Update, Versioned, audit, key,
+};
 use tracing::{debug, info, warn};
 
 use crate::actions::ActionError;
@@ -135,14 +137,10 @@ async fn sweep(context: &Context, all: bool) -> Result<(), SweepError> {
         info!(app.id = %app, "Removed the log of an app that is gone");
     }
     if all {
-        sweep_tokens(store).await?;
+        sweep_records(store).await?;
         sweep_audit(store).await?;
-        sweep_promotions(store).await?;
         sweep_review_app_configs(store).await?;
         destroy_stale(context).await?;
-        sweep_sources(store).await?;
-        sweep_setups(store).await?;
-        sweep_transfers(store).await?;
         prune(store, context.config.slugs_per_app).await?;
         sweep_blobs(context).await?;
     }
@@ -203,11 +201,8 @@ impl Leftovers {
     async fn delete(mut self, store: &dyn Store, apps: &HashSet<AppId>) -> Result<(), StoreError> {
         self.records.retain(|(app, _)| !apps.contains(app));
         for chunk in self.records.chunks(CHUNK) {
-            // Only what is still the same: a domain may belong to another app by now.
-            let txn = chunk.iter().fold(Txn::new(), |txn, (_, seen)| {
-                txn.unchanged(seen).delete(seen.key.clone())
-            });
-            let outcome = txn.commit(store).await?;
+            // A domain may belong to another app by now.
+            let outcome = delete_unchanged(store, chunk.iter().map(|(_, seen)| seen)).await?;
             debug!(
                 ?outcome,
                 records = chunk.len(),
@@ -228,21 +223,59 @@ fn app_in(prefix: &Key, key: &Key) -> Option<AppId> {
         .ok()
 }
 
-async fn sweep_tokens(store: &dyn Store) -> Result<(), StoreError> {
+/// What is of no use to anybody any more.
+async fn sweep_records(store: &dyn Store) -> Result<(), StoreError> {
     let now = Timestamp::now();
-    let mut tokens = key::TOKENS.all(store).await?;
-    tokens.retain(|token| token.value.is_expired(now));
-    for chunk in tokens.chunks(CHUNK) {
-        chunk
-            .iter()
-            .fold(Txn::new(), |txn, token| txn.delete(token.key.clone()))
-            .commit(store)
-            .await?;
+    let age = |of: Timestamp| now.duration_since(of);
+    delete_if(store, &key::TOKENS, |token| token.is_expired(now)).await?;
+    delete_if(store, &key::PROMOTIONS, |promotion| {
+        age(promotion.created_at) > PROMOTIONS_KEPT
+    })
+    .await?;
+    // A build that is to be made of one says so itself.
+    delete_if(store, &key::SOURCES, |source| source.expires_at < now).await?;
+    delete_if(store, &key::APP_SETUPS, |setup| {
+        setup.stage.is_over() && age(setup.updated_at) > SETUPS_KEPT
+    })
+    .await?;
+    delete_if(store, &key::TRANSFERS, |transfer| match transfer.state {
+        TransferState::Pending => age(transfer.updated_at).unsigned_abs() > OFFERED_FOR,
+        TransferState::Accepted | TransferState::Declined => {
+            age(transfer.updated_at) > TRANSFERS_KEPT
+        }
+    })
+    .await
+}
+
+async fn delete_if<T: Serialize + DeserializeOwned>(
+    store: &dyn Store,
+    table: &Table<T>,
+    is_over: impl Fn(&T) -> bool,
+) -> Result<(), StoreError> {
+    let mut records = table.all(store).await?;
+    records.retain(|seen| is_over(&seen.value));
+    for chunk in records.chunks(CHUNK) {
+        delete_unchanged(store, chunk).await?;
     }
     Ok(())
 }
 
-/// From the oldest on, so that what is left is a chain.
+/// Only what is still as it was seen; if any of them is not, all of them wait for the next sweep.
+async fn delete_unchanged<'a, T: 'a>(
+    store: &dyn Store,
+    records: impl IntoIterator<Item = &'a Versioned<T>>,
+) -> Result<Committed, StoreError> {
+    records
+        .into_iter()
+        .fold(Txn::new(), |txn, seen| {
+            txn.unchanged(seen).delete(seen.key.clone())
+        })
+        .commit(store)
+        .await
+}
+
+/// From the oldest on, so that what is left is a chain. Everything from before an old block goes with it, whatever its
+/// clock said.
 async fn sweep_audit(store: &dyn Store) -> Result<(), StoreError> {
     let now = Timestamp::now();
     let is_old = |at: Timestamp| now.duration_since(at) > AUDIT_KEPT;
@@ -251,7 +284,10 @@ async fn sweep_audit(store: &dyn Store) -> Result<(), StoreError> {
     while let Some(page) = pages.next().await? {
         for block in page {
             let mut records = block.block.records.iter();
-            if kept > 0 && (kept >= AUDIT_BLOCKS || records.all(|record| is_old(record.at()))) {
+            let is_over = !old.is_empty()
+                || kept >= AUDIT_BLOCKS
+                || kept > 0 && records.all(|record| is_old(record.at()));
+            if is_over {
                 old.push(block.key);
             } else {
                 kept += 1;
@@ -275,35 +311,6 @@ async fn sweep_audit(store: &dyn Store) -> Result<(), StoreError> {
     Ok(())
 }
 
-async fn sweep_promotions(store: &dyn Store) -> Result<(), StoreError> {
-    let now = Timestamp::now();
-    let mut promotions = key::PROMOTIONS.all(store).await?;
-    promotions.retain(|seen| now.duration_since(seen.value.created_at) > PROMOTIONS_KEPT);
-    for chunk in promotions.chunks(CHUNK) {
-        chunk
-            .iter()
-            .fold(Txn::new(), |txn, old| txn.delete(old.key.clone()))
-            .commit(store)
-            .await?;
-    }
-    Ok(())
-}
-
-/// A build that is to be made of one says so itself.
-async fn sweep_sources(store: &dyn Store) -> Result<(), StoreError> {
-    let now = Timestamp::now();
-    let mut sources = key::SOURCES.all(store).await?;
-    sources.retain(|seen| seen.value.expires_at < now);
-    for chunk in sources.chunks(CHUNK) {
-        chunk
-            .iter()
-            .fold(Txn::new(), |txn, old| txn.delete(old.key.clone()))
-            .commit(store)
-            .await?;
-    }
-    Ok(())
-}
-
 /// Of pipelines that are gone.
 async fn sweep_review_app_configs(store: &dyn Store) -> Result<(), StoreError> {
     for seen in key::REVIEW_APP_CONFIGS.all(store).await? {
@@ -315,45 +322,6 @@ async fn sweep_review_app_configs(store: &dyn Store) -> Result<(), StoreError> {
                 .commit(store)
                 .await?;
         }
-    }
-    Ok(())
-}
-
-/// Those that are over.
-async fn sweep_setups(store: &dyn Store) -> Result<(), StoreError> {
-    let now = Timestamp::now();
-    let mut setups = key::APP_SETUPS.all(store).await?;
-    setups.retain(|seen| {
-        let age = now.duration_since(seen.value.updated_at);
-        seen.value.stage.is_over() && age > SETUPS_KEPT
-    });
-    for chunk in setups.chunks(CHUNK) {
-        chunk
-            .iter()
-            .fold(Txn::new(), |txn, old| txn.delete(old.key.clone()))
-            .commit(store)
-            .await?;
-    }
-    Ok(())
-}
-
-/// Those that were decided, and those that nobody decided in time.
-async fn sweep_transfers(store: &dyn Store) -> Result<(), StoreError> {
-    let now = Timestamp::now();
-    let mut transfers = key::TRANSFERS.all(store).await?;
-    transfers.retain(|seen| {
-        let age = now.duration_since(seen.value.updated_at);
-        match seen.value.state {
-            TransferState::Pending => age.unsigned_abs() > OFFERED_FOR,
-            TransferState::Accepted | TransferState::Declined => age > TRANSFERS_KEPT,
-        }
-    });
-    for chunk in transfers.chunks(CHUNK) {
-        chunk
-            .iter()
-            .fold(Txn::new(), |txn, old| txn.delete(old.key.clone()))
-            .commit(store)
-            .await?;
     }
     Ok(())
 }
@@ -425,5 +393,25 @@ mod tests {
         let app = AppId::new();
         let place = key::release_config(app, ReleaseVersion(3));
         assert_eq!(app_in(&key::RELEASE_CONFIG.prefix(), &place), Some(app));
+    }
+
+    #[tokio::test]
+    async fn of_the_audit_log_only_the_beginning_goes_though_clocks_differ() {
+        let store = store::Embedded::open_in_memory().unwrap();
+        let now = Timestamp::now();
+        let old = now - AUDIT_KEPT - SignedDuration::from_hours(1);
+        for at in [old, now, old, now, now] {
+            let end = model::audit::DeedEnd {
+                id: uuid::Uuid::now_v7(),
+                at,
+                status: 200,
+                details: String::new(),
+            };
+            let record = model::audit::AuditRecord::Ended(end);
+            audit::append(&*store, &[record]).await.unwrap();
+        }
+        sweep_audit(&*store).await.unwrap();
+        let verified = audit::verify(&*store).await.unwrap();
+        assert_eq!((verified.first, verified.fault), (Some(4), None));
     }
 }

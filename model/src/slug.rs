@@ -14,6 +14,17 @@ use crate::{AppId, InvalidName, ProcessType, SlugId, Timestamp};
 pub struct Checksum(String);
 
 impl Checksum {
+    /// From what SHA-256 made of the bytes.
+    pub fn of_digest(digest: [u8; 32]) -> Self {
+        use fmt::Write as _;
+        let mut hex = String::with_capacity(64);
+        for byte in digest {
+            // Writing to a string does not fail.
+            let _ = write!(hex, "{byte:02x}");
+        }
+        Self(hex)
+    }
+
     pub fn as_str(&self) -> &str {
         &self.0
     }

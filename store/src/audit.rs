@@ -166,10 +166,7 @@ pub async fn verify(store: &dyn Store) -> Result<Verified, StoreError> {
 }
 
 fn hash_of(bytes: &[u8]) -> Checksum {
-    match hex::encode(Sha256::digest(bytes)).parse() {
-        Ok(checksum) => checksum,
-        Err(_) => unreachable!("a SHA-256 in hex is a checksum"),
-    }
+    Checksum::of_digest(Sha256::digest(bytes).into())
 }
 
 #[cfg(test)]

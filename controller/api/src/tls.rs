@@ -60,7 +60,7 @@ fn read_roots(pem: &str) -> Result<RootCertStore, TlsError> {
 pub fn pinned(fingerprint: &Checksum) -> Result<ClientConfig, TlsError> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let verifier = Pinned {
-        fingerprint: fingerprint.to_string(),
+        fingerprint: fingerprint.clone(),
         provider: provider.clone(),
     };
     let config = ClientConfig::builder_with_provider(provider)
@@ -75,13 +75,17 @@ pub fn pinned(fingerprint: &Checksum) -> Result<ClientConfig, TlsError> {
 /// SHA-256 of the last certificate of a PEM text, which in a chain is the authority's.
 pub fn fingerprint_of_authority(chain_pem: &str) -> Option<Checksum> {
     let last = CertificateDer::pem_slice_iter(chain_pem.as_bytes()).last()?;
-    hex::encode(Sha256::digest(last.ok()?)).parse().ok()
+    Some(fingerprint(&last.ok()?))
+}
+
+fn fingerprint(certificate: &CertificateDer<'_>) -> Checksum {
+    Checksum::of_digest(Sha256::digest(certificate).into())
 }
 
 /// The usual verification, with one authority: that of the fingerprint, which the server itself must bring along.
 #[derive(Debug)]
 struct Pinned {
-    fingerprint: String,
+    fingerprint: Checksum,
     provider: Arc<CryptoProvider>,
 }
 
@@ -96,7 +100,7 @@ impl ServerCertVerifier for Pinned {
     ) -> Result<ServerCertVerified, rustls::Error> {
         let authority = intermediates
             .iter()
-            .find(|certificate| hex::encode(Sha256::digest(certificate)) == self.fingerprint)
+            .find(|certificate| fingerprint(certificate) == self.fingerprint)
             .ok_or(rustls::Error::InvalidCertificate(
                 CertificateError::UnknownIssuer,
             ))?;

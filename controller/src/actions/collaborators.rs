@@ -4,7 +4,7 @@ use model::{App, Collaborator, Permission, Role, Timestamp};
 use store::{Committed, Store, Txn, Versioned, key};
 use uuid::Uuid;
 
-use super::ActionError;
+use super::{ActionError, contended};
 use crate::auth::Session;
 use crate::find;
 
@@ -92,9 +92,7 @@ pub(crate) async fn permit(
     let txn = Txn::new().replace(&key::COLLABORATORS, seen, &changed);
     match txn.commit(store).await? {
         Committed::Done(_) => Ok(changed),
-        Committed::Conflict => Err(ActionError::Gone {
-            resource: "collaborator",
-        }),
+        Committed::Conflict => Err(contended()),
     }
 }
 

@@ -7,7 +7,7 @@ use model::{
 };
 use store::{Committed, Store, Txn, Versioned, key};
 
-use super::{ActionError, Attempts};
+use super::{ActionError, Attempts, contended};
 use crate::find;
 
 pub(crate) async fn create(
@@ -198,7 +198,7 @@ pub(crate) async fn move_to(
     let txn = Txn::new().replace(&key::COUPLINGS, seen, &changed);
     match txn.commit(store).await? {
         Committed::Done(_) => Ok(changed),
-        Committed::Conflict => Err(gone()),
+        Committed::Conflict => Err(contended()),
     }
 }
 
@@ -209,12 +209,6 @@ pub(crate) async fn take_out(
     let txn = Txn::new().unchanged(seen).delete(seen.key.clone());
     match txn.commit(store).await? {
         Committed::Done(_) => Ok(()),
-        Committed::Conflict => Err(gone()),
-    }
-}
-
-const fn gone() -> ActionError {
-    ActionError::Gone {
-        resource: "pipeline coupling",
+        Committed::Conflict => Err(contended()),
     }
 }

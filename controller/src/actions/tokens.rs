@@ -6,7 +6,7 @@ use controller_api::wire::{AuthorizationCreate, AuthorizationUpdate};
 use model::{AccountId, Scope, Secret, Timestamp, Token, TokenId};
 use store::{Committed, Store, Txn, Versioned, key};
 
-use super::ActionError;
+use super::{ActionError, contended};
 use crate::auth::{self, Session};
 
 const MAX_DESCRIPTION: usize = 255;
@@ -95,7 +95,7 @@ pub(crate) async fn update(
     let txn = Txn::new().replace(&key::TOKENS, token, &changed);
     match txn.commit(store).await? {
         Committed::Done(_) => Ok(changed),
-        Committed::Conflict => Err(gone()),
+        Committed::Conflict => Err(contended()),
     }
 }
 
@@ -112,13 +112,7 @@ pub(crate) async fn rotate(
         .create(&key::TOKENS, place, &token.value);
     match txn.commit(store).await? {
         Committed::Done(_) => Ok(secret),
-        Committed::Conflict => Err(gone()),
-    }
-}
-
-const fn gone() -> ActionError {
-    ActionError::Gone {
-        resource: "authorization",
+        Committed::Conflict => Err(contended()),
     }
 }
 
@@ -153,8 +147,12 @@ pub(crate) async fn find(
 }
 
 pub(crate) async fn revoke(store: &dyn Store, token: &Versioned<Token>) -> Result<(), ActionError> {
-    Txn::new().delete(token.key.clone()).commit(store).await?;
-    Ok(())
+    // It may be getting another secret at this moment, which must not outlive this.
+    let txn = Txn::new().unchanged(token).delete(token.key.clone());
+    match txn.commit(store).await? {
+        Committed::Done(_) => Ok(()),
+        Committed::Conflict => Err(contended()),
+    }
 }
 
 /// All of the account's tokens but the one in use.

@@ -6,12 +6,12 @@ use model::{
     App, AppId, Secret, Timestamp, Webhook, WebhookCredentials, WebhookEntity, WebhookFeed,
     WebhookId, WebhookLevel,
 };
-use rand::RngCore as _;
 use reqwest::header::HeaderValue;
 use store::{Committed, Store, Txn, Versioned, key};
 use url::Url;
 
 use super::{ActionError, Attempts};
+use crate::auth::random_hex;
 use crate::context::Context;
 use crate::outbound::{Outbound, Refused};
 use crate::webhooks;
@@ -29,7 +29,7 @@ pub(crate) async fn add(
     let (store, id, now) = (context.store(), WebhookId::new(), Timestamp::now());
     let secret = match create.secret.filter(|secret| !secret.expose().is_empty()) {
         Some(secret) => checked_secret(secret)?,
-        None => random_secret(),
+        None => Secret::new(random_hex::<SECRET_BYTES>()),
     };
     let credentials = WebhookCredentials {
         secret: secret.clone(),
@@ -302,10 +302,4 @@ fn check_length(what: &str, text: &str) -> Result<(), ActionError> {
         )));
     }
     Ok(())
-}
-
-fn random_secret() -> Secret<String> {
-    let mut bytes = [0u8; SECRET_BYTES];
-    rand::rng().fill_bytes(&mut bytes);
-    Secret::new(hex::encode(bytes))
 }

@@ -25,6 +25,8 @@ const EOT: u8 = 4;
 const NO_MORE_WITHIN: Duration = Duration::from_millis(200);
 /// A client that is hung up on before it has sent [`EOT`] fails on sending it, and says so rather than what the dyno said.
 const LINGER: Duration = Duration::from_secs(1);
+/// As long as the router waits for a client that takes nothing.
+const MAX_STALL: Duration = Duration::from_secs(60);
 const CHUNK: usize = 16 * 1024;
 
 /// The near side of such a client.
@@ -81,27 +83,37 @@ async fn say(
     while let Some(message) = saying.recv().await {
         // Each side is pinged as soon as both are there.
         if !std::mem::replace(&mut is_greeted, true) {
-            write.write_all(GREETING).await?;
-            write.flush().await?;
+            put(write, GREETING).await?;
         }
         match message {
             Message::Binary(frame) => {
                 if let Some((Stream::Stdout | Stream::Stderr, bytes)) = read_frame(&frame) {
-                    write.write_all(bytes).await?;
+                    put(write, bytes).await?;
                 }
             }
             Message::Text(text) => {
                 if let Some(Control::Error(why)) = Control::from_text(&text) {
-                    let line = format!("\r\n !    {why}\r\n");
-                    write.write_all(line.as_bytes()).await?;
+                    put(write, format!("\r\n !    {why}\r\n").as_bytes()).await?;
                 }
             }
             Message::Close(_) => break,
             Message::Ping(_) | Message::Pong(_) => {}
         }
-        write.flush().await?;
     }
     Ok(())
+}
+
+/// # Errors
+/// Also when the client takes nothing of it for [`MAX_STALL`].
+async fn put(write: &mut (impl AsyncWrite + Unpin), mut bytes: &[u8]) -> std::io::Result<()> {
+    while !bytes.is_empty() {
+        let written = timeout(MAX_STALL, write.write(bytes)).await??;
+        if written == 0 {
+            return Err(std::io::ErrorKind::WriteZero.into());
+        }
+        bytes = bytes.get(written..).unwrap_or_default();
+    }
+    timeout(MAX_STALL, write.flush()).await?
 }
 
 /// Until the client hangs up. What it says when nobody listens any more is thrown away, up to the end of its input.

@@ -67,7 +67,7 @@ fn a_good_chain_says_what_it_is_for_and_how_long() {
     assert!(!read.facts.is_self_signed && read.facts.issuer.contains("root"));
     assert!(read.facts.expires_at > Timestamp::now());
     let root = CertificateDer::from_pem_slice(root.pem.as_bytes()).unwrap();
-    assert_eq!(read.pin, fingerprint(&root));
+    assert_eq!(read.pin, Some(fingerprint(&root)));
     let again = inspect(&read.chain, &made.key, Timestamp::now()).unwrap();
     assert_eq!((again.chain, again.facts), (read.chain, read.facts));
 }

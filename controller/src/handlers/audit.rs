@@ -1,6 +1,7 @@
 //! The audit log.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use axum::Json;
 use axum::extract::{Query, State};
@@ -19,6 +20,8 @@ use crate::views;
 
 /// As many as one answer may have.
 const ENOUGH: usize = 1000;
+/// For those before to have read.
+const PATIENCE: Duration = Duration::from_secs(20);
 /// Pages of the log that one answer is looked for in.
 const FAR: usize = 500;
 
@@ -100,6 +103,11 @@ async fn entries(
 
 /// The log is long: it is read by one at a time.
 async fn turn(context: &Context) -> ApiResult<tokio::sync::SemaphorePermit<'_>> {
-    let turn = context.audit.reading.acquire();
-    turn.await.map_err(ApiError::internal)
+    let turn = tokio::time::timeout(PATIENCE, context.audit.reading.acquire());
+    match turn.await {
+        Ok(turn) => turn.map_err(ApiError::internal),
+        Err(_) => Err(ApiError::rate_limit(
+            "Others are reading the audit log. Try again in a moment.",
+        )),
+    }
 }

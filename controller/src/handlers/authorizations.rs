@@ -131,6 +131,11 @@ pub(crate) async fn revoke(
 ) -> ApiResult<Json<wire::Authorization>> {
     let token = actions::tokens::find(context.store(), &session, &authorization).await?;
     let token = token.ok_or_else(|| ApiError::not_found("authorization"))?;
+    // Whoever holds a token may say that it is to end, whatever it is good for.
+    let own = &session.token;
+    if token.key != own.key && !own.value.grants(Need::Global) {
+        return Err(too_narrow(&own.value, Need::Global));
+    }
     actions::tokens::revoke(context.store(), &token).await?;
     Ok(Json(views::account::authorization(
         &session.account,

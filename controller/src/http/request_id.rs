@@ -35,7 +35,7 @@ pub(crate) async fn layer(request: Request, next: Next) -> Response {
 
 /// Paths that end in a secret are cut before it.
 fn loggable(path: &str) -> &str {
-    for prefix in ["/streams/", "/attach/", "/internal/attach/"] {
+    for prefix in ["/streams/", "/attach/", "/internal/attach/", "/sources/"] {
         if path.starts_with(prefix) {
             return prefix;
         }

@@ -90,3 +90,26 @@ async fn a_token_is_made_for_what_there_is_renamed_and_given_another_secret() {
     let listed = ann.get("/oauth/authorizations").await.expect(200);
     assert!(each(&listed, "description").contains(&"ci, main".to_owned()));
 }
+
+#[tokio::test]
+async fn a_narrow_token_revokes_itself_and_no_other() {
+    let platform = Platform::start().await;
+    let ann = platform.user("ann").await;
+    let (narrow, other) = (
+        token(&ann, &["identity"]).await,
+        token(&ann, &["read"]).await,
+    );
+    let own = narrow.get("/account").await.expect(200);
+    assert_eq!(own["email"], ann.get("/account").await.expect(200)["email"]);
+    let listed = ann.get("/oauth/authorizations").await.expect(200);
+    for made in listed.as_array().unwrap() {
+        if made["scope"] != json!(["identity"]) {
+            let place = format!("/oauth/authorizations/{}", made["id"].as_str().unwrap());
+            narrow.delete(&place).await.error(403);
+        }
+    }
+    other.get("/apps").await.expect(200);
+    narrow.delete("/oauth/authorizations/~").await.expect(200);
+    narrow.get("/account").await.error(401);
+    other.get("/apps").await.expect(200);
+}

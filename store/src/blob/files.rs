@@ -28,13 +28,7 @@ impl Hasher {
     }
 
     pub(super) fn finish(self) -> Checksum {
-        #[expect(
-            clippy::expect_used,
-            reason = "64 lower-case hex digits are what a checksum is"
-        )]
-        hex::encode(self.0.finalize())
-            .parse()
-            .expect("a SHA-256 in hex")
+        Checksum::of_digest(self.0.finalize().into())
     }
 }
 
