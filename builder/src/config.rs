@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use ipnet::IpNet;
-use model::{BuildId, NodeId};
+use model::{BuildId, NodeId, SecondFactorRule};
 use rustls::ClientConfig;
 
 /// Complete before anything starts; made by `server/`.
@@ -30,6 +30,8 @@ pub struct Config {
     /// From which no code is fetched, as builds and dynos do not reach them.
     pub denied_networks: Vec<IpNet>,
     pub limits: Limits,
+    /// Of whom a second factor is asked: who lacks it has no way in here.
+    pub second_factor: SecondFactorRule,
     /// Builds that run at the same time on this builder; more of them wait.
     pub max_concurrent_builds: usize,
     /// How long work in progress may go on once the builder is told to stop.

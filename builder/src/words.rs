@@ -19,6 +19,8 @@ pub(crate) fn token_too_narrow(need: model::Need) -> String {
     )
 }
 
+pub(crate) const NO_SECOND_FACTOR: &str = " !     The platform asks a second factor of you, and until you have one nothing else may be done: paas auth:2fa:enable\n";
+
 /// `1.5 GB`, `36.3M` style of the platform's transcripts: Heroku writes sizes in powers of 1024 with one decimal.
 pub(crate) fn size(bytes: u64) -> String {
     #[expect(clippy::cast_precision_loss, reason = "one decimal is shown")]

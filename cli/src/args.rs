@@ -27,7 +27,7 @@ pub(crate) use apps::{
     TransferDecisionArgs,
 };
 pub(crate) use auth::{
-    AccountCreateArgs, AuditArgs, AuthorizationArgs, AuthorizationCreateArgs,
+    AccountArgs, AccountCreateArgs, AuditArgs, AuthorizationArgs, AuthorizationCreateArgs,
     AuthorizationUpdateArgs, GitCredentialsArgs, LoginArgs, TokenArgs,
 };
 pub(crate) use builds::{BuildCancelArgs, BuildCreateArgs};
@@ -185,6 +185,30 @@ pub(crate) enum Verb {
         after_help = "Example:\n  $ curl -H \"Authorization: Bearer $(paas auth:token)\" https://api.example.com/account"
     )]
     Token(TokenArgs),
+
+    /// Show whether logging in takes a code besides the password
+    #[command(
+        name = "auth:2fa",
+        aliases = ["2fa", "twofactor"],
+        after_help = "Examples:\n  $ paas auth:2fa\n  $ paas auth:2fa --json"
+    )]
+    SecondFactor(JsonArgs),
+    /// Have logging in take a code of an authenticator app besides the password
+    #[command(name = "auth:2fa:enable", after_help = auth::SECOND_FACTOR_EXAMPLES)]
+    SecondFactorEnable,
+    /// Have logging in take the password alone again
+    #[command(
+        name = "auth:2fa:disable",
+        aliases = ["2fa:disable", "twofactor:disable"],
+        after_help = "Example:\n  $ paas auth:2fa:disable"
+    )]
+    SecondFactorDisable,
+    /// Make new recovery codes; those of before are good for nothing then
+    #[command(
+        name = "auth:2fa:gen-recovery-codes",
+        after_help = "Example:\n  $ paas auth:2fa:gen-recovery-codes"
+    )]
+    RecoveryCodes,
 
     /// Print what the official heroku CLI needs in its environment to work with this platform
     #[command(name = "heroku-env", after_help = heroku::ENV_EXAMPLES)]
@@ -732,6 +756,12 @@ pub(crate) enum Verb {
         after_help = "Examples:\n  $ paas accounts:create friend@example.com\n  $ paas accounts:create ci@example.com --password-stdin < password.txt"
     )]
     AccountCreate(AccountCreateArgs),
+    /// Take the second factor off somebody's account who has lost it
+    #[command(
+        name = "accounts:reset-2fa",
+        after_help = "Example:\n  $ paas accounts:reset-2fa friend@example.com"
+    )]
+    AccountResetSecondFactor(AccountArgs),
     /// Show whether all is well with the platform: store, hosts, routers (administrators)
     #[command(
         name = "platform:status",

@@ -34,6 +34,7 @@ mod routers;
 mod routing;
 mod run;
 mod scale;
+mod second_factor;
 mod suggest;
 mod tags;
 mod tcp_routes;
@@ -100,6 +101,10 @@ async fn online(verb: Verb, context: &Context) -> Result<ExitCode> {
         Verb::AuthorizationUpdate(args) => authorizations::update(context, &args).await,
         Verb::AuthorizationRotate(args) => authorizations::rotate(context, &args).await,
         Verb::AuthorizationRevoke(args) => authorizations::revoke(context, &args).await,
+        Verb::SecondFactor(args) => second_factor::show(context, args).await,
+        Verb::SecondFactorEnable => second_factor::enable(context).await,
+        Verb::SecondFactorDisable => second_factor::disable(context).await,
+        Verb::RecoveryCodes => second_factor::renew_recovery_codes(context).await,
         Verb::Apps(args) => apps::list(context, &args).await,
         Verb::Create(args) => create::create(context, args).await,
         Verb::Info(args) => apps::info(context, &args).await,
@@ -195,6 +200,7 @@ async fn online(verb: Verb, context: &Context) -> Result<ExitCode> {
         Verb::WebhookEvents(args) => webhooks::events(context, &args).await,
         Verb::WebhookEvent(args) => webhooks::event(context, &args).await,
         Verb::AccountCreate(args) => accounts::create(context, &args).await,
+        Verb::AccountResetSecondFactor(args) => accounts::reset_second_factor(context, &args).await,
         Verb::PlatformStatus(args) => platform::status(context, args).await,
         Verb::RouterStatus(args) => routers::status(context, &args).await,
         Verb::TcpRoutes(args) => tcp_routes::list(context, args).await,

@@ -21,6 +21,7 @@ mod it {
     mod routing;
     mod run_pipes;
     mod run_terminal;
+    mod second_factor;
     mod settings;
     mod shapes;
     mod stub;

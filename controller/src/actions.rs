@@ -15,6 +15,7 @@ pub(crate) mod formation;
 pub(crate) mod joining;
 pub(crate) mod keys;
 pub(crate) mod log_drains;
+pub(crate) mod log_in;
 pub(crate) mod nodes;
 pub(crate) mod pipelines;
 pub(crate) mod placement;
@@ -24,6 +25,7 @@ pub(crate) mod releases;
 pub(crate) mod review_apps;
 pub(crate) mod routing;
 pub(crate) mod sources;
+pub(crate) mod second_factor;
 pub(crate) mod tcp_routes;
 pub(crate) mod tokens;
 pub(crate) mod transfers;
@@ -55,8 +57,13 @@ pub(crate) enum ActionError {
     Invalid { message: String },
     #[error("{message}")]
     Forbidden { message: String },
-    #[error("too many wrong passwords")]
+    #[error("too many wrong passwords or codes")]
     TooManyGuesses { wait: Duration },
+    #[error("the e-mail address or the password is wrong")]
+    WrongCredentials,
+    /// Clients ask for a code and try again.
+    #[error("{message}")]
+    SecondFactor { message: String },
     #[error("the store failed")]
     Store(#[from] StoreError),
     #[error("the platform failed")]

@@ -152,6 +152,8 @@ impl Passwords {
         password: Secret<String>,
     ) -> Result<bool, PasswordError> {
         let _turn = self.turns.acquire().await.map_err(|_| PasswordError)?;
+        // Nor may it show that an account has no password.
+        let account = account.filter(|account| account.has_password());
         let exists = account.is_some();
         let hash = account.map_or_else(
             || NOBODYS_HASH.to_owned(),

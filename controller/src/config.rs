@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use ipnet::IpNet;
-use model::{Checksum, Email, Secret};
+use model::{Checksum, Email, SecondFactorRule, Secret};
 use rustls::ClientConfig;
 
 use crate::logs::LogLimits;
@@ -46,6 +46,8 @@ pub struct Config {
     pub webhooks: WebhookConfig,
     /// How builders are called, likewise.
     pub builder_tls: Option<ClientConfig>,
+    /// Of whom a second factor is asked.
+    pub second_factor: SecondFactorRule,
     /// What hosts that join are given, or why none can.
     pub joiners: Result<ForJoiners, String>,
 }

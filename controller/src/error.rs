@@ -77,6 +77,11 @@ impl ApiError {
         Self::new(StatusCode::FORBIDDEN, "forbidden", message)
     }
 
+    /// Heroku's word for it: clients ask for a code then, and try again.
+    pub(crate) fn two_factor(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::FORBIDDEN, "two_factor", message)
+    }
+
     pub(crate) fn sent_in_the_clear() -> Self {
         // No `forbidden`, to which clients say that the app's owner can help.
         Self::new(
@@ -112,7 +117,7 @@ impl ApiError {
         Self {
             retry_after: Some(wait),
             ..Self::rate_limit(format!(
-                "Too many wrong passwords. Try again in {minutes} minute{}.",
+                "Too many wrong passwords or codes. Try again in {minutes} minute{}.",
                 if minutes == 1 { "" } else { "s" }
             ))
         }
@@ -185,6 +190,8 @@ impl From<ActionError> for ApiError {
             ActionError::Invalid { message } => Self::invalid(message),
             ActionError::Forbidden { message } => Self::forbidden(message),
             ActionError::TooManyGuesses { wait } => Self::too_many_guesses(wait),
+            ActionError::WrongCredentials => Self::unauthorized(),
+            ActionError::SecondFactor { message } => Self::two_factor(message),
             ActionError::Store(source) => source.into(),
             ActionError::Internal(_) => Self::internal(error),
         }

@@ -27,6 +27,8 @@ pub(crate) struct Guard {
     pub(crate) need: Need,
     /// With its parameters' names.
     pub(crate) path: &'static str,
+    /// Whether it is open to those who lack a second factor that is asked of them.
+    pub(crate) enrols: bool,
 }
 
 /// The app of the path, as it was when the request came, and what the caller is to it.
@@ -43,6 +45,7 @@ pub(crate) async fn enforce(
         rule,
         need,
         path,
+        enrols,
     }): State<Guard>,
     params: RawPathParams,
     mut request: Request,
@@ -60,6 +63,9 @@ pub(crate) async fn enforce(
     };
     if !session.token.value.grants(need) {
         return Err(too_narrow(&session.token.value, need));
+    }
+    if !enrols {
+        require_second_factor(&context, &session)?;
     }
     let remaining = context
         .requests
@@ -125,6 +131,16 @@ pub(crate) fn too_narrow(token: &Token, need: Need) -> ApiError {
         need.scope(),
         need.scope()
     ))
+}
+
+pub(crate) fn require_second_factor(context: &Context, session: &Session) -> ApiResult<()> {
+    if context.config.second_factor.is_broken_by(&session.account) {
+        return Err(ApiError::forbidden(
+            "The platform asks a second factor of you, and until you have one nothing else may be done. Get one with: paas \
+             auth:2fa:enable",
+        ));
+    }
+    Ok(())
 }
 
 /// Other roles show the internal token, and never come through a router, which would have left its headers.

@@ -33,6 +33,7 @@ pub(crate) mod releases;
 pub(crate) mod review_apps;
 pub(crate) mod routers;
 pub(crate) mod routing;
+pub(crate) mod second_factor;
 pub(crate) mod slugs;
 pub(crate) mod sources;
 pub(crate) mod tcp_routes;

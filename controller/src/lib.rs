@@ -27,6 +27,7 @@ mod routes;
 mod run;
 mod scope;
 mod setups;
+mod second_factor;
 mod sweep;
 mod ticket_keys;
 mod views;

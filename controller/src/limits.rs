@@ -14,6 +14,8 @@ const GUESSES_PER_LOGIN: u32 = 10;
 const GUESSES_PER_ADDRESS: u32 = 50;
 /// For one account from all addresses: many, for whoever reaches this also keeps its owner out.
 const GUESSES_PER_ACCOUNT: u32 = 200;
+/// Wrong codes of one account's second factor: whoever tries them has its password, and there are but a million.
+const CODES_PER_ACCOUNT: u32 = 20;
 const GUESS_WINDOW: Duration = Duration::from_secs(600);
 /// No more guessers than this are remembered.
 const MAX_GUESSERS: usize = 10_000;
@@ -92,6 +94,7 @@ enum Guesser {
     Login(Option<IpAddr>, Email),
     Address(IpAddr),
     Account(Email),
+    Code(Email),
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -104,9 +107,17 @@ impl Guesses {
     /// Counts an attempt, before the password is looked at, as if it were wrong: many at once are no way around. Or says
     /// how long to wait for the next.
     pub(crate) fn begin(&self, guess: Guess<'_>, now: Instant) -> Result<(), Duration> {
+        self.count(guess.guessers(), now)
+    }
+
+    /// The same for a code of an account's second factor.
+    pub(crate) fn begin_code(&self, account: &Email, now: Instant) -> Result<(), Duration> {
+        self.count(vec![Guesser::Code(account.clone())], now)
+    }
+
+    fn count(&self, guessers: Vec<Guesser>, now: Instant) -> Result<(), Duration> {
         let mut windows = lock(&self.windows);
         windows.retain(|_, window| window.left(now).is_some());
-        let guessers = guess.guessers();
         let full = guessers.iter().filter_map(|guesser| {
             let window = windows.get(guesser)?;
             (window.count >= guesser.limit()).then(|| window.left(now))?
@@ -129,9 +140,17 @@ impl Guesses {
 
     /// The attempt was no guess after all.
     pub(crate) fn was_right(&self, guess: Guess<'_>) {
+        self.take_back(&guess.guessers());
+    }
+
+    pub(crate) fn code_was_right(&self, account: &Email) {
+        self.take_back(&[Guesser::Code(account.clone())]);
+    }
+
+    fn take_back(&self, guessers: &[Guesser]) {
         let mut windows = lock(&self.windows);
-        for guesser in guess.guessers() {
-            if let Some(window) = windows.get_mut(&guesser) {
+        for guesser in guessers {
+            if let Some(window) = windows.get_mut(guesser) {
                 window.count = window.count.saturating_sub(1);
             }
         }
@@ -156,6 +175,7 @@ impl Guesser {
             Self::Login(..) => GUESSES_PER_LOGIN,
             Self::Address(_) => GUESSES_PER_ADDRESS,
             Self::Account(_) => GUESSES_PER_ACCOUNT,
+            Self::Code(_) => CODES_PER_ACCOUNT,
         }
     }
 }

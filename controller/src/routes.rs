@@ -12,15 +12,11 @@ use crate::context::Ctx;
 use crate::error::ApiError;
 use crate::guard::{Guard, enforce};
 use crate::handlers::{
-    accounts, app_setups, apps, audit, authorizations, buildpacks, builds, certificates,
-    collaborators, config_vars, domains, dynos, empty, features, formation, internal, joining,
-    keys, log_drains, logs, nodes, pipelines, placement, platform, platform_certificate,
-    platform_status, promotions, rebalance, registry, releases, review_apps, routers, routing,
-    slugs, sources, tcp_routes, transfers, webhooks,
+    accounts, app_setups, apps, audit, authorizations, buildpacks, builds, certificates, collaborators, config_vars, domains, dynos, empty, features, formation, internal, joining, keys, log_drains, logs, nodes, pipelines, placement, platform, platform_certificate, platform_status, promotions, rebalance, registry, releases, review_apps, routers, routing, second_factor, slugs, sources, tcp_routes, transfers, webhooks,
 };
 use crate::http::body::MAX_BODY_BYTES;
 use crate::http::{etag, plaintext, request_id};
-use crate::scope::needed;
+use crate::scope::{enrols, needed};
 
 /// Who may use an endpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,6 +52,13 @@ fn table(r: &mut Routes) {
     r.get("/users/{user}", Account, accounts::show_user);
     r.patch("/users/{user}", Account, accounts::update_user);
     r.get("/account/rate-limits", Account, accounts::rate_limit);
+    r.get("/account/two-factor", Account, second_factor::show);
+    r.post("/account/two-factor", Account, second_factor::enrol);
+    r.post("/account/two-factor/actions/confirm", Account, second_factor::confirm);
+    r.post("/account/two-factor/actions/disable", Account, second_factor::disable);
+    r.post("/account/two-factor/recovery-codes", Account, second_factor::renew_recovery_codes);
+    r.delete("/accounts/{account}/two-factor", Admin, second_factor::reset);
+    r.put("/apps/{app}/pre-authorizations", App(View), second_factor::pre_authorize);
     r.get("/account/keys", Account, keys::list);
     r.post("/account/keys", Account, keys::create);
     r.get("/account/keys/{key}", Account, keys::show);
@@ -289,6 +292,7 @@ impl Routes {
                 rule,
                 need: needed(&method, path, rule),
                 path,
+                enrols: enrols(&method, path),
             };
             let route = on(filter, handler).layer(from_fn_with_state(guard, enforce));
             self.router = std::mem::take(&mut self.router).route(path, route);

@@ -24,6 +24,14 @@ pub(crate) fn needed(method: &Method, path: &str, rule: Rule) -> Need {
     }
 }
 
+/// Whether it takes no second factor, though one is asked of the account: getting one, and leaving.
+pub(crate) fn enrols(method: &Method, path: &str) -> bool {
+    path == "/account/two-factor"
+        || path == "/account/two-factor/actions/confirm"
+        || (method == Method::GET && path == "/account")
+        || (method == Method::DELETE && path.starts_with("/oauth/"))
+}
+
 const IDENTITY: &[(Method, &str)] = &[
     (Method::GET, "/account"),
     (Method::GET, "/account/rate-limits"),

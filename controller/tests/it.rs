@@ -71,6 +71,8 @@ mod routing;
 mod scaling;
 #[path = "it/scopes.rs"]
 mod scopes;
+#[path = "it/second_factor.rs"]
+mod second_factor;
 #[path = "it/sweep.rs"]
 mod sweep;
 #[path = "it/tcp_routes.rs"]

@@ -2,7 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{AccountId, AppId, Email, KeyId, Need, Permission, Scope, Secret, Timestamp, TokenId};
+use crate::{
+    AccountId, AppId, Email, KeyId, Need, Permission, Scope, SecondFactor, Secret, Timestamp,
+    TokenId,
+};
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Account {
@@ -10,11 +13,39 @@ pub struct Account {
     pub email: Email,
     pub name: Option<String>,
     pub is_admin: bool,
-    /// An argon2id PHC string.
+    /// An argon2id PHC string, or [`Account::NO_PASSWORD`].
     pub password_hash: Secret<String>,
     pub created_at: Timestamp,
     pub updated_at: Timestamp,
     pub last_login: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub second_factor: Option<SecondFactor>,
+    /// As whom an identity provider knows this account.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub identity: Option<Identity>,
+}
+
+/// Somebody at an identity provider. The subject stays when the e-mail address changes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Identity {
+    pub issuer: String,
+    pub subject: String,
+}
+
+impl Account {
+    /// In place of a hash: no password is right.
+    pub const NO_PASSWORD: &str = "!";
+
+    pub const fn has_password(&self) -> bool {
+        !matches!(self.password_hash.expose().as_bytes(), b"!")
+    }
+
+    /// Whether a password alone does not let in.
+    pub fn has_second_factor(&self) -> bool {
+        self.second_factor
+            .as_ref()
+            .is_some_and(|factor| factor.confirmed_at.is_some())
+    }
 }
 
 /// A bearer token. The store keeps it under the SHA-256 of the secret, which itself is shown once and kept nowhere.

@@ -11,7 +11,7 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use controller::authority::CERTIFICATE_LIFETIME;
 use ipnet::IpNet;
-use model::{Email, HostRole, Hostname, Secret};
+use model::{Email, HostRole, Hostname, SecondFactorRule, Secret};
 use serde::{Deserialize, Serialize};
 
 use crate::args::ConfigSource;
@@ -37,6 +37,7 @@ pub(crate) struct Config {
     pub(crate) acme: Acme,
     pub(crate) drains: Drains,
     pub(crate) webhooks: Webhooks,
+    pub(crate) accounts: Accounts,
     pub(crate) node: Node,
 }
 
@@ -180,6 +181,14 @@ pub(crate) struct Webhooks {
     pub(crate) allow_networks: Vec<IpNet>,
 }
 
+/// How people get in.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Accounts {
+    /// Of whom a second factor is asked: `nobody`, `administrators` or `everybody`. Who lacks one may only get one.
+    pub(crate) require_second_factor: SecondFactorRule,
+}
+
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Node {
@@ -217,6 +226,7 @@ impl Default for Config {
             acme: Acme::default(),
             drains: Drains::default(),
             webhooks: Webhooks::default(),
+            accounts: Accounts::default(),
             node: Node::default(),
         }
     }

@@ -129,6 +129,10 @@ fn common(config: &Config) -> anyhow::Result<Table> {
         "webhooks".to_owned(),
         Table::try_from(&config.webhooks)?.into(),
     );
+    common.insert(
+        "accounts".to_owned(),
+        Table::try_from(&config.accounts)?.into(),
+    );
     let mut node = Table::new();
     let of_node = &config.node;
     for (name, value) in [

@@ -373,6 +373,7 @@ fn start_builder(
             output_bytes: config.builder.build_output_mb << 20,
             ..builder::Limits::heroku()
         },
+        second_factor: config.accounts.require_second_factor,
         max_concurrent_builds: config.builder.max_concurrent_builds,
         drain_timeout: Duration::from_secs(30),
     };
@@ -466,6 +467,7 @@ fn controller_config(config: &Config, tls: &HostTls) -> anyhow::Result<controlle
             attempt_within: WEBHOOK_ATTEMPT_WITHIN,
             first_pause: model::webhook::FIRST_PAUSE,
         },
+        second_factor: config.accounts.require_second_factor,
         peer_tls: Some(tls.client(ServiceRole::Controller)?),
         reserved_ports: config.reserved_ports(),
         router_tls: Some(tls.client_of(HostRole::Router)?),

@@ -42,6 +42,12 @@ pub(super) async fn account(
             " !     Invalid credentials: the password is an API token (see: paas auth:token).\n",
         )
     })?;
+    if builder.config.second_factor.is_broken_by(&account) {
+        return Err(super::plain(
+            StatusCode::FORBIDDEN,
+            crate::words::NO_SECOND_FACTOR,
+        ));
+    }
     match token.grants(need) {
         true => Ok(account),
         false => Err(super::plain(

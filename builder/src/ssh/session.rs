@@ -77,7 +77,10 @@ impl Session {
     async fn account_of(&self, key: &russh::keys::PublicKey) -> Option<Account> {
         let fingerprint = key.fingerprint(HashAlg::Sha256).to_string();
         match account_of_key(&*self.builder.store, &fingerprint).await {
-            Ok(account) => account,
+            // Nothing can be said before somebody is let in.
+            Ok(account) => {
+                account.filter(|account| !self.builder.config.second_factor.is_broken_by(account))
+            }
             Err(error) => {
                 error!(
                     error = &error as &dyn std::error::Error,

@@ -140,6 +140,19 @@ async fn a_token_for_reading_clones_and_does_not_push() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_lacks_a_second_factor_that_is_asked_of_him_has_no_way_in() {
+    let mut platform = Platform::start().await;
+    let owner = platform.user("owner@example.com").await;
+    platform.app("foo", &owner).await;
+    platform.stop_builder().await;
+    platform.second_factor = model::SecondFactorRule::Everybody;
+    platform.start_builder().await;
+    let [push, ..] = attempts(&platform, &owner, Over::Http, "foo").await;
+    assert!(push.contains("paas auth:2fa:enable"), "{push}");
+    attempts(&platform, &owner, Over::Ssh, "foo").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn without_credentials_or_with_wrong_ones_nothing_is_told() {
     let platform = Platform::start().await;
     let user = platform.user("user@example.com").await;

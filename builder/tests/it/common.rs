@@ -48,6 +48,7 @@ pub(crate) struct Platform {
     pub(crate) http: SocketAddr,
     pub(crate) ssh: SocketAddr,
     pub(crate) limits: Limits,
+    pub(crate) second_factor: model::SecondFactorRule,
     running: Option<Running>,
     scheduler: JoinHandle<()>,
     log_lines: Mutex<mpsc::UnboundedReceiver<LogLine>>,
@@ -85,6 +86,7 @@ impl Platform {
             blobs,
             fate,
             limits,
+            second_factor: model::SecondFactorRule::Nobody,
             running: None,
             scheduler,
             log_lines: Mutex::new(log_lines),
@@ -109,6 +111,7 @@ impl Platform {
             container: container_config("paas-builder-it"),
             denied_networks: Vec::new(),
             limits: self.limits.clone(),
+            second_factor: self.second_factor,
             max_concurrent_builds: 2,
             drain_timeout: Duration::from_secs(2),
         }
@@ -192,6 +195,8 @@ impl Platform {
             created_at: now,
             updated_at: now,
             last_login: None,
+            second_factor: None,
+            identity: None,
         };
         let secret = format!("token-of-{}", account.id);
         let token = Token {

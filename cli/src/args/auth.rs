@@ -24,6 +24,9 @@ pub(crate) struct LoginArgs {
     /// Read the password from standard input
     #[arg(long, conflicts_with = "token_stdin")]
     pub(crate) password_stdin: bool,
+    /// Code of the second factor, for an account that has one; without this it is asked for
+    #[arg(long, conflicts_with = "token_stdin")]
+    pub(crate) code: Option<String>,
     /// Read an API token from standard input, in place of e-mail address and password
     #[arg(long, conflicts_with = "email")]
     pub(crate) token_stdin: bool,
@@ -56,6 +59,18 @@ pub(crate) struct AuditArgs {
     pub(crate) num: u32,
     #[command(flatten)]
     pub(crate) json: JsonArgs,
+}
+
+pub(super) const SECOND_FACTOR_EXAMPLES: &str = "\
+Shows a QR code for an authenticator app, and ten recovery codes for when the device is lost.
+
+Example:
+  $ paas auth:2fa:enable";
+
+#[derive(Debug, Args)]
+pub(crate) struct AccountArgs {
+    /// E-mail address of the account
+    pub(crate) email: String,
 }
 
 pub(super) const AUTHORIZATION_EXAMPLES: &str = "\

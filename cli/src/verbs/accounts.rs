@@ -1,10 +1,10 @@
-//! accounts:create: lets somebody new onto the platform (administrators).
+//! accounts:*: lets somebody new onto the platform, and back onto it (administrators).
 
 use anyhow::Result;
 use controller_api::wire::AccountCreate;
 
 use super::auth::whole_stdin;
-use crate::args::AccountCreateArgs;
+use crate::args::{AccountArgs, AccountCreateArgs};
 use crate::context::Context;
 
 pub(crate) async fn create(context: &Context, args: &AccountCreateArgs) -> Result<()> {
@@ -26,5 +26,13 @@ pub(crate) async fn create(context: &Context, args: &AccountCreateArgs) -> Resul
         output.line(format!("Password: {}", created.password))?;
         output.hint("It is not shown again. Pass it on by a safe way.")?;
     }
+    Ok(())
+}
+
+pub(crate) async fn reset_second_factor(context: &Context, args: &AccountArgs) -> Result<()> {
+    let (client, output) = (context.client()?, &context.output);
+    let action = output.action(format!("Taking the second factor off {}", args.email));
+    client.reset_second_factor(&args.email).await?;
+    action.done();
     Ok(())
 }

@@ -157,10 +157,27 @@ async fn token_for_password(
         expires_in: Some(TOKEN_SECONDS),
         scope: Some(vec!["global".to_owned()]),
     };
-    let authorization = match client
-        .create_authorization(&email, &password.into(), &create)
-        .await
+    let password = password.into();
+    let log_in = async |code: Option<&str>| {
+        client
+            .create_authorization(&email, &password, code, &create)
+            .await
+    };
+    let mut logged_in = log_in(args.code.as_deref()).await;
+    // Who gave no code is asked for one; who gave a wrong one is told.
+    if let (Err(ClientError::Api(error)), None) = (&logged_in, &args.code)
+        && error.id == "two_factor"
+        && io::stdin().is_terminal()
     {
+        let code = terminal::ask_secret("Two-factor code: ")?;
+        logged_in = log_in(Some(&code)).await;
+    }
+    let authorization = match logged_in {
+        Err(ClientError::Api(error)) if error.id == "two_factor" && args.code.is_none() => {
+            return Err(Failure::new(error.message)
+                .advise("A script gives it with --code; a token needs none.")
+                .into());
+        }
         Err(ClientError::Api(error)) if error.status == 401 => {
             return Err(Failure::new("The e-mail address or the password is wrong").into());
         }

@@ -18,24 +18,21 @@ fn programs() -> PathBuf {
     programs
 }
 
-struct Heroku {
-    cli: Cli,
-    _platform: Platform,
+pub(crate) struct Heroku {
+    pub(crate) cli: Cli,
+    pub(crate) platform: Platform,
 }
 
 impl Heroku {
-    fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let platform = Platform::start();
         let mut cli = platform.cli();
         let path = std::env::var("PATH").unwrap();
         cli.set("PATH", &format!("{}:{path}", programs().display()));
-        Self {
-            cli,
-            _platform: platform,
-        }
+        Self { cli, platform }
     }
 
-    fn run(&self, args: &[&str]) -> Outcome {
+    pub(crate) fn run(&self, args: &[&str]) -> Outcome {
         let mut all = vec!["heroku-proxy", "--", "heroku"];
         all.extend(args);
         self.cli.paas(&all)

@@ -14,13 +14,13 @@ use super::stub::Stub;
 /// A controller on a store in memory; it ends with this.
 pub(crate) struct Platform {
     addr: SocketAddr,
-    password: String,
+    pub(crate) password: String,
     shutdown: CancellationToken,
     thread: Option<std::thread::JoinHandle<()>>,
     _dir: TempDir,
 }
 
-const EMAIL: &str = "admin@example.com";
+pub(crate) const EMAIL: &str = "admin@example.com";
 
 impl Platform {
     pub(crate) fn start() -> Self {
@@ -83,6 +83,7 @@ impl Platform {
                         attempt_within: std::time::Duration::from_secs(2),
                         first_pause: std::time::Duration::from_millis(50),
                     },
+                    second_factor: Default::default(),
                     joiners: Err("A test of one host.".to_owned()),
                 };
                 let store: std::sync::Arc<dyn Store> = store;

@@ -28,7 +28,7 @@ fn size(rows: u16, cols: u16) -> PtySize {
 }
 
 impl Terminal {
-    fn start(cli: &Cli, args: &[&str]) -> Self {
+    pub(crate) fn start(cli: &Cli, args: &[&str]) -> Self {
         Self::run(cli, program(), args)
     }
 
@@ -72,7 +72,7 @@ impl Terminal {
         self.keyboard.flush().unwrap();
     }
 
-    fn echoes(&self) -> bool {
+    pub(crate) fn echoes(&self) -> bool {
         format!("{:?}", self.master.get_termios().unwrap().local_flags).contains("ECHO ")
     }
 

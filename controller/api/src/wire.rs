@@ -28,6 +28,7 @@ pub mod release;
 pub mod review_app;
 pub mod router;
 pub mod routing;
+pub mod second_factor;
 pub mod slug;
 pub mod tcp_route;
 pub mod transfer;
@@ -87,6 +88,10 @@ pub use router::{
     RouterState, RoutersStatus, TcpPortReading,
 };
 pub use routing::{Canary, ClientLimit, DynoProtocol, Hsts, Routing};
+pub use second_factor::{
+    RecoveryCodes, SecondFactor, SecondFactorConfirm, SecondFactorEnrol, SecondFactorEnrolment,
+    SecondFactorProof,
+};
 pub use slug::{Blob, Slug};
 pub use tcp_route::{TcpRoute, TcpRouteCreate};
 pub use transfer::{

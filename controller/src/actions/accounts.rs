@@ -62,6 +62,8 @@ pub(crate) fn new_account(
         created_at: now,
         updated_at: now,
         last_login: None,
+        second_factor: None,
+        identity: None,
     }
 }
 
@@ -90,25 +92,7 @@ pub(crate) async fn update(
     let new_hash = match update.new_password {
         Some(new) => {
             let old = Secret::new(update.password.unwrap_or_default());
-            let guess = Guess {
-                address: None,
-                email: &session.account.email,
-            };
-            context
-                .guesses
-                .begin(guess, Instant::now())
-                .map_err(|wait| ActionError::TooManyGuesses { wait })?;
-            let known = context
-                .passwords
-                .verify(Some(&session.account), old)
-                .await
-                .map_err(ActionError::internal)?;
-            if !known {
-                return Err(ActionError::Forbidden {
-                    message: "The present password is not right.".to_owned(),
-                });
-            }
-            context.guesses.was_right(guess);
+            check_password(context, &session.account, old).await?;
             Some(
                 context
                     .passwords
@@ -127,6 +111,7 @@ pub(crate) async fn update(
             account.password_hash.clone_from(hash);
         }
         account.updated_at = Timestamp::now();
+        Ok(())
     })
     .await?;
     if new_hash.is_some() {
@@ -135,20 +120,39 @@ pub(crate) async fn update(
     Ok(account)
 }
 
-pub(crate) async fn logged_in(
-    store: &dyn Store,
-    account: AccountId,
-) -> Result<Account, ActionError> {
-    edit(store, account, |account| {
-        account.last_login = Some(Timestamp::now())
-    })
-    .await
+/// The password of somebody who has shown a token, which is no way to guess it.
+pub(crate) async fn check_password(
+    context: &Context,
+    account: &Account,
+    password: Secret<String>,
+) -> Result<(), ActionError> {
+    let guess = Guess {
+        address: None,
+        email: &account.email,
+    };
+    context
+        .guesses
+        .begin(guess, Instant::now())
+        .map_err(|wait| ActionError::TooManyGuesses { wait })?;
+    let known = context
+        .passwords
+        .verify(Some(account), password)
+        .await
+        .map_err(ActionError::internal)?;
+    if !known {
+        return Err(ActionError::Forbidden {
+            message: "The present password is not right.".to_owned(),
+        });
+    }
+    context.guesses.was_right(guess);
+    Ok(())
 }
 
-async fn edit(
+/// Changes the newest state of an account; `change` may be asked several times, and may refuse.
+pub(crate) async fn edit(
     store: &dyn Store,
     account: AccountId,
-    mut change: impl FnMut(&mut Account) + Send,
+    mut change: impl FnMut(&mut Account) -> Result<(), ActionError> + Send,
 ) -> Result<Account, ActionError> {
     let mut attempts = Attempts::default();
     loop {
@@ -159,7 +163,7 @@ async fn edit(
                 resource: "account",
             })?;
         let mut changed = seen.value.clone();
-        change(&mut changed);
+        change(&mut changed)?;
         let txn = Txn::new().replace(&key::ACCOUNTS, &seen, &changed);
         if let Committed::Done(_) = txn.commit(store).await? {
             return Ok(changed);

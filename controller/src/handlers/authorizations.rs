@@ -1,25 +1,22 @@
 //! Logging in and out: tokens.
 
-use std::net::IpAddr;
-
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::{Extensions, HeaderMap};
 use controller_api::wire;
-use model::{Account, Email, Need, Secret, Timestamp};
+use model::{Need, Timestamp};
 use tokio::time::Instant;
 
-use super::{Created, created};
+use super::{Created, created, second_factor};
 use crate::actions;
+use crate::actions::log_in::{Attempt, log_in};
 use crate::audit;
 use crate::auth::{Credentials, Session, authenticate};
-use crate::context::{Context, Ctx};
+use crate::context::Ctx;
 use crate::error::{ApiError, ApiResult};
-use crate::find;
-use crate::guard::too_narrow;
+use crate::guard::{require_second_factor, too_narrow};
 use crate::http::body::JsonBody;
 use crate::http::range::{Page, PageRange};
-use crate::limits::Guess;
 use crate::views;
 
 /// With an e-mail address and password (Basic), or with a token, which makes another.
@@ -32,7 +29,13 @@ pub(crate) async fn create(
     let from = audit::caller(&extensions, &headers);
     let (account, by) = match Credentials::from_headers(&headers) {
         Some(Credentials::Basic { user, password }) if user.contains('@') => {
-            (log_in(&context, from, &user, password).await?, None)
+            let attempt = Attempt {
+                address: from,
+                email: &user,
+                password,
+                code: second_factor::code(&headers),
+            };
+            (log_in(&context, attempt).await?, None)
         }
         _ => {
             let session = authenticate(&context, &headers)
@@ -42,6 +45,7 @@ pub(crate) async fn create(
             if !session.token.value.grants(Need::Global) {
                 return Err(too_narrow(&session.token.value, Need::Global));
             }
+            require_second_factor(&context, &session)?;
             (session.account, Some(session.token.value.id))
         }
     };
@@ -148,34 +152,4 @@ pub(crate) async fn revoke(
 /// There are no sessions apart from tokens; the CLI's logout tries and then deletes its token.
 pub(crate) async fn end_session(_: Session) -> ApiError {
     ApiError::not_found("session")
-}
-
-async fn log_in(
-    context: &Context,
-    address: Option<IpAddr>,
-    user: &str,
-    password: Secret<String>,
-) -> ApiResult<Account> {
-    let email: Email = user.parse().map_err(|_| ApiError::unauthorized())?;
-    let guess = Guess {
-        address,
-        email: &email,
-    };
-    context
-        .guesses
-        .begin(guess, Instant::now())
-        .map_err(ApiError::too_many_guesses)?;
-    let account = find::account(context.store(), email.as_str())
-        .await?
-        .map(|account| account.value);
-    let right = context
-        .passwords
-        .verify(account.as_ref(), password)
-        .await
-        .map_err(ApiError::internal)?;
-    let account = account
-        .filter(|_| right)
-        .ok_or_else(ApiError::unauthorized)?;
-    context.guesses.was_right(guess);
-    Ok(actions::accounts::logged_in(context.store(), account.id).await?)
 }

@@ -1,7 +1,7 @@
 //! Accounts, tokens and keys.
 
 use controller_api::wire;
-use model::{Account, Secret, SshKey, Timestamp, Token};
+use model::{Account, SecondFactorRule, Secret, SshKey, Timestamp, Token};
 
 /// Stands for a token that is not shown again.
 const HIDDEN: &str = "****";
@@ -23,9 +23,24 @@ pub(crate) fn account(account: &Account) -> wire::Account {
         name: account.name.clone(),
         sms_number: None,
         suspended_at: None,
-        two_factor_authentication: false,
+        two_factor_authentication: account.has_second_factor(),
         updated_at: account.updated_at.into(),
         verified: true,
+    }
+}
+
+pub(crate) fn second_factor(account: &Account, rule: SecondFactorRule) -> wire::SecondFactor {
+    let confirmed = account
+        .second_factor
+        .as_ref()
+        .filter(|factor| factor.confirmed_at.is_some());
+    wire::SecondFactor {
+        enabled: confirmed.is_some(),
+        enabled_at: confirmed
+            .and_then(|factor| factor.confirmed_at)
+            .map(Into::into),
+        recovery_codes: confirmed.map_or(0, |factor| factor.recovery_codes.len()),
+        required: rule.asks(account),
     }
 }
 

@@ -205,6 +205,7 @@ fn config(addr: SocketAddr, data_dir: &Path) -> Config {
             attempt_within: Duration::from_secs(2),
             first_pause: Duration::from_millis(50),
         },
+        second_factor: Default::default(),
         joiners: Err("A test of one host.".to_owned()),
     }
 }

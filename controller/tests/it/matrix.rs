@@ -47,6 +47,13 @@ const EXPECTED: &[(&str, &str, Who)] = &[
     ("GET", "/users/{user}", AnyAccount),
     ("PATCH", "/users/{user}", AnyAccount),
     ("GET", "/account/rate-limits", AnyAccount),
+    ("GET", "/account/two-factor", AnyAccount),
+    ("POST", "/account/two-factor", AnyAccount),
+    ("POST", "/account/two-factor/actions/confirm", AnyAccount),
+    ("POST", "/account/two-factor/actions/disable", AnyAccount),
+    ("POST", "/account/two-factor/recovery-codes", AnyAccount),
+    ("DELETE", "/accounts/{account}/two-factor", Administrators),
+    ("PUT", "/apps/{app}/pre-authorizations", Members),
     ("GET", "/account/keys", AnyAccount),
     ("POST", "/account/keys", AnyAccount),
     ("GET", "/account/keys/{key}", AnyAccount),
@@ -350,6 +357,7 @@ async fn nobody_gets_in_where_he_should_not_and_everybody_where_he_should() {
 fn concrete(path: &str, app: &str) -> String {
     let mut concrete = path.replace("{app}", app).replace("{user}", "~");
     for (placeholder, value) in [
+        ("{account}", "0"),
         ("{type}", "web"),
         ("{release}", "1"),
         ("{stack}", "heroku-24"),

@@ -6,23 +6,28 @@ use reqwest::Method;
 use super::{Client, ClientError, decode};
 use crate::wire::{
     Account, AccountCreate, AccountCreated, AccountUpdate, Authorization, AuthorizationCreate,
-    AuthorizationUpdate, Key, KeyCreate, RateLimit,
+    AuthorizationUpdate, Key, KeyCreate, RateLimit, RecoveryCodes, SecondFactor,
+    SecondFactorConfirm, SecondFactorEnrol, SecondFactorEnrolment, SecondFactorProof,
 };
 
 impl Client {
-    /// Logs in: a new token for an e-mail address and a password.
+    /// Logs in: a new token for an e-mail address, a password, and a code where the account has a second factor.
     pub async fn create_authorization(
         &self,
         email: &str,
         password: &Secret<String>,
+        code: Option<&str>,
         create: &AuthorizationCreate,
     ) -> Result<Authorization, ClientError> {
         let mut anonymous = self.clone();
         anonymous.authorization = None;
-        let request = anonymous
+        let mut request = anonymous
             .request(Method::POST, &["oauth", "authorizations"])?
             .basic_auth(email, Some(password.expose()))
             .json(create);
+        if let Some(code) = code {
+            request = request.header("heroku-two-factor-code", code);
+        }
         decode(self.execute(request).await?).await
     }
 
@@ -83,6 +88,48 @@ impl Client {
         create: &AccountCreate,
     ) -> Result<AccountCreated, ClientError> {
         self.send(Method::POST, &["accounts"], create).await
+    }
+
+    pub async fn second_factor(&self) -> Result<SecondFactor, ClientError> {
+        self.get(&["account", "two-factor"]).await
+    }
+
+    /// It counts once it is confirmed.
+    pub async fn enrol_second_factor(
+        &self,
+        enrol: &SecondFactorEnrol,
+    ) -> Result<SecondFactorEnrolment, ClientError> {
+        self.send(Method::POST, &["account", "two-factor"], enrol)
+            .await
+    }
+
+    pub async fn confirm_second_factor(
+        &self,
+        confirm: &SecondFactorConfirm,
+    ) -> Result<RecoveryCodes, ClientError> {
+        let path = ["account", "two-factor", "actions", "confirm"];
+        self.send(Method::POST, &path, confirm).await
+    }
+
+    pub async fn disable_second_factor(
+        &self,
+        proof: &SecondFactorProof,
+    ) -> Result<SecondFactor, ClientError> {
+        let path = ["account", "two-factor", "actions", "disable"];
+        self.send(Method::POST, &path, proof).await
+    }
+
+    pub async fn renew_recovery_codes(
+        &self,
+        proof: &SecondFactorProof,
+    ) -> Result<RecoveryCodes, ClientError> {
+        let path = ["account", "two-factor", "recovery-codes"];
+        self.send(Method::POST, &path, proof).await
+    }
+
+    /// For administrators.
+    pub async fn reset_second_factor(&self, account: &str) -> Result<Account, ClientError> {
+        self.delete(&["accounts", account, "two-factor"]).await
     }
 
     pub async fn rate_limit(&self) -> Result<RateLimit, ClientError> {

@@ -1,0 +1,67 @@
+//! Proving who one is: an e-mail address, a password and, where the account has a second factor, a code.
+
+use std::net::IpAddr;
+
+use model::{Account, Email, Secret, Timestamp};
+use tokio::time::Instant;
+
+use super::{ActionError, accounts, second_factor};
+use crate::context::Context;
+use crate::find;
+use crate::limits::Guess;
+
+pub(crate) struct Attempt<'a> {
+    pub(crate) address: Option<IpAddr>,
+    pub(crate) email: &'a str,
+    pub(crate) password: Secret<String>,
+    pub(crate) code: Option<&'a str>,
+}
+
+pub(crate) async fn log_in(
+    context: &Context,
+    attempt: Attempt<'_>,
+) -> Result<Account, ActionError> {
+    let email: Email = attempt
+        .email
+        .parse()
+        .map_err(|_| ActionError::WrongCredentials)?;
+    let guess = Guess {
+        address: attempt.address,
+        email: &email,
+    };
+    context
+        .guesses
+        .begin(guess, Instant::now())
+        .map_err(|wait| ActionError::TooManyGuesses { wait })?;
+    let account = find::account(context.store(), email.as_str())
+        .await?
+        .map(|account| account.value);
+    let right = context
+        .passwords
+        .verify(account.as_ref(), attempt.password)
+        .await
+        .map_err(ActionError::internal)?;
+    let account = account
+        .filter(|_| right)
+        .ok_or(ActionError::WrongCredentials)?;
+    let logged_in = match attempt.code {
+        _ if !account.has_second_factor() => {
+            accounts::edit(context.store(), account.id, see).await?
+        }
+        Some(code) => second_factor::take(context, &account, code, see).await?,
+        None => {
+            // No guess: clients ask for the code once they are told of it.
+            context.guesses.was_right(guess);
+            return Err(ActionError::SecondFactor {
+                message: "A two-factor code is needed besides the password.".to_owned(),
+            });
+        }
+    };
+    context.guesses.was_right(guess);
+    Ok(logged_in)
+}
+
+fn see(account: &mut Account) -> Result<(), ActionError> {
+    account.last_login = Some(Timestamp::now());
+    Ok(())
+}
