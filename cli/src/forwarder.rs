@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::Result;
 use controller_api::{Client, keep_end_to_end};
 use http::header::HOST;
-use http::{HeaderMap, Request, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -91,6 +91,9 @@ async fn answer(
         return Ok(refusal(StatusCode::MISDIRECTED_REQUEST, words));
     }
     let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
+    if parts.method == Method::GET && path.starts_with(BROWSER) {
+        return Ok(redirect(client, path));
+    }
     let answered = client
         .forward(parts.method, path, parts.headers, Body::wrap(body))
         .await;
@@ -114,6 +117,19 @@ fn is_for_us(headers: &HeaderMap, port: u16) -> bool {
         Some((name, at)) => names.contains(&name) && at.parse() == Ok(port),
         None => names.contains(&host) && port == 80,
     })
+}
+
+/// Pages that ask for a password are seen where they are from, under the platform's own name.
+const BROWSER: &str = "/auth/browser/";
+
+fn redirect(client: &Client, path: &str) -> Response<Body> {
+    let to = format!("{}{path}", client.base_url().as_str().trim_end_matches('/'));
+    let mut response = Response::new(Body::from(""));
+    if let Ok(to) = HeaderValue::try_from(to) {
+        *response.status_mut() = StatusCode::FOUND;
+        response.headers_mut().insert(http::header::LOCATION, to);
+    }
+    response
 }
 
 /// As the platform words what goes wrong.

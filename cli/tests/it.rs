@@ -3,6 +3,7 @@
 #[cfg(test)]
 mod it {
     mod apps;
+    mod browser_login;
     mod builds;
     mod certs;
     mod completion;

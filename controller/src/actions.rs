@@ -4,6 +4,7 @@ pub(crate) mod accounts;
 pub(crate) mod acm;
 pub(crate) mod app_setups;
 pub(crate) mod apps;
+pub(crate) mod browser_login;
 pub(crate) mod buildpacks;
 pub(crate) mod builds;
 pub(crate) mod certificates;
@@ -59,6 +60,8 @@ pub(crate) enum ActionError {
     Forbidden { message: String },
     #[error("too many wrong passwords or codes")]
     TooManyGuesses { wait: Duration },
+    #[error("too many terminals were to be logged in")]
+    TooManyLogins { wait: Duration },
     #[error("the e-mail address or the password is wrong")]
     WrongCredentials,
     /// Clients ask for a code and try again.

@@ -261,12 +261,20 @@ pub(crate) fn deed(
 /// Of somebody who logs in, or makes a token by another.
 pub(crate) fn login(account: &Account, token: Option<TokenId>, from: Option<IpAddr>) -> Deed {
     Deed {
+        token,
+        ..without_token(account, from, "POST /oauth/authorizations")
+    }
+}
+
+/// Of somebody who has proven who he is by other means.
+pub(crate) fn without_token(account: &Account, from: Option<IpAddr>, what: &str) -> Deed {
+    Deed {
         id: Uuid::now_v7(),
         at: Timestamp::now(),
         actor: actor(account),
-        token,
+        token: None,
         from,
-        what: "POST /oauth/authorizations".to_owned(),
+        what: what.to_owned(),
         parameters: BTreeMap::new(),
         app: None,
     }

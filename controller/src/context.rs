@@ -44,6 +44,8 @@ pub(crate) struct Context {
     /// Places for sources on their way to this disk.
     pub(crate) uploads: Semaphore,
     pub(crate) builders: Builders,
+    /// Each takes a place while it asks how its login goes.
+    pub(crate) waiting_terminals: Arc<Semaphore>,
     /// Streams end when it fires.
     pub(crate) shutdown: CancellationToken,
 }

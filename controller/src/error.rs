@@ -20,7 +20,7 @@ pub(crate) type ApiResult<T> = Result<T, ApiError>;
 pub(crate) struct ApiError {
     status: StatusCode,
     id: &'static str,
-    message: String,
+    pub(crate) message: String,
     resource: Option<&'static str>,
     retry_after: Option<Duration>,
     cause: Option<Cause>,
@@ -123,6 +123,23 @@ impl ApiError {
         }
     }
 
+    fn too_many_logins(wait: Duration) -> Self {
+        Self {
+            retry_after: Some(wait),
+            ..Self::rate_limit(
+                "Too many terminals were to be logged in from your address. Try again in some minutes.",
+            )
+        }
+    }
+
+    pub(crate) fn busy(message: impl Into<String>) -> Self {
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "service_unavailable",
+            message,
+        )
+    }
+
     pub(crate) fn internal(cause: impl std::error::Error + Send + Sync + 'static) -> Self {
         Self {
             cause: Some(Cause(Arc::new(cause))),
@@ -190,6 +207,7 @@ impl From<ActionError> for ApiError {
             ActionError::Invalid { message } => Self::invalid(message),
             ActionError::Forbidden { message } => Self::forbidden(message),
             ActionError::TooManyGuesses { wait } => Self::too_many_guesses(wait),
+            ActionError::TooManyLogins { wait } => Self::too_many_logins(wait),
             ActionError::WrongCredentials => Self::unauthorized(),
             ActionError::SecondFactor { message } => Self::two_factor(message),
             ActionError::Store(source) => source.into(),

@@ -5,6 +5,7 @@ pub(crate) mod app_setups;
 pub(crate) mod apps;
 pub(crate) mod audit;
 pub(crate) mod authorizations;
+pub(crate) mod browser_login;
 pub(crate) mod buildpacks;
 pub(crate) mod builds;
 pub(crate) mod certificates;

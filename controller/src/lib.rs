@@ -21,6 +21,7 @@ mod http;
 mod limits;
 mod logs;
 mod outbound;
+mod pages;
 mod prune;
 mod routers;
 mod routes;

@@ -16,6 +16,8 @@ const GUESSES_PER_ADDRESS: u32 = 50;
 const GUESSES_PER_ACCOUNT: u32 = 200;
 /// Wrong codes of one account's second factor: whoever tries them has its password, and there are but a million.
 const CODES_PER_ACCOUNT: u32 = 20;
+/// Terminals that one address may have logged in by way of a browser.
+const TERMINALS_PER_ADDRESS: u32 = 60;
 const GUESS_WINDOW: Duration = Duration::from_secs(600);
 /// No more guessers than this are remembered.
 const MAX_GUESSERS: usize = 10_000;
@@ -95,6 +97,7 @@ enum Guesser {
     Address(IpAddr),
     Account(Email),
     Code(Email),
+    Terminal(IpAddr),
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -113,6 +116,11 @@ impl Guesses {
     /// The same for a code of an account's second factor.
     pub(crate) fn begin_code(&self, account: &Email, now: Instant) -> Result<(), Duration> {
         self.count(vec![Guesser::Code(account.clone())], now)
+    }
+
+    /// Not a guess, but bounded likewise: each begins a record.
+    pub(crate) fn begin_terminal(&self, address: IpAddr, now: Instant) -> Result<(), Duration> {
+        self.count(vec![Guesser::Terminal(network(address))], now)
     }
 
     fn count(&self, guessers: Vec<Guesser>, now: Instant) -> Result<(), Duration> {
@@ -176,6 +184,7 @@ impl Guesser {
             Self::Address(_) => GUESSES_PER_ADDRESS,
             Self::Account(_) => GUESSES_PER_ACCOUNT,
             Self::Code(_) => CODES_PER_ACCOUNT,
+            Self::Terminal(_) => TERMINALS_PER_ADDRESS,
         }
     }
 }

@@ -12,7 +12,7 @@ use crate::context::Ctx;
 use crate::error::ApiError;
 use crate::guard::{Guard, enforce};
 use crate::handlers::{
-    accounts, app_setups, apps, audit, authorizations, buildpacks, builds, certificates, collaborators, config_vars, domains, dynos, empty, features, formation, internal, joining, keys, log_drains, logs, nodes, pipelines, placement, platform, platform_certificate, platform_status, promotions, rebalance, registry, releases, review_apps, routers, routing, second_factor, slugs, sources, tcp_routes, transfers, webhooks,
+    accounts, app_setups, apps, audit, authorizations, browser_login, buildpacks, builds, certificates, collaborators, config_vars, domains, dynos, empty, features, formation, internal, joining, keys, log_drains, logs, nodes, pipelines, placement, platform, platform_certificate, platform_status, promotions, rebalance, registry, releases, review_apps, routers, routing, second_factor, slugs, sources, tcp_routes, transfers, webhooks,
 };
 use crate::http::body::MAX_BODY_BYTES;
 use crate::http::{etag, plaintext, request_id};
@@ -45,6 +45,13 @@ fn table(r: &mut Routes) {
     r.delete("/oauth/authorizations/{authorization}", Account, authorizations::revoke);
     r.post("/oauth/authorizations/{authorization}/actions/regenerate-tokens", Account, authorizations::rotate);
     r.delete("/oauth/sessions/{session}", Account, authorizations::end_session);
+
+    // The secret of the path, the terminal's token or the browser's cookie is what lets in.
+    r.post("/auth", Public, browser_login::begin);
+    r.get("/auth/cli/{login}", Public, browser_login::wait);
+    r.get("/auth/browser/{login}", Public, browser_login::show);
+    r.post("/auth/browser/{login}", Public, browser_login::identify);
+    r.post("/auth/browser/{login}/decision", Public, browser_login::decide);
 
     r.post("/accounts", Admin, accounts::create);
     r.get("/account", Account, accounts::show);

@@ -25,6 +25,8 @@ mod apps;
 mod attach;
 #[path = "it/audit.rs"]
 mod audit;
+#[path = "it/browser_login.rs"]
+mod browser_login;
 #[path = "it/builds.rs"]
 mod builds;
 #[path = "it/certificates.rs"]

@@ -7,17 +7,23 @@ use clap::Args;
 use super::{AppArgs, JsonArgs};
 
 pub(super) const LOGIN_EXAMPLES: &str = "\
+Where there is a browser, that is where you log in; where there is none, e-mail address and password are asked for.
+
 Examples:
   $ paas login --api https://api.example.com
   $ paas login --api https://api.paas.localhost:8443 --ca-file ca.pem
+  $ paas login --interactive
   $ paas login --email ci@example.com --password-stdin < password.txt
   $ paas login --token-stdin < token.txt";
 
 #[derive(Debug, Args)]
 pub(crate) struct LoginArgs {
-    /// Ask for e-mail address and password here in the terminal (this is the default)
-    #[arg(short, long)]
+    /// Ask for e-mail address and password here in the terminal, though there is a browser
+    #[arg(short, long, conflicts_with = "browser")]
     pub(crate) interactive: bool,
+    /// Log in with a browser, though it be on another machine
+    #[arg(short, long, conflicts_with_all = ["email", "password_stdin", "token_stdin"])]
+    pub(crate) browser: bool,
     /// E-mail address of the account
     #[arg(short, long)]
     pub(crate) email: Option<String>,

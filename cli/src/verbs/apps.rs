@@ -267,6 +267,20 @@ pub(crate) async fn open(context: &Context, args: &OpenArgs) -> Result<()> {
 
 /// Whether a browser was found. `BROWSER` is taken first, as elsewhere.
 fn browse(url: &str) -> bool {
+    let Some(program) = browser() else {
+        return false;
+    };
+    let status = Command::new(program)
+        .arg(url)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status();
+    status.is_ok_and(|status| status.success())
+}
+
+/// What opens addresses in a browser, if there is one.
+pub(super) fn browser() -> Option<String> {
     let wanted = std::env::var("BROWSER")
         .ok()
         .filter(|browser| !browser.is_empty());
@@ -279,18 +293,7 @@ fn browse(url: &str) -> bool {
         || ["DISPLAY", "WAYLAND_DISPLAY"]
             .iter()
             .any(|name| std::env::var_os(name).is_some());
-    let program = match wanted {
-        Some(browser) => browser,
-        None if has_screen => usual.to_owned(),
-        None => return false,
-    };
-    let status = Command::new(program)
-        .arg(url)
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .status();
-    status.is_ok_and(|status| status.success())
+    wanted.or_else(|| has_screen.then(|| usual.to_owned()))
 }
 
 #[cfg(test)]

@@ -1,13 +1,15 @@
 //! login, logout, whoami, auth:token, and the credentials that git asks for.
 
 use std::io::{self, IsTerminal as _, Read as _};
+use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result};
-use controller_api::wire::AuthorizationCreate;
+use controller_api::wire::{AuthorizationCreate, BrowserLoginCreate, BrowserLoginResult};
 use controller_api::{Client, ClientError, ClientOptions};
 use serde_json::json;
 use url::Url;
 
+use super::apps;
 use crate::args::{GitCredentialsArgs, JsonArgs, LoginArgs, TokenArgs};
 use crate::context::Context;
 use crate::failure::Failure;
@@ -37,8 +39,11 @@ pub(crate) async fn login(context: &Context, args: &LoginArgs) -> Result<()> {
     };
 
     check_platform(&client(None)?).await?;
+    let browser = apps::browser();
     let token = if args.token_stdin {
         whole_stdin()?
+    } else if wants_browser(args, browser.is_some()) {
+        token_by_browser(context, &client(None)?, browser).await?
     } else {
         let known = before.as_ref().map(|saved| saved.email.as_str());
         token_for_password(context, &client(None)?, args, known).await?
@@ -130,6 +135,49 @@ fn ca_pem(args: &LoginArgs, before: Option<&Saved>) -> Result<Option<String>> {
         .or_else(|| before?.ca_file.clone());
     file.map(|file| fs_err::read_to_string(file).context("could not read the CA certificate"))
         .transpose()
+}
+
+/// Nobody at a terminal, nobody at a browser.
+fn wants_browser(args: &LoginArgs, has_browser: bool) -> bool {
+    let in_the_terminal = args.interactive || args.email.is_some() || args.password_stdin;
+    args.browser || (has_browser && !in_the_terminal && io::stdin().is_terminal())
+}
+
+async fn token_by_browser(
+    context: &Context,
+    client: &Client,
+    browser: Option<String>,
+) -> Result<String> {
+    let create = BrowserLoginCreate {
+        description: Some(format!("paas login from {}", host_name())),
+        expires_in: Some(TOKEN_SECONDS),
+    };
+    let login = client.begin_browser_login(&create).await?;
+    let url = format!(
+        "{}{}",
+        origin(client.base_url()),
+        login.browser_url.expose()
+    );
+    let output = &context.output;
+    output.note(format!("Log in with your browser at:\n  {url}"))?;
+    output.note(format!("It shows the code {}", login.code))?;
+    if let Some(program) = browser {
+        // It may stay as long as it likes, and where it fails there is the address.
+        let _ = Command::new(program)
+            .arg(&url)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn();
+    }
+    let action = output.action("Waiting for the browser");
+    match client.finish_browser_login(&login).await? {
+        BrowserLoginResult::AccessToken(token) => {
+            action.done();
+            Ok(token.into_exposed())
+        }
+        BrowserLoginResult::Error(why) => Err(Failure::new(why.trim_end_matches('.')).into()),
+    }
 }
 
 async fn token_for_password(

@@ -7,6 +7,7 @@ pub mod account;
 pub mod app;
 pub mod app_setup;
 pub mod audit;
+pub mod browser_login;
 pub mod build;
 pub mod certificate;
 pub mod config;
@@ -51,6 +52,7 @@ pub use app_setup::{
     AppSetup, AppSetupApp, AppSetupBuild, AppSetupCreate, AppSetupOverrides, AppSetupPostdeploy,
 };
 pub use audit::{AuditChain, AuditChainHead, AuditEntry};
+pub use browser_login::{BrowserLogin, BrowserLoginCreate, BrowserLoginResult};
 pub use build::{
     Build, BuildCreate, BuildpackGiven, BuildpackInstallation, BuildpackInstallationsUpdate,
     BuildpackName, BuildpackUpdate, Source, SourceBlob, SourceBlobCreate, SourceUrls,

@@ -21,6 +21,16 @@ pub(crate) async fn create(
     account: AccountId,
     create: &AuthorizationCreate,
 ) -> Result<(Token, Secret<String>), ActionError> {
+    create_with(store, account, create, Txn::new()).await
+}
+
+/// The same, together with what else is to be done or to be so.
+pub(super) async fn create_with(
+    store: &dyn Store,
+    account: AccountId,
+    create: &AuthorizationCreate,
+    also: Txn,
+) -> Result<(Token, Secret<String>), ActionError> {
     let now = Timestamp::now();
     let expires_at = match create.expires_in {
         None => None,
@@ -65,7 +75,7 @@ pub(crate) async fn create(
     };
     let secret = auth::new_token();
     let place = key::token(&auth::token_hash(secret.expose()));
-    let txn = Txn::new()
+    let txn = also
         .exists(key::account(account))
         .create(&key::TOKENS, place, &token);
     match txn.commit(store).await? {
@@ -76,7 +86,7 @@ pub(crate) async fn create(
     }
 }
 
-fn described(text: &str) -> String {
+pub(super) fn described(text: &str) -> String {
     text.chars()
         .filter(|c| !c.is_control())
         .take(MAX_DESCRIPTION)

@@ -1,4 +1,5 @@
-//! Credentials are not taken over plain HTTP, so that nobody goes on sending them that way.
+//! Credentials are not taken over plain HTTP, so that nobody goes on sending them that way; nor are the pages shown there
+//! that ask for them.
 
 use axum::extract::{Request, State};
 use axum::http::header;
@@ -22,7 +23,8 @@ pub(crate) async fn layer(
         .is_some_and(|proto| proto == "http");
     if in_the_clear
         && context.config.api.scheme == Scheme::Https
-        && headers.contains_key(header::AUTHORIZATION)
+        && (headers.contains_key(header::AUTHORIZATION)
+            || request.uri().path().starts_with("/auth"))
     {
         return Err(ApiError::sent_in_the_clear());
     }

@@ -35,7 +35,13 @@ pub(crate) async fn layer(request: Request, next: Next) -> Response {
 
 /// Paths that end in a secret are cut before it.
 fn loggable(path: &str) -> &str {
-    for prefix in ["/streams/", "/attach/", "/internal/attach/", "/sources/"] {
+    for prefix in [
+        "/streams/",
+        "/attach/",
+        "/internal/attach/",
+        "/sources/",
+        "/auth/",
+    ] {
         if path.starts_with(prefix) {
             return prefix;
         }

@@ -41,6 +41,11 @@ const EXPECTED: &[(&str, &str, Who)] = &[
         AnyAccount,
     ),
     ("DELETE", "/oauth/sessions/{session}", AnyAccount),
+    ("POST", "/auth", Anybody),
+    ("GET", "/auth/cli/{login}", Anybody),
+    ("GET", "/auth/browser/{login}", Anybody),
+    ("POST", "/auth/browser/{login}", Anybody),
+    ("POST", "/auth/browser/{login}/decision", Anybody),
     ("POST", "/accounts", Administrators),
     ("GET", "/account", AnyAccount),
     ("PATCH", "/account", AnyAccount),
@@ -358,6 +363,7 @@ fn concrete(path: &str, app: &str) -> String {
     let mut concrete = path.replace("{app}", app).replace("{user}", "~");
     for (placeholder, value) in [
         ("{account}", "0"),
+        ("{login}", "0"),
         ("{type}", "web"),
         ("{release}", "1"),
         ("{stack}", "heroku-24"),

@@ -1,13 +1,16 @@
 //! Accounts, tokens, keys.
 
+use std::time::Duration;
+
 use model::Secret;
 use reqwest::Method;
 
-use super::{Client, ClientError, decode};
+use super::{Client, ClientError, DEADLINE, decode};
 use crate::wire::{
     Account, AccountCreate, AccountCreated, AccountUpdate, Authorization, AuthorizationCreate,
-    AuthorizationUpdate, Key, KeyCreate, RateLimit, RecoveryCodes, SecondFactor,
-    SecondFactorConfirm, SecondFactorEnrol, SecondFactorEnrolment, SecondFactorProof,
+    AuthorizationUpdate, BrowserLogin, BrowserLoginCreate, BrowserLoginResult, Key, KeyCreate,
+    RateLimit, RecoveryCodes, SecondFactor, SecondFactorConfirm, SecondFactorEnrol,
+    SecondFactorEnrolment, SecondFactorProof,
 };
 
 impl Client {
@@ -28,6 +31,36 @@ impl Client {
         if let Some(code) = code {
             request = request.header("heroku-two-factor-code", code);
         }
+        decode(self.execute(request).await?).await
+    }
+
+    /// Asks to be logged in by somebody at a browser.
+    pub async fn begin_browser_login(
+        &self,
+        create: &BrowserLoginCreate,
+    ) -> Result<BrowserLogin, ClientError> {
+        let mut anonymous = self.clone();
+        anonymous.authorization = None;
+        anonymous.send(Method::POST, &["auth"], create).await
+    }
+
+    /// Waits until that is decided.
+    pub async fn finish_browser_login(
+        &self,
+        login: &BrowserLogin,
+    ) -> Result<BrowserLoginResult, ClientError> {
+        let mut anonymous = self.clone();
+        anonymous.authorization = None;
+        let path: Vec<_> = login
+            .cli_url
+            .expose()
+            .trim_start_matches('/')
+            .split('/')
+            .collect();
+        let request = anonymous
+            .request(Method::GET, &path)?
+            .bearer_auth(login.token.expose())
+            .timeout(Duration::from_secs(login.expires_in) + DEADLINE);
         decode(self.execute(request).await?).await
     }
 

@@ -1,0 +1,86 @@
+//! Logging in by way of a browser, which here is a script.
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::PathBuf;
+
+use super::harness::Cli;
+use super::heroku::Heroku;
+use super::platform::{EMAIL, Platform};
+use super::run_terminal::Terminal;
+
+/// Opens the address, types the password, compares the code that the address ends with, and says yes or no.
+const BROWSER: &str = r#"#!/bin/sh
+jar=$0.jar
+browse() { curl -sL -c "$jar" -b "$jar" "$@"; }
+form() { sed -n 's/.*name="form" value="\([0-9a-f]*\)".*/\1/p' "$0.page"; }
+place=$(browse -o "$0.page" -w '%{url_effective}' "${1%%#*}")
+grep -q "${1##*#}" "$0.page" || exit 1
+echo "$place" >"$0.place"
+browse -o "$0.page" --data-urlencode "form=$(form)" --data-urlencode "email=$EMAIL" \
+  --data-urlencode "password=$PASSWORD" "$place"
+browse -o "$0.page" --data-urlencode "form=$(form)" --data-urlencode "decision=$DECISION" "$place/decision"
+"#;
+
+fn browser(cli: &mut Cli, password: &str, decision: &str) -> PathBuf {
+    let path = cli.home.path().join("browser");
+    std::fs::write(&path, BROWSER).unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    cli.set("EMAIL", EMAIL);
+    cli.set("PASSWORD", password);
+    cli.set("DECISION", decision);
+    path
+}
+
+#[test]
+fn where_there_is_a_browser_login_asks_nothing_at_the_terminal() {
+    let platform = Platform::start();
+    let mut cli = platform.cli();
+    let path = browser(&mut cli, &platform.password, "approve");
+    cli.set("BROWSER", &path.to_string_lossy());
+    let before = cli.paas(&["auth:token"]).stdout;
+    let mut terminal = Terminal::start(&cli, &["login", "--no-git"]);
+    assert_eq!(terminal.ends_with(), 0, "{}", terminal.screen());
+    terminal.shows("Logged in as admin@example.com");
+    let screen = terminal.screen();
+    assert!(screen.contains("It shows the code "), "{screen}");
+    let after = cli.paas(&["auth:token"]).stdout;
+    assert_ne!(before, after);
+    assert!(!screen.contains(after.trim()), "{screen}");
+    let listed = cli.paas(&["authorizations"]).stdout;
+    assert!(listed.contains("364 days left"), "{listed}");
+}
+
+#[test]
+fn a_browser_on_another_machine_does_as_well_and_may_say_no() {
+    let platform = Platform::start();
+    let mut cli = platform.cli();
+    let path = browser(&mut cli, &platform.password, "refuse");
+    // No browser here: somebody takes the address elsewhere.
+    let mut terminal = Terminal::start(&cli, &["login", "--browser", "--no-git"]);
+    terminal.shows("It shows the code ");
+    let screen = terminal.screen();
+    let url = screen.lines().find(|line| line.contains("/auth/browser/"));
+    let opened = cli.command(path).arg(url.unwrap().trim()).status();
+    assert!(opened.unwrap().success());
+    assert_eq!(terminal.ends_with(), 1);
+    terminal.shows("refused in the browser");
+}
+
+#[test]
+fn the_official_heroku_cli_logs_in_with_a_browser_that_sees_the_platform_itself() {
+    let mut heroku = Heroku::start();
+    let password = heroku.platform.password.clone();
+    let path = browser(&mut heroku.cli, &password, "approve");
+    let script = format!(
+        "unset HEROKU_API_KEY; heroku login --browser {} && heroku auth:whoami",
+        path.display()
+    );
+    let args = ["heroku-proxy", "--", "sh", "-c", &script];
+    let mut terminal = Terminal::start(&heroku.cli, &args);
+    terminal.shows("Press any key");
+    terminal.press(b"y");
+    assert_eq!(terminal.ends_with(), 0, "{}", terminal.screen());
+    terminal.shows("admin@example.com");
+    let place = std::fs::read_to_string(path.with_extension("place")).unwrap();
+    assert!(place.starts_with("http://api.paas.localhost:"), "{place}");
+}
