@@ -28,7 +28,7 @@ pub(crate) use apps::{
 };
 pub(crate) use auth::{
     AccountArgs, AccountCreateArgs, AuditArgs, AuthorizationArgs, AuthorizationCreateArgs,
-    AuthorizationUpdateArgs, GitCredentialsArgs, LoginArgs, TokenArgs,
+    AuthorizationUpdateArgs, GitCredentialsArgs, InviteArgs, LoginArgs, TokenArgs,
 };
 pub(crate) use builds::{BuildCancelArgs, BuildCreateArgs};
 pub(crate) use certs::{
@@ -756,7 +756,25 @@ pub(crate) enum Verb {
         after_help = "Examples:\n  $ paas accounts:create friend@example.com\n  $ paas accounts:create ci@example.com --password-stdin < password.txt"
     )]
     AccountCreate(AccountCreateArgs),
-    /// Take the second factor off somebody's account who has lost it
+    /// Invite somebody, who then chooses his own password (administrators)
+    #[command(
+        name = "accounts:invite",
+        after_help = "Examples:\n  $ paas accounts:invite friend@example.com\n  $ paas accounts:invite friend@example.com --admin --expires-in 86400"
+    )]
+    AccountInvite(InviteArgs),
+    /// List the invitations that nobody has taken up yet (administrators)
+    #[command(
+        name = "accounts:invitations",
+        after_help = "Examples:\n  $ paas accounts:invitations\n  $ paas accounts:invitations --json"
+    )]
+    AccountInvitations(JsonArgs),
+    /// Take an invitation back (administrators)
+    #[command(
+        name = "accounts:uninvite",
+        after_help = "Example:\n  $ paas accounts:uninvite friend@example.com"
+    )]
+    AccountUninvite(AccountArgs),
+    /// Take the second factor off somebody's account who has lost it (administrators)
     #[command(
         name = "accounts:reset-2fa",
         after_help = "Example:\n  $ paas accounts:reset-2fa friend@example.com"

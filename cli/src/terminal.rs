@@ -79,6 +79,11 @@ pub(crate) fn ask_secret(question: &str) -> Result<String> {
     answer
 }
 
+/// Between two questions.
+pub(crate) fn say(text: &str) -> Result<()> {
+    Ok(writeln!(io::stderr(), "{text}")?)
+}
+
 fn need_terminal(question: &str) -> Result<()> {
     if io::stdin().is_terminal() {
         return Ok(());

@@ -13,6 +13,7 @@ mod it {
     mod git;
     mod harness;
     mod heroku;
+    mod invitations;
     mod login;
     mod man;
     mod platform;

@@ -17,6 +17,7 @@ pub(crate) mod empty;
 pub(crate) mod features;
 pub(crate) mod formation;
 pub(crate) mod internal;
+pub(crate) mod invitations;
 pub(crate) mod joining;
 pub(crate) mod keys;
 pub(crate) mod log_drains;

@@ -22,7 +22,7 @@ use tracing::{debug, info, warn};
 use crate::actions::ActionError;
 use crate::actions::review_apps::destroy_stale;
 use crate::actions::transfers::OFFERED_FOR;
-use crate::actions::browser_login;
+use crate::actions::{browser_login, invitations};
 use crate::context::{Context, Ctx};
 use crate::logs::LogError;
 use crate::prune::prune;
@@ -141,6 +141,7 @@ async fn sweep(context: &Context, all: bool) -> Result<(), SweepError> {
         sweep_records(store).await?;
         sweep_audit(store).await?;
         browser_login::sweep(store).await?;
+        invitations::list(store).await?;
         sweep_review_app_configs(store).await?;
         destroy_stale(context).await?;
         prune(store, context.config.slugs_per_app).await?;

@@ -18,6 +18,7 @@ pub mod domain;
 pub mod dyno;
 pub mod dyno_status;
 pub mod id;
+pub mod invitation;
 pub mod log;
 pub mod log_drain;
 pub mod name;
@@ -59,10 +60,9 @@ pub use domain::Domain;
 pub use dyno::{Dyno, DynoKind, DynoName, Intent};
 pub use dyno_status::{DynoState, DynoStatus, Exit, ExitReason};
 pub use id::{
-    AccountId, AppId, AppSetupId, BuildId, CouplingId, DomainId, DrainId, DynoId, EndpointId,
-    KeyId, NodeId, PipelineId, PromotionId, PromotionTargetId, ReleaseId, ReviewAppId, RouterId,
-    ServiceId, SlugId, SourceId, TokenId, TransferId, WebhookDeliveryId, WebhookEventId, WebhookId,
+    AccountId, AppId, AppSetupId, BuildId, CouplingId, DomainId, DrainId, DynoId, EndpointId, InvitationId, KeyId, NodeId, PipelineId, PromotionId, PromotionTargetId, ReleaseId, ReviewAppId, RouterId, ServiceId, SlugId, SourceId, TokenId, TransferId, WebhookDeliveryId, WebhookEventId, WebhookId,
 };
+pub use invitation::Invitation;
 pub use log::{LogLine, LogSource};
 pub use log_drain::{DrainToken, DrainTransport, DrainUrl, InvalidDrainUrl, LogDrain};
 pub use name::{AppName, ConfigVarName, Email, Hostname, InvalidName, PipelineName, ProcessType};

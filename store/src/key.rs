@@ -5,6 +5,7 @@
 //! /paas/v1/account-emails/<email>                  AccountId        (unique e-mail)
 //! /paas/v1/tokens/<sha256 of the secret>           Token
 //! /paas/v1/browser-logins/<sha256 of the secret>   BrowserLogin     (while a terminal waits)
+//! /paas/v1/invitations/<sha256 of the token>        Invitation       (until it is taken up)
 //! /paas/v1/ssh-keys/<fingerprint>                  SshKey
 //! /paas/v1/apps/<app>                              App
 //! /paas/v1/app-names/<name>                        AppId            (unique name)
@@ -64,7 +65,7 @@ use std::fmt;
 
 use model::audit::{AuditBlock, AuditHead};
 use model::{
-    Account, AccountId, Acm, AcmProgress, App, AppId, AppName, AppSetup, AppSetupId, BrowserLogin, Build, BuildCache, BuildId, BuildPlace, BuildRequest, BuildSource, BuilderReport, Challenge, Checksum, Collaborator, Coupling, Domain, DrainId, Dyno, DynoId, DynoStatus, Email, EndpointId, Hostname, LogDrain, Node, NodeHeartbeat, NodeId, NodeToken, Pipeline, PipelineId, PlatformCertificate, Promotion, PromotionId, RebalanceProgress, RebalanceRequest, Release, ReleaseVersion, Repository, ReviewApp, ReviewAppConfig, ReviewAppId, Route, RouterId, RouterReport, Sealed, ServiceEndpoint, ServiceId, ServiceRole, Slug, SlugId, SniEndpoint, Source, SourceId, SshKey, TcpRoute, TicketKeys, Token, Transfer, TransferId, Webhook, WebhookDelivery, WebhookDeliveryId, WebhookEntity, WebhookEvent, WebhookEventId, WebhookFeed, WebhookId,
+    Account, AccountId, Acm, AcmProgress, App, AppId, AppName, AppSetup, AppSetupId, BrowserLogin, Build, BuildCache, BuildId, BuildPlace, BuildRequest, BuildSource, BuilderReport, Challenge, Checksum, Collaborator, Coupling, Domain, DrainId, Dyno, DynoId, DynoStatus, Email, EndpointId, Hostname, Invitation, LogDrain, Node, NodeHeartbeat, NodeId, NodeToken, Pipeline, PipelineId, PlatformCertificate, Promotion, PromotionId, RebalanceProgress, RebalanceRequest, Release, ReleaseVersion, Repository, ReviewApp, ReviewAppConfig, ReviewAppId, Route, RouterId, RouterReport, Sealed, ServiceEndpoint, ServiceId, ServiceRole, Slug, SlugId, SniEndpoint, Source, SourceId, SshKey, TcpRoute, TicketKeys, Token, Transfer, TransferId, Webhook, WebhookDelivery, WebhookDeliveryId, WebhookEntity, WebhookEvent, WebhookEventId, WebhookFeed, WebhookId,
 };
 
 use serde_json::Value;
@@ -133,6 +134,7 @@ pub const ACCOUNTS: Table<Account> = Table::new("accounts/");
 pub const ACCOUNT_EMAILS: Table<AccountId> = Table::new("account-emails/");
 pub const TOKENS: Table<Token> = Table::new("tokens/");
 pub const BROWSER_LOGINS: Table<BrowserLogin> = Table::new("browser-logins/");
+pub const INVITATIONS: Table<Invitation> = Table::new("invitations/");
 pub const SSH_KEYS: Table<SshKey> = Table::new("ssh-keys/");
 pub const APPS: Table<App> = Table::new("apps/");
 pub const APP_NAMES: Table<AppId> = Table::new("app-names/");
@@ -201,6 +203,7 @@ keys! {
     ACCOUNT_EMAILS: AccountId = account_email(email: &Email) "{email}";
     TOKENS: Token = token(secret_hash: &Checksum) "{secret_hash}";
     BROWSER_LOGINS: BrowserLogin = browser_login(secret_hash: &Checksum) "{secret_hash}";
+    INVITATIONS: Invitation = invitation(token_hash: &Checksum) "{token_hash}";
     APPS: App = app(app: AppId) "{app}";
     APP_NAMES: AppId = app_name(name: &AppName) "{name}";
     APP_SETUPS: AppSetup = app_setup(id: AppSetupId) "{id}";

@@ -13,6 +13,7 @@ Examples:
   $ paas login --api https://api.example.com
   $ paas login --api https://api.paas.localhost:8443 --ca-file ca.pem
   $ paas login --interactive
+  $ paas login --api https://api.example.com --invitation paas_0123456789abcdef
   $ paas login --email ci@example.com --password-stdin < password.txt
   $ paas login --token-stdin < token.txt";
 
@@ -24,6 +25,9 @@ pub(crate) struct LoginArgs {
     /// Log in with a browser, though it be on another machine
     #[arg(short, long, conflicts_with_all = ["email", "password_stdin", "token_stdin"])]
     pub(crate) browser: bool,
+    /// Take up an invitation: its token, or the address of its page
+    #[arg(long, value_name = "TOKEN", conflicts_with_all = ["browser", "email", "token_stdin", "code"])]
+    pub(crate) invitation: Option<String>,
     /// E-mail address of the account
     #[arg(short, long)]
     pub(crate) email: Option<String>,
@@ -72,6 +76,20 @@ Shows a QR code for an authenticator app, and ten recovery codes for when the de
 
 Example:
   $ paas auth:2fa:enable";
+
+#[derive(Debug, Args)]
+pub(crate) struct InviteArgs {
+    /// E-mail address of the person
+    pub(crate) email: String,
+    /// Invite as an administrator
+    #[arg(long)]
+    pub(crate) admin: bool,
+    /// Seconds that the invitation is good for [default: a week]
+    #[arg(short, long, value_name = "SECONDS", value_parser = clap::value_parser!(i64).range(1..))]
+    pub(crate) expires_in: Option<i64>,
+    #[command(flatten)]
+    pub(crate) json: JsonArgs,
+}
 
 #[derive(Debug, Args)]
 pub(crate) struct AccountArgs {

@@ -1,11 +1,12 @@
 //! accounts:*: lets somebody new onto the platform, and back onto it (administrators).
 
 use anyhow::Result;
-use controller_api::wire::AccountCreate;
+use controller_api::wire::{AccountCreate, InvitationCreate};
 
 use super::auth::whole_stdin;
-use crate::args::{AccountArgs, AccountCreateArgs};
+use crate::args::{AccountArgs, AccountCreateArgs, InviteArgs, JsonArgs};
 use crate::context::Context;
+use crate::output::{Table, clock};
 
 pub(crate) async fn create(context: &Context, args: &AccountCreateArgs) -> Result<()> {
     let create = AccountCreate {
@@ -26,6 +27,59 @@ pub(crate) async fn create(context: &Context, args: &AccountCreateArgs) -> Resul
         output.line(format!("Password: {}", created.password))?;
         output.hint("It is not shown again. Pass it on by a safe way.")?;
     }
+    Ok(())
+}
+
+pub(crate) async fn invite(context: &Context, args: &InviteArgs) -> Result<()> {
+    let create = InvitationCreate {
+        email: args.email.clone(),
+        is_admin: args.admin,
+        expires_in: args.expires_in,
+    };
+    let (client, output) = (context.client()?, &context.output);
+    let action = output.action(format!("Inviting {}", args.email));
+    let invited = client.invite(&create).await?;
+    action.done();
+    if args.json.json {
+        return Ok(output.json(&invited)?);
+    }
+    output.line(invited.url.expose())?;
+    output.hint(format!(
+        "It is not shown again. Pass it on by a safe way: there, or with this, a password is chosen until {}.\n  \
+         paas login --api {} --invitation {}",
+        clock(invited.invitation.expires_at.0),
+        client.base_url().as_str().trim_end_matches('/'),
+        invited.token.expose()
+    ))?;
+    Ok(())
+}
+
+pub(crate) async fn invitations(context: &Context, args: JsonArgs) -> Result<()> {
+    let (client, output) = (context.client()?, &context.output);
+    let invitations = client.invitations().await?;
+    if args.json {
+        return Ok(output.json(&invitations)?);
+    }
+    let mut table = Table::new();
+    for invitation in invitations {
+        table.row([
+            invitation.email.to_string(),
+            if invitation.is_admin {
+                "administrator".to_owned()
+            } else {
+                String::new()
+            },
+            format!("until {}", clock(invitation.expires_at.0)),
+        ]);
+    }
+    Ok(output.table(&table)?)
+}
+
+pub(crate) async fn uninvite(context: &Context, args: &AccountArgs) -> Result<()> {
+    let (client, output) = (context.client()?, &context.output);
+    let action = output.action(format!("Taking the invitation of {} back", args.email));
+    client.take_back_invitation(&args.email).await?;
+    action.done();
     Ok(())
 }
 

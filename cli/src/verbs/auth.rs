@@ -4,7 +4,9 @@ use std::io::{self, IsTerminal as _, Read as _};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result};
-use controller_api::wire::{AuthorizationCreate, BrowserLoginCreate, BrowserLoginResult};
+use controller_api::wire::{
+    AuthorizationCreate, BrowserLoginCreate, BrowserLoginResult, InvitationAccept,
+};
 use controller_api::{Client, ClientError, ClientOptions};
 use serde_json::json;
 use url::Url;
@@ -40,7 +42,9 @@ pub(crate) async fn login(context: &Context, args: &LoginArgs) -> Result<()> {
 
     check_platform(&client(None)?).await?;
     let browser = apps::browser();
-    let token = if args.token_stdin {
+    let token = if let Some(invitation) = &args.invitation {
+        token_for_invitation(context, &client(None)?, args, invitation).await?
+    } else if args.token_stdin {
         whole_stdin()?
     } else if wants_browser(args, browser.is_some()) {
         token_by_browser(context, &client(None)?, browser).await?
@@ -137,6 +141,56 @@ fn ca_pem(args: &LoginArgs, before: Option<&Saved>) -> Result<Option<String>> {
         .transpose()
 }
 
+/// Makes the account that somebody was invited to, with a password of his own, and logs in.
+async fn token_for_invitation(
+    context: &Context,
+    client: &Client,
+    args: &LoginArgs,
+    invitation: &str,
+) -> Result<String> {
+    // People paste the address that they were given.
+    let token = invitation.rsplit('/').next().unwrap_or(invitation);
+    let (name, password) = if args.password_stdin {
+        (None, whole_stdin()?)
+    } else {
+        context
+            .output
+            .note("Welcome. Choose how you log in from now on:")?;
+        let name = terminal::ask("Your name: ")?.trim().to_owned();
+        (Some(name), new_password()?)
+    };
+    let accept = InvitationAccept {
+        token: token.into(),
+        password: password.clone().into(),
+        name,
+    };
+    let account = client.accept_invitation(&accept).await?;
+    let create = password_login();
+    let made = client
+        .create_authorization(account.email.as_str(), &password.into(), None, &create)
+        .await?;
+    let token = made.access_token.context("the platform sent no token")?;
+    Ok(token.token.into_exposed())
+}
+
+fn new_password() -> Result<String> {
+    loop {
+        let password = terminal::ask_secret("Password: ")?;
+        if terminal::ask_secret("Password again: ")? == password {
+            return Ok(password);
+        }
+        terminal::say("The passwords differ.")?;
+    }
+}
+
+fn password_login() -> AuthorizationCreate {
+    AuthorizationCreate {
+        description: Some(format!("paas login from {}", host_name())),
+        expires_in: Some(TOKEN_SECONDS),
+        scope: Some(vec!["global".to_owned()]),
+    }
+}
+
 /// Nobody at a terminal, nobody at a browser.
 fn wants_browser(args: &LoginArgs, has_browser: bool) -> bool {
     let in_the_terminal = args.interactive || args.email.is_some() || args.password_stdin;
@@ -200,11 +254,7 @@ async fn token_for_password(
             (email, terminal::ask_secret("Password: ")?)
         }
     };
-    let create = AuthorizationCreate {
-        description: Some(format!("paas login from {}", host_name())),
-        expires_in: Some(TOKEN_SECONDS),
-        scope: Some(vec!["global".to_owned()]),
-    };
+    let create = password_login();
     let password = password.into();
     let log_in = async |code: Option<&str>| {
         client

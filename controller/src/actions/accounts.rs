@@ -69,14 +69,19 @@ pub(crate) fn new_account(
 
 /// Whether it was made: `false` when the e-mail address is taken.
 pub(crate) async fn insert(store: &dyn Store, account: &Account) -> Result<bool, ActionError> {
-    let txn = Txn::new()
+    let committed = inserting(account).commit(store).await?;
+    Ok(matches!(committed, Committed::Done(_)))
+}
+
+/// An address has one account: the commit conflicts where there is one already.
+pub(super) fn inserting(account: &Account) -> Txn {
+    Txn::new()
         .create(&key::ACCOUNTS, key::account(account.id), account)
         .create(
             &key::ACCOUNT_EMAILS,
             key::account_email(&account.email),
             &account.id,
-        );
-    Ok(matches!(txn.commit(store).await?, Committed::Done(_)))
+        )
 }
 
 /// A new password needs the old one, and ends all other sessions.
@@ -172,7 +177,7 @@ pub(crate) async fn edit(
     }
 }
 
-fn checked(password: String) -> Result<Secret<String>, ActionError> {
+pub(super) fn checked(password: String) -> Result<Secret<String>, ActionError> {
     if (MIN_PASSWORD..=MAX_PASSWORD).contains(&password.len()) {
         return Ok(Secret::new(password));
     }
@@ -181,7 +186,7 @@ fn checked(password: String) -> Result<Secret<String>, ActionError> {
     )))
 }
 
-fn checked_name(name: Option<String>) -> Result<Option<String>, ActionError> {
+pub(super) fn checked_name(name: Option<String>) -> Result<Option<String>, ActionError> {
     match name {
         Some(name) if name.len() > MAX_NAME || name.chars().any(char::is_control) => {
             Err(ActionError::invalid(format!(

@@ -1,7 +1,7 @@
 //! Accounts, tokens and keys.
 
 use controller_api::wire;
-use model::{Account, SecondFactorRule, Secret, SshKey, Timestamp, Token};
+use model::{Account, Invitation, SecondFactorRule, Secret, SshKey, Timestamp, Token};
 
 /// Stands for a token that is not shown again.
 const HIDDEN: &str = "****";
@@ -74,6 +74,19 @@ pub(crate) fn authorization(
             email: account.email.clone(),
             full_name: account.name.clone(),
         },
+    }
+}
+
+pub(crate) fn invitation(invitation: &Invitation) -> wire::Invitation {
+    wire::Invitation {
+        id: invitation.id,
+        email: invitation.email.clone(),
+        is_admin: invitation.is_admin,
+        invited_by: wire::IdRef {
+            id: invitation.invited_by,
+        },
+        created_at: invitation.created_at.into(),
+        expires_at: invitation.expires_at.into(),
     }
 }
 

@@ -46,6 +46,16 @@ const EXPECTED: &[(&str, &str, Who)] = &[
     ("GET", "/auth/browser/{login}", Anybody),
     ("POST", "/auth/browser/{login}", Anybody),
     ("POST", "/auth/browser/{login}/decision", Anybody),
+    ("GET", "/auth/invitation/{token}", Anybody),
+    ("POST", "/auth/invitation/{token}", Anybody),
+    ("GET", "/account-invitations", Administrators),
+    ("POST", "/account-invitations", Administrators),
+    (
+        "DELETE",
+        "/account-invitations/{invitation}",
+        Administrators,
+    ),
+    ("POST", "/account-invitations/actions/accept", Anybody),
     ("POST", "/accounts", Administrators),
     ("GET", "/account", AnyAccount),
     ("PATCH", "/account", AnyAccount),
@@ -363,6 +373,7 @@ fn concrete(path: &str, app: &str) -> String {
     let mut concrete = path.replace("{app}", app).replace("{user}", "~");
     for (placeholder, value) in [
         ("{account}", "0"),
+        ("{invitation}", "0"),
         ("{login}", "0"),
         ("{type}", "web"),
         ("{release}", "1"),

@@ -8,9 +8,10 @@ use reqwest::Method;
 use super::{Client, ClientError, DEADLINE, decode};
 use crate::wire::{
     Account, AccountCreate, AccountCreated, AccountUpdate, Authorization, AuthorizationCreate,
-    AuthorizationUpdate, BrowserLogin, BrowserLoginCreate, BrowserLoginResult, Key, KeyCreate,
-    RateLimit, RecoveryCodes, SecondFactor, SecondFactorConfirm, SecondFactorEnrol,
-    SecondFactorEnrolment, SecondFactorProof,
+    AuthorizationUpdate, BrowserLogin, BrowserLoginCreate, BrowserLoginResult, Invitation,
+    InvitationAccept, InvitationCreate, InvitationCreated, Key, KeyCreate, RateLimit,
+    RecoveryCodes, SecondFactor, SecondFactorConfirm, SecondFactorEnrol, SecondFactorEnrolment,
+    SecondFactorProof,
 };
 
 impl Client {
@@ -163,6 +164,34 @@ impl Client {
     /// For administrators.
     pub async fn reset_second_factor(&self, account: &str) -> Result<Account, ClientError> {
         self.delete(&["accounts", account, "two-factor"]).await
+    }
+
+    /// For administrators.
+    pub async fn invite(
+        &self,
+        create: &InvitationCreate,
+    ) -> Result<InvitationCreated, ClientError> {
+        self.send(Method::POST, &["account-invitations"], create)
+            .await
+    }
+
+    /// For administrators.
+    pub async fn invitations(&self) -> Result<Vec<Invitation>, ClientError> {
+        self.get_all(&["account-invitations"]).await
+    }
+
+    /// For administrators. By id or e-mail address.
+    pub async fn take_back_invitation(&self, invitation: &str) -> Result<Invitation, ClientError> {
+        self.delete(&["account-invitations", invitation]).await
+    }
+
+    /// Makes the account; logging in is another matter.
+    pub async fn accept_invitation(
+        &self,
+        accept: &InvitationAccept,
+    ) -> Result<Account, ClientError> {
+        let path = ["account-invitations", "actions", "accept"];
+        self.send(Method::POST, &path, accept).await
     }
 
     pub async fn rate_limit(&self) -> Result<RateLimit, ClientError> {
