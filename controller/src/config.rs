@@ -48,6 +48,8 @@ pub struct Config {
     pub builder_tls: Option<ClientConfig>,
     /// Of whom a second factor is asked.
     pub second_factor: SecondFactorRule,
+    /// Whom people prove to who they are, besides by a password here.
+    pub oidc: Option<OidcConfig>,
     /// What hosts that join are given, or why none can.
     pub joiners: Result<ForJoiners, String>,
 }
@@ -84,6 +86,28 @@ pub struct AcmeConfig {
     pub ca: Option<String>,
     /// New orders within an hour, of all apps.
     pub orders_per_hour: u32,
+}
+
+/// An identity provider that speaks OpenID Connect.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OidcConfig {
+    pub issuer: String,
+    pub client_id: String,
+    pub client_secret: Secret<String>,
+    /// Asked for besides `openid`.
+    pub scopes: Vec<String>,
+    /// The claim that names somebody's groups.
+    pub groups_claim: String,
+    /// Domains of e-mail addresses that are let in; all where there is none.
+    pub allowed_domains: Vec<String>,
+    /// Groups of which one is enough to be let in; none is needed where there is none.
+    pub allowed_groups: Vec<String>,
+    /// Who is in it is an administrator, and who is no longer in it is none unless he has a password here.
+    pub admin_group: Option<String>,
+    /// Whether an account is made for whoever is let in and has none, and was not invited.
+    pub create_accounts: bool,
+    /// PEM of those who vouch for the provider, besides those whom the system trusts.
+    pub ca: Option<String>,
 }
 
 /// What a new host needs besides what it finds in the store.

@@ -19,6 +19,7 @@ use crate::config::Config;
 use crate::drains::Drains;
 use crate::limits::{Guesses, Requests};
 use crate::logs::{Batches, LogStore, Peers};
+use crate::oidc::Provider;
 use crate::routers::Routers;
 
 pub(crate) type Ctx = Arc<Context>;
@@ -44,6 +45,7 @@ pub(crate) struct Context {
     /// Places for sources on their way to this disk.
     pub(crate) uploads: Semaphore,
     pub(crate) builders: Builders,
+    pub(crate) provider: Option<Provider>,
     /// Each takes a place while it asks how its login goes.
     pub(crate) waiting_terminals: Arc<Semaphore>,
     /// Streams end when it fires.

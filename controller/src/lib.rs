@@ -20,6 +20,7 @@ mod handlers;
 mod http;
 mod limits;
 mod logs;
+mod oidc;
 mod outbound;
 mod pages;
 mod prune;
@@ -27,8 +28,8 @@ mod routers;
 mod routes;
 mod run;
 mod scope;
-mod setups;
 mod second_factor;
+mod setups;
 mod sweep;
 mod ticket_keys;
 mod views;
@@ -40,7 +41,7 @@ pub mod certificate;
 pub mod platform_certificate;
 
 pub use config::{
-    AcmeConfig, Config, DrainsConfig, ForJoiners, PublicEndpoint, Scheme, WebhookConfig,
+    AcmeConfig, Config, DrainsConfig, ForJoiners, OidcConfig, PublicEndpoint, Scheme, WebhookConfig,
 };
 pub use logs::LogLimits;
 pub use routes::{Rule, rules};

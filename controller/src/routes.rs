@@ -12,7 +12,11 @@ use crate::context::Ctx;
 use crate::error::ApiError;
 use crate::guard::{Guard, enforce};
 use crate::handlers::{
-    accounts, app_setups, apps, audit, authorizations, browser_login, buildpacks, builds, certificates, collaborators, config_vars, domains, dynos, empty, features, formation, internal, invitations, joining, keys, log_drains, logs, nodes, pipelines, placement, platform, platform_certificate, platform_status, promotions, rebalance, registry, releases, review_apps, routers, routing, second_factor, slugs, sources, tcp_routes, transfers, webhooks,
+    accounts, app_setups, apps, audit, authorizations, browser_login, buildpacks, builds,
+    certificates, collaborators, config_vars, domains, dynos, empty, features, formation, internal,
+    invitations, joining, keys, log_drains, logs, nodes, oidc, pipelines, placement, platform,
+    platform_certificate, platform_status, promotions, rebalance, registry, releases, review_apps,
+    routers, routing, second_factor, slugs, sources, tcp_routes, transfers, webhooks,
 };
 use crate::http::body::MAX_BODY_BYTES;
 use crate::http::{etag, plaintext, request_id};
@@ -53,6 +57,8 @@ fn table(r: &mut Routes) {
     r.post("/auth/browser/{login}", Public, browser_login::identify);
     r.post("/auth/browser/{login}/decision", Public, browser_login::decide);
 
+    r.get("/auth/browser/{login}/provider", Public, oidc::depart);
+    r.get("/auth/callback", Public, oidc::arrive);
     r.get("/auth/invitation/{token}", Public, invitations::show);
     r.post("/auth/invitation/{token}", Public, invitations::take_up);
     r.get("/account-invitations", Admin, invitations::list);

@@ -23,6 +23,7 @@ use crate::drains::Drains;
 use crate::handlers::sources::UPLOAD_WITHIN;
 use crate::limits::{Guesses, Requests};
 use crate::logs::{Batches, LogStore, Peers};
+use crate::oidc::Provider;
 use crate::routers::Routers;
 use crate::{acme, routes, setups, sweep, ticket_keys, webhooks};
 
@@ -41,6 +42,8 @@ const UPLOADS_AT_ONCE: usize = 8;
 pub enum RunError {
     #[error("the controller's listener could not be used")]
     Listener(#[source] std::io::Error),
+    #[error("the identity provider could not be set up")]
+    Provider(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
 /// Serves the API until `shutdown`, then ends streams, finishes calls and leaves.
@@ -84,6 +87,12 @@ pub async fn run(
         keyring.clone(),
     );
     let (audit, to_be_audited) = Audit::new();
+    let redirect_url = config.api_url("/auth/callback");
+    let provider = config.oidc.clone();
+    let provider = provider
+        .map(|oidc| Provider::new(oidc, redirect_url))
+        .transpose()
+        .map_err(|error| RunError::Provider(Box::new(error)))?;
     let context = Arc::new(Context {
         audit,
         addr,
@@ -95,6 +104,7 @@ pub async fn run(
         requests: Requests::new(config.requests_per_hour),
         guesses: Guesses::default(),
         meetings: Meetings::default(),
+        provider,
         waiting_terminals: Arc::new(Semaphore::new(MAX_WAITING_TERMINALS)),
         passwords: Passwords::new(),
         uploads: Semaphore::new(UPLOADS_AT_ONCE),

@@ -53,6 +53,8 @@ mod logs;
 mod many;
 #[path = "it/matrix.rs"]
 mod matrix;
+#[path = "it/oidc.rs"]
+mod oidc;
 #[path = "it/pipelines.rs"]
 mod pipelines;
 #[path = "it/placement.rs"]

@@ -60,7 +60,10 @@ pub use domain::Domain;
 pub use dyno::{Dyno, DynoKind, DynoName, Intent};
 pub use dyno_status::{DynoState, DynoStatus, Exit, ExitReason};
 pub use id::{
-    AccountId, AppId, AppSetupId, BuildId, CouplingId, DomainId, DrainId, DynoId, EndpointId, InvitationId, KeyId, NodeId, PipelineId, PromotionId, PromotionTargetId, ReleaseId, ReviewAppId, RouterId, ServiceId, SlugId, SourceId, TokenId, TransferId, WebhookDeliveryId, WebhookEventId, WebhookId,
+    AccountId, AppId, AppSetupId, BuildId, CouplingId, DomainId, DrainId, DynoId, EndpointId,
+    InvitationId, KeyId, NodeId, PipelineId, PromotionId, PromotionTargetId, ReleaseId,
+    ReviewAppId, RouterId, ServiceId, SlugId, SourceId, TokenId, TransferId, WebhookDeliveryId,
+    WebhookEventId, WebhookId,
 };
 pub use invitation::Invitation;
 pub use log::{LogLine, LogSource};

@@ -38,6 +38,7 @@ pub(crate) struct Config {
     pub(crate) drains: Drains,
     pub(crate) webhooks: Webhooks,
     pub(crate) accounts: Accounts,
+    pub(crate) oidc: Oidc,
     pub(crate) node: Node,
 }
 
@@ -189,6 +190,32 @@ pub(crate) struct Accounts {
     pub(crate) require_second_factor: SecondFactorRule,
 }
 
+/// An identity provider that people log in at, by OpenID Connect.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Oidc {
+    /// Such as `https://accounts.google.com`; without it there is none. The provider is to send browsers back to
+    /// `https://api.<domain>/auth/callback`.
+    pub(crate) issuer: Option<String>,
+    pub(crate) client_id: String,
+    #[serde(skip_serializing)]
+    pub(crate) client_secret: Secret<String>,
+    /// What it is asked for besides `openid`.
+    pub(crate) scopes: Vec<String>,
+    /// The claim that names somebody's groups.
+    pub(crate) groups_claim: String,
+    /// Domains of e-mail addresses that are let in; all by default.
+    pub(crate) allowed_domains: Vec<String>,
+    /// Groups of which one is enough to be let in; by default none is needed.
+    pub(crate) allowed_groups: Vec<String>,
+    /// Who is in it is an administrator; who is no longer in it is none, unless he has a password here.
+    pub(crate) admin_group: Option<String>,
+    /// Whether accounts are made for those who are let in, besides for those who were invited.
+    pub(crate) create_accounts: bool,
+    /// PEM file of those who vouch for the provider, besides those whom the system trusts.
+    pub(crate) ca: Option<PathBuf>,
+}
+
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Node {
@@ -227,6 +254,7 @@ impl Default for Config {
             drains: Drains::default(),
             webhooks: Webhooks::default(),
             accounts: Accounts::default(),
+            oidc: Oidc::default(),
             node: Node::default(),
         }
     }
@@ -305,6 +333,23 @@ impl Default for Acme {
             ca: None,
             // Let's Encrypt allows 300 in three hours.
             orders_per_hour: 90,
+        }
+    }
+}
+
+impl Default for Oidc {
+    fn default() -> Self {
+        Self {
+            issuer: None,
+            client_id: String::new(),
+            client_secret: Secret::default(),
+            scopes: vec!["email".to_owned(), "profile".to_owned()],
+            groups_claim: "groups".to_owned(),
+            allowed_domains: Vec::new(),
+            allowed_groups: Vec::new(),
+            admin_group: None,
+            create_accounts: false,
+            ca: None,
         }
     }
 }
@@ -545,6 +590,7 @@ impl Config {
                  http://collector:4318/v1/traces"
             );
         }
+        self.oidc.check()?;
         let others_reach_us = !self.node.address.is_loopback();
         for (setting, listen) in [
             ("controller.listen", self.controller_listen()),
@@ -573,6 +619,33 @@ impl Config {
     }
 }
 
+impl Oidc {
+    fn check(&self) -> anyhow::Result<()> {
+        let Some(issuer) = &self.issuer else {
+            return Ok(());
+        };
+        let is_local = ["http://127.0.0.1:", "http://localhost:"]
+            .iter()
+            .any(|local| issuer.starts_with(local));
+        if !issuer.starts_with("https://") && !is_local {
+            bail!("oidc.issuer is {issuer:?}; it must be an https:// address");
+        }
+        if self.client_id.is_empty() || self.client_secret.expose().is_empty() {
+            bail!(
+                "oidc.issuer needs oidc.client_id and oidc.client_secret, which the provider gives out"
+            );
+        }
+        if self.create_accounts && self.allowed_domains.is_empty() && self.allowed_groups.is_empty()
+        {
+            bail!(
+                "oidc.create_accounts needs oidc.allowed_domains or oidc.allowed_groups: anybody whom the provider knows \
+                 would get an account"
+            );
+        }
+        Ok(())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -588,6 +661,27 @@ mod tests {
     fn a_misspelt_setting_is_refused() {
         let error = toml::from_str::<Config>("domian = \"a.b\"").unwrap_err();
         assert!(error.to_string().contains("domian"), "{error}");
+    }
+
+    #[test]
+    fn an_identity_provider_is_named_whole_and_does_not_let_everybody_in() {
+        let check = |text: &str| toml::from_str::<Config>(text).unwrap().check();
+        let whole = "[oidc]\nissuer = \"https://id.example.com\"\nclient_id = \"paas\"\nclient_secret = \"s3cret\"\n";
+        check(whole).unwrap();
+        let limited = format!("{whole}create_accounts = true\nallowed_domains = [\"example.com\"]");
+        check(&limited).unwrap();
+        for bad in [
+            whole.replace("https", "http"),
+            whole.replace("s3cret", ""),
+            format!("{whole}create_accounts = true"),
+        ] {
+            assert!(
+                check(&bad).unwrap_err().to_string().contains("oidc."),
+                "{bad}"
+            );
+        }
+        let shown = toml::from_str::<Config>(whole).unwrap().to_toml().unwrap();
+        assert!(shown.contains("id.example.com") && !shown.contains("s3cret"));
     }
 
     #[test]

@@ -133,6 +133,10 @@ fn common(config: &Config) -> anyhow::Result<Table> {
         "accounts".to_owned(),
         Table::try_from(&config.accounts)?.into(),
     );
+    let mut oidc = Table::try_from(&config.oidc)?;
+    let secret = config.oidc.client_secret.expose().clone();
+    oidc.insert("client_secret".to_owned(), secret.into());
+    common.insert("oidc".to_owned(), oidc.into());
     let mut node = Table::new();
     let of_node = &config.node;
     for (name, value) in [

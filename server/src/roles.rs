@@ -468,12 +468,33 @@ fn controller_config(config: &Config, tls: &HostTls) -> anyhow::Result<controlle
             first_pause: model::webhook::FIRST_PAUSE,
         },
         second_factor: config.accounts.require_second_factor,
+        oidc: oidc(config)?,
         peer_tls: Some(tls.client(ServiceRole::Controller)?),
         reserved_ports: config.reserved_ports(),
         router_tls: Some(tls.client_of(HostRole::Router)?),
         builder_tls: Some(tls.client(ServiceRole::Builder)?),
         joiners: joiners::for_joiners(config)?,
     })
+}
+
+fn oidc(config: &Config) -> anyhow::Result<Option<controller::OidcConfig>> {
+    let oidc = &config.oidc;
+    let Some(issuer) = oidc.issuer.clone() else {
+        return Ok(None);
+    };
+    let ca = oidc.ca.as_ref().map(fs_err::read_to_string);
+    Ok(Some(controller::OidcConfig {
+        issuer,
+        client_id: oidc.client_id.clone(),
+        client_secret: oidc.client_secret.clone(),
+        scopes: oidc.scopes.clone(),
+        groups_claim: oidc.groups_claim.clone(),
+        allowed_domains: oidc.allowed_domains.clone(),
+        allowed_groups: oidc.allowed_groups.clone(),
+        admin_group: oidc.admin_group.clone(),
+        create_accounts: oidc.create_accounts,
+        ca: ca.transpose()?,
+    }))
 }
 
 fn drains(config: &Config) -> anyhow::Result<controller::DrainsConfig> {

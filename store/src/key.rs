@@ -3,6 +3,7 @@
 //! ```text
 //! /paas/v1/accounts/<account>                      Account
 //! /paas/v1/account-emails/<email>                  AccountId        (unique e-mail)
+//! /paas/v1/account-identities/<sha256 of issuer and subject>  AccountId
 //! /paas/v1/tokens/<sha256 of the secret>           Token
 //! /paas/v1/browser-logins/<sha256 of the secret>   BrowserLogin     (while a terminal waits)
 //! /paas/v1/invitations/<sha256 of the token>        Invitation       (until it is taken up)
@@ -65,7 +66,16 @@ use std::fmt;
 
 use model::audit::{AuditBlock, AuditHead};
 use model::{
-    Account, AccountId, Acm, AcmProgress, App, AppId, AppName, AppSetup, AppSetupId, BrowserLogin, Build, BuildCache, BuildId, BuildPlace, BuildRequest, BuildSource, BuilderReport, Challenge, Checksum, Collaborator, Coupling, Domain, DrainId, Dyno, DynoId, DynoStatus, Email, EndpointId, Hostname, Invitation, LogDrain, Node, NodeHeartbeat, NodeId, NodeToken, Pipeline, PipelineId, PlatformCertificate, Promotion, PromotionId, RebalanceProgress, RebalanceRequest, Release, ReleaseVersion, Repository, ReviewApp, ReviewAppConfig, ReviewAppId, Route, RouterId, RouterReport, Sealed, ServiceEndpoint, ServiceId, ServiceRole, Slug, SlugId, SniEndpoint, Source, SourceId, SshKey, TcpRoute, TicketKeys, Token, Transfer, TransferId, Webhook, WebhookDelivery, WebhookDeliveryId, WebhookEntity, WebhookEvent, WebhookEventId, WebhookFeed, WebhookId,
+    Account, AccountId, Acm, AcmProgress, App, AppId, AppName, AppSetup, AppSetupId, BrowserLogin,
+    Build, BuildCache, BuildId, BuildPlace, BuildRequest, BuildSource, BuilderReport, Challenge,
+    Checksum, Collaborator, Coupling, Domain, DrainId, Dyno, DynoId, DynoStatus, Email, EndpointId,
+    Hostname, Invitation, LogDrain, Node, NodeHeartbeat, NodeId, NodeToken, Pipeline, PipelineId,
+    PlatformCertificate, Promotion, PromotionId, RebalanceProgress, RebalanceRequest, Release,
+    ReleaseVersion, Repository, ReviewApp, ReviewAppConfig, ReviewAppId, Route, RouterId,
+    RouterReport, Sealed, ServiceEndpoint, ServiceId, ServiceRole, Slug, SlugId, SniEndpoint,
+    Source, SourceId, SshKey, TcpRoute, TicketKeys, Token, Transfer, TransferId, Webhook,
+    WebhookDelivery, WebhookDeliveryId, WebhookEntity, WebhookEvent, WebhookEventId, WebhookFeed,
+    WebhookId,
 };
 
 use serde_json::Value;
@@ -132,6 +142,7 @@ impl fmt::Debug for Key {
 
 pub const ACCOUNTS: Table<Account> = Table::new("accounts/");
 pub const ACCOUNT_EMAILS: Table<AccountId> = Table::new("account-emails/");
+pub const ACCOUNT_IDENTITIES: Table<AccountId> = Table::new("account-identities/");
 pub const TOKENS: Table<Token> = Table::new("tokens/");
 pub const BROWSER_LOGINS: Table<BrowserLogin> = Table::new("browser-logins/");
 pub const INVITATIONS: Table<Invitation> = Table::new("invitations/");
@@ -201,6 +212,7 @@ macro_rules! keys {
 keys! {
     ACCOUNTS: Account = account(id: AccountId) "{id}";
     ACCOUNT_EMAILS: AccountId = account_email(email: &Email) "{email}";
+    ACCOUNT_IDENTITIES: AccountId = account_identity(hash: &Checksum) "{hash}";
     TOKENS: Token = token(secret_hash: &Checksum) "{secret_hash}";
     BROWSER_LOGINS: BrowserLogin = browser_login(secret_hash: &Checksum) "{secret_hash}";
     INVITATIONS: Invitation = invitation(token_hash: &Checksum) "{token_hash}";

@@ -84,6 +84,7 @@ impl Platform {
                         first_pause: std::time::Duration::from_millis(50),
                     },
                     second_factor: Default::default(),
+                    oidc: None,
                     joiners: Err("A test of one host.".to_owned()),
                 };
                 let store: std::sync::Arc<dyn Store> = store;

@@ -183,7 +183,7 @@ pub(super) async fn change(
     }
 }
 
-const fn gone() -> ActionError {
+pub(super) const fn gone() -> ActionError {
     ActionError::Gone { resource: "login" }
 }
 

@@ -173,7 +173,7 @@ pub(crate) async fn show(
     };
     let shown = match account {
         Some(account) => ask_whether(&login, &browser, &place, &account.value),
-        None => ask_who(&login, &browser, &place, None),
+        None => ask_who(&context, &login, &browser, &place, None),
     };
     Ok(browser.remember(&context.config, shown))
 }
@@ -191,7 +191,7 @@ pub(crate) async fn identify(
         return Ok(over());
     };
     let again = |why: &str| {
-        let shown = ask_who(&login.value, &browser, &place, Some(why));
+        let shown = ask_who(&context, &login.value, &browser, &place, Some(why));
         Ok(browser.remember(&context.config, shown))
     };
     if !browser.sent(fields.get("form"), &place) {
@@ -282,7 +282,7 @@ pub(crate) async fn decide(
     })
 }
 
-fn over() -> Response {
+pub(super) fn over() -> Response {
     page(
         StatusCode::NOT_FOUND,
         "This login is over",
@@ -290,13 +290,26 @@ fn over() -> Response {
     )
 }
 
-fn ask_who(login: &BrowserLogin, browser: &Browser, place: &str, error: Option<&str>) -> Response {
+fn ask_who(
+    context: &Context,
+    login: &BrowserLogin,
+    browser: &Browser,
+    place: &str,
+    error: Option<&str>,
+) -> Response {
     let status = match error {
         Some(_) => StatusCode::UNPROCESSABLE_ENTITY,
         None => StatusCode::OK,
     };
     let error = error.map_or_else(String::new, |error| {
         format!("<p class=\"error\" role=\"alert\">{}</p>", Text(error))
+    });
+    let elsewhere = context.provider.as_ref().map_or_else(String::new, |provider| {
+        format!(
+            "<p>Or at {issuer}:</p><p><a class=\"button\" href=\"/auth/browser/{place}/provider\">Single sign-on</a></p>",
+            issuer = Text(&provider.config().issuer),
+            place = Text(place),
+        )
     });
     let body = format!(
         "{terminal}<p>If yours shows another code, or you did not ask for this, close this window.</p>{error}\
@@ -305,7 +318,7 @@ fn ask_who(login: &BrowserLogin, browser: &Browser, place: &str, error: Option<&
          <label>Password<input name=\"password\" type=\"password\" autocomplete=\"current-password\" required></label>\
          <label>Two-factor code, if you have one\
          <input name=\"code\" autocomplete=\"one-time-code\" autocapitalize=\"none\"></label>\
-         <button>Log in</button></form>",
+         <button>Log in</button></form>{elsewhere}",
         terminal = terminal(login),
         place = Text(place),
         form = browser.form_token(place),

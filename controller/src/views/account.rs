@@ -16,8 +16,9 @@ pub(crate) fn account(account: &Account) -> wire::Account {
         default_team: None,
         delinquent_at: None,
         email: account.email.clone(),
-        federated: false,
+        federated: account.identity.is_some(),
         id: account.id,
+        // In Heroku's shape it is a team's; here it is the platform's.
         identity_provider: None,
         last_login: account.last_login.map(Into::into),
         name: account.name.clone(),

@@ -60,6 +60,17 @@ impl Platform {
         Self::start_on(store, dir, admin, configure).await
     }
 
+    /// On a listener whose address others were told already.
+    pub(crate) async fn start_at(
+        listener: TcpListener,
+        configure: impl FnOnce(&mut Config),
+    ) -> Self {
+        let store = Embedded::open_in_memory().unwrap();
+        let dir = Arc::new(tempfile::tempdir().unwrap());
+        let admin = first_account(&store).await;
+        Self::serve(listener, store, dir, admin, configure)
+    }
+
     /// Another controller on the store and disk of one that has stopped, and a user as he reaches it now.
     pub(crate) async fn restart_on(
         store: Arc<Embedded>,
@@ -81,12 +92,22 @@ impl Platform {
         admin: User,
         configure: impl FnOnce(&mut Config),
     ) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Self::serve(listener, store, dir, admin, configure)
+    }
+
+    fn serve(
+        listener: TcpListener,
+        store: Arc<Embedded>,
+        dir: Arc<tempfile::TempDir>,
+        admin: User,
+        configure: impl FnOnce(&mut Config),
+    ) -> Self {
         let keyring = Keyring::new(&[7; 32]);
         let blobs = BlobStore::open(&BlobConfig::Local {
             dir: dir.path().join("blobs"),
         })
         .unwrap();
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap();
         let mut config = config(addr, dir.path());
         configure(&mut config);
@@ -206,6 +227,7 @@ fn config(addr: SocketAddr, data_dir: &Path) -> Config {
             first_pause: Duration::from_millis(50),
         },
         second_factor: Default::default(),
+        oidc: None,
         joiners: Err("A test of one host.".to_owned()),
     }
 }

@@ -46,6 +46,8 @@ const EXPECTED: &[(&str, &str, Who)] = &[
     ("GET", "/auth/browser/{login}", Anybody),
     ("POST", "/auth/browser/{login}", Anybody),
     ("POST", "/auth/browser/{login}/decision", Anybody),
+    ("GET", "/auth/browser/{login}/provider", Anybody),
+    ("GET", "/auth/callback", Anybody),
     ("GET", "/auth/invitation/{token}", Anybody),
     ("POST", "/auth/invitation/{token}", Anybody),
     ("GET", "/account-invitations", Administrators),

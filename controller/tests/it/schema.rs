@@ -53,6 +53,8 @@ const OURS: &[(&str, &str)] = &[
     ("GET", "/auth/browser/*"),
     ("POST", "/auth/browser/*"),
     ("POST", "/auth/browser/*/decision"),
+    ("GET", "/auth/browser/*/provider"),
+    ("GET", "/auth/callback"),
     ("GET", "/auth/invitation/*"),
     ("POST", "/auth/invitation/*"),
     ("GET", "/account-invitations"),
