@@ -233,7 +233,14 @@ pub(crate) async fn destroy(context: &Context, app: AppId) -> Result<App, Action
     }
 }
 
+/// What Heroku's first stack was called, and what clients of its time still ask for when they are not told of any: the
+/// Python library heroku3 with each app it makes.
+const ANY_STACK: &str = "cedar";
+
 pub(crate) fn known_stack(context: &Context, wanted: &str) -> Result<String, ActionError> {
+    if wanted == ANY_STACK {
+        return Ok(context.config.stack.clone());
+    }
     let id_of = |name: &str| crate::views::platform::stack_named(name).id.to_string();
     if let Some(stack) = context
         .config

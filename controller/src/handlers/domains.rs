@@ -26,6 +26,8 @@ pub(crate) async fn list(
     let custom = custom
         .iter()
         .map(|d| domain(config, app, &d.value, &certificates));
+    // What Heroku has called it once, and heroku3 still does.
+    let range = range.reading("domain", "hostname");
     range.page(default_domain(config, app).into_iter().chain(custom))
 }
 
