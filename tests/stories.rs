@@ -29,6 +29,7 @@ mod stories {
     mod run;
     mod sources;
     mod spread;
+    mod stress;
     mod upgrade;
     mod watch;
     mod zero_loss;

@@ -41,6 +41,8 @@ mod domains;
 mod drains;
 #[path = "it/dynos.rs"]
 mod dynos;
+#[path = "it/fuzz.rs"]
+mod fuzz;
 #[path = "it/invitations.rs"]
 mod invitations;
 #[path = "it/joining.rs"]
