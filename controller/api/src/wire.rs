@@ -52,7 +52,8 @@ pub use app_setup::{
 pub use audit::{AuditChain, AuditChainHead, AuditEntry};
 pub use build::{
     Build, BuildCreate, BuildpackGiven, BuildpackInstallation, BuildpackInstallationsUpdate,
-    BuildpackName, BuildpackUpdate, Source, SourceBlob, SourceBlobCreate, SourceUrls,
+    BuildpackName, BuildpackUpdate, RegistryBuildpack, Source, SourceBlob, SourceBlobCreate,
+    SourceUrls,
 };
 pub use certificate::{CertificateUpload, PlatformCertificate, SniEndpoint, SslCert};
 pub use config::{ConfigVars, ConfigVarsUpdate};
