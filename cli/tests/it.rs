@@ -12,6 +12,9 @@ mod it {
     mod git;
     mod harness;
     mod heroku;
+    mod import_deis;
+    mod import_dokku;
+    mod import_heroku;
     mod login;
     mod man;
     mod platform;
