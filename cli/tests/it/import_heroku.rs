@@ -166,6 +166,10 @@ fn an_app_comes_over_with_all_that_has_a_place_here() {
     let vars: Value = json_of(&ok(here, &["config", "-a", "shop", "--json"]));
     assert_eq!(vars, json!({ "MODE": "production", "MOTTO": "two\nlines" }));
     ok(here, &["ps:scale", "-a", "shop"]).answers("web=2:Standard-2X worker=1:Basic\n");
+    // What waits for the first push can be changed until then, and nobody waits for dynos.
+    ok(here, &["ps:scale", "web=3", "-a", "shop"])
+        .says("Scaling dynos... done, to run once there is code for it: web at 3:Standard-2X\n");
+    ok(here, &["ps:scale", "web=2", "-a", "shop"]);
     ok(here, &["buildpacks", "-a", "shop"])
         .answers("=== shop Buildpacks\n\n1. heroku/nodejs\n2. heroku/python\n");
     let domains = ok(here, &["domains", "-a", "shop"]).stdout;
