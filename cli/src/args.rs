@@ -8,6 +8,7 @@ mod builds;
 mod certs;
 mod dynos;
 mod heroku;
+mod import;
 mod nodes;
 mod pipelines;
 mod routers;
@@ -38,6 +39,9 @@ pub(crate) use dynos::{
     LogsArgs, OneOffArgs, PsArgs, RestartArgs, RunArgs, RunDetachedArgs, ScaleArgs, StopArgs,
 };
 pub(crate) use heroku::{DEFAULT_PORT, HerokuEnvArgs, HerokuProxyArgs};
+pub(crate) use import::{
+    ImportArgs, ImportDeisArgs, ImportDokkuArgs, ImportHerokuArgs, ImportHow, ImportSource, Part,
+};
 pub(crate) use nodes::{NodeArgs, NodeDrainArgs, NodeRebalanceArgs, NodeTagArgs, NodeTokenArgs};
 pub(crate) use pipelines::{
     PipelineAddArgs, PipelineArgs, PipelineCreateArgs, PipelineRenameArgs, PipelineTransferArgs,
@@ -257,6 +261,10 @@ pub(crate) enum Verb {
         after_help = "Examples:\n  $ paas open\n  $ paas open /login -a myapp"
     )]
     Open(OpenArgs),
+
+    /// Make an app of Heroku, Deis or Dokku here, with its settings
+    #[command(name = "import", after_help = import::EXAMPLES)]
+    Import(ImportArgs),
 
     /// Show an app's config vars
     #[command(

@@ -42,6 +42,7 @@ const TOPICS: &[(&str, &[&str])] = &[
         &[
             "apps",
             "apps:create",
+            "import",
             "apps:info",
             "apps:open",
             "apps:rename",

@@ -20,6 +20,7 @@ mod drains;
 mod git_remote;
 mod heroku;
 mod hosts;
+mod import;
 mod keys;
 mod logs;
 mod maintenance;
@@ -111,6 +112,7 @@ async fn online(verb: Verb, context: &Context) -> Result<ExitCode> {
         Verb::Rename(args) => apps::rename(context, &args).await,
         Verb::Destroy(args) => apps::destroy(context, &args).await,
         Verb::Open(args) => apps::open(context, &args).await,
+        Verb::Import(args) => import::import(context, args).await,
         Verb::Config(args) => config::list(context, &args).await,
         Verb::ConfigGet(args) => config::get(context, &args).await,
         Verb::ConfigSet(args) => config::set(context, &args).await,

@@ -14,6 +14,9 @@ mod it {
     mod harness;
     mod heroku;
     mod invitations;
+    mod import_deis;
+    mod import_dokku;
+    mod import_heroku;
     mod login;
     mod man;
     mod platform;

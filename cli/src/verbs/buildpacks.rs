@@ -31,7 +31,7 @@ pub(crate) async fn list(context: &Context, args: &AppJson) -> Result<()> {
 }
 
 /// As they are shown and typed: in order, without the prefix that names carry inside.
-async fn installed(client: &Client, app: &str) -> Result<Vec<String>> {
+pub(super) async fn installed(client: &Client, app: &str) -> Result<Vec<String>> {
     let mut installations = client.buildpacks(app).await?;
     installations.sort_by_key(|installation| installation.ordinal);
     Ok(installations

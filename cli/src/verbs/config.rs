@@ -11,7 +11,7 @@ use crate::context::Context;
 use crate::failure::Failure;
 use crate::follow;
 use crate::git::shell_quoted;
-use crate::output::{Colour, Output, Table};
+use crate::output::{Action, Colour, Output, Table};
 
 pub(crate) async fn list(context: &Context, args: &ConfigArgs) -> Result<()> {
     let app = context.app(&args.app)?;
@@ -114,22 +114,35 @@ async fn change(
     update: &ConfigVarsUpdate,
 ) -> Result<()> {
     let app = context.app(app)?;
-    let (client, output) = (context.client()?, &context.output);
+    let output = &context.output;
     let names: Vec<&str> = update.keys().map(String::as_str).collect();
     let names = output.err_paint.in_colour(Colour::Green, &names.join(", "));
     let action = output.action(format!(
         "{doing} {names} and restarting {}",
         output.app(&app)
     ));
-    let before = version(&client, &app).await?;
-    let vars = client.update_config_vars(&app, update).await?;
-    match version(&client, &app).await? {
+    let vars = release(context, &app, update, wait, action).await?;
+    echo(output, update, vars)
+}
+
+/// Changes the config, and says with the action how it goes with the release that it makes.
+pub(super) async fn release(
+    context: &Context,
+    app: &str,
+    update: &ConfigVarsUpdate,
+    wait: WaitArgs,
+    action: Action,
+) -> Result<ConfigVars> {
+    let (client, output) = (context.client()?, &context.output);
+    let before = version(&client, app).await?;
+    let vars = client.update_config_vars(app, update).await?;
+    match version(&client, app).await? {
         // The values were so already: no release came of it.
         after if after == before => action.end("nothing changed"),
         after if wait.no_wait => action.end(&format!("v{after} is on its way")),
-        after => follow::release(output, &client, &app, after, action).await?,
+        after => follow::release(output, &client, app, after, action).await?,
     }
-    echo(output, update, vars)
+    Ok(vars)
 }
 
 /// Shows what was set, as Heroku's does.

@@ -22,7 +22,7 @@ pub(crate) fn man(context: &Context, args: &ManArgs) -> Result<()> {
     }
     let page = match &args.verb {
         None => page(&command)?,
-        Some(verb) => page(command.find_subcommand(verb).ok_or_else(|| unknown(verb))?)?,
+        Some(verb) => page(find(&command, verb).ok_or_else(|| unknown(verb))?)?,
     };
     if !std::io::stdout().is_terminal() {
         return Ok(context.output.line(page.trim_end())?);
@@ -35,6 +35,12 @@ pub(crate) fn man(context: &Context, args: &ManArgs) -> Result<()> {
     help::topic(&context.output, &HelpArgs { topic })
 }
 
+/// `ps:scale`, or `import heroku`: what has words below it has a page for each.
+fn find<'a>(command: &'a Command, verb: &str) -> Option<&'a Command> {
+    verb.split_whitespace()
+        .try_fold(command, |command, word| command.find_subcommand(word))
+}
+
 fn unknown(verb: &str) -> Failure {
     Failure::usage(format!("There is no command {verb}"))
         .advise("See all commands with `paas help`.")
@@ -43,9 +49,8 @@ fn unknown(verb: &str) -> Failure {
 /// `paas.1`, and `paas-<verb>.1` for each.
 fn write_all(context: &Context, command: &Command, directory: &Path) -> Result<()> {
     fs_err::create_dir_all(directory)?;
-    let shown = command.get_subcommands().filter(|verb| !verb.is_hide_set());
     let mut count = 0;
-    for command in std::iter::once(command).chain(shown) {
+    for command in with_below(command) {
         fs_err::write(
             directory.join(format!("{}.1", title(command))),
             page(command)?,
@@ -55,6 +60,16 @@ fn write_all(context: &Context, command: &Command, directory: &Path) -> Result<(
     Ok(context
         .output
         .note(format!("Wrote {count} pages into {}", directory.display()))?)
+}
+
+/// It, and all that is below it and shown.
+fn with_below(command: &Command) -> Vec<&Command> {
+    let below = command
+        .get_subcommands()
+        .filter(|below| !below.is_hide_set());
+    std::iter::once(command)
+        .chain(below.flat_map(with_below))
+        .collect()
 }
 
 /// `paas-ps:scale`

@@ -32,8 +32,13 @@ pub(crate) async fn scale(context: &Context, args: &ScaleArgs) -> Result<()> {
             return Err(suggest::type_meant(&client, &app, &types, error).await);
         }
     };
-    if !args.wait.no_wait {
-        follow::formation(&client, &app, &scaled, &action).await?;
+    // Of a type that no code has, as before the first push, no dyno comes up.
+    let (to_come, ahead): (Vec<Formation>, Vec<Formation>) = scaled
+        .iter()
+        .cloned()
+        .partition(|formation| formation.quantity == 0 || !formation.command.is_empty());
+    if !args.wait.no_wait && !to_come.is_empty() {
+        follow::formation(&client, &app, &to_come, &action).await?;
     }
     let now: Vec<String> = scaled
         .iter()
@@ -47,10 +52,10 @@ pub(crate) async fn scale(context: &Context, args: &ScaleArgs) -> Result<()> {
             )
         })
         .collect();
-    let running = if args.wait.no_wait {
-        "now asked to run"
-    } else {
-        "now running"
+    let running = match (args.wait.no_wait, ahead.is_empty()) {
+        (false, true) => "now running",
+        (true, true) => "now asked to run",
+        (_, false) => "to run once there is code for it:",
     };
     action.done_with(format!("{running} {}", now.join(", ")));
     if args.json.json {

@@ -14,7 +14,13 @@ fn every_command_has_a_page_that_man_has_nothing_against() {
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
         .collect();
     names.sort();
-    for name in ["paas.1", "paas-ps:scale.1", "paas-certs:auto:enable.1"] {
+    for name in [
+        "paas.1",
+        "paas-ps:scale.1",
+        "paas-certs:auto:enable.1",
+        "paas-import.1",
+        "paas-import-heroku.1",
+    ] {
         assert!(names.contains(&name.to_owned()), "{name}: {names:?}");
     }
     let mut man = cli.command("man");

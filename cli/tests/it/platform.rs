@@ -105,10 +105,14 @@ impl Platform {
 }
 
 impl Platform {
+    pub(crate) fn api(&self) -> String {
+        format!("http://api.paas.localhost:{}", self.addr.port())
+    }
+
     /// The administrator's.
     pub(crate) fn cli(&self) -> Cli {
         let cli = Cli::logged_out(Stub::start());
-        let api = format!("http://api.paas.localhost:{}", self.addr.port());
+        let api = self.api();
         let login = ["login", "--api", &api, "--email", EMAIL, "--password-stdin"];
         let outcome = cli.paas_with_stdin(&login, self.password.as_bytes());
         assert_eq!(outcome.code, 0, "{}", outcome.stderr);

@@ -56,7 +56,8 @@ pub use audit::{AuditChain, AuditChainHead, AuditEntry};
 pub use browser_login::{BrowserLogin, BrowserLoginCreate, BrowserLoginResult};
 pub use build::{
     Build, BuildCreate, BuildpackGiven, BuildpackInstallation, BuildpackInstallationsUpdate,
-    BuildpackName, BuildpackUpdate, Source, SourceBlob, SourceBlobCreate, SourceUrls,
+    BuildpackName, BuildpackUpdate, RegistryBuildpack, Source, SourceBlob, SourceBlobCreate,
+    SourceUrls,
 };
 pub use certificate::{CertificateUpload, PlatformCertificate, SniEndpoint, SslCert};
 pub use config::{ConfigVars, ConfigVarsUpdate};

@@ -1,6 +1,6 @@
 //! Scaling: how many dynos of a process type, and how large. Not a release.
 
-use controller_api::wire::{FormationChange, FormationUpdate};
+use controller_api::wire::{FormationBatch, FormationChange, FormationUpdate};
 use model::app::MAX_QUANTITY;
 use model::{Actor, App, AppId, DynoSize, Formation, ProcessType, Slug, Timestamp};
 use store::{Committed, Txn, key};
@@ -8,6 +8,9 @@ use store::{Committed, Txn, key};
 use super::{ActionError, Attempts, read_app};
 use crate::context::Context;
 use crate::{find, views};
+
+/// Of process types that no code has told of yet.
+const MAX_AHEAD: usize = 100;
 
 /// A change whose words are understood.
 #[derive(Debug)]
@@ -32,9 +35,11 @@ pub(crate) async fn scale(
     context: &Context,
     app: AppId,
     by: &Actor,
-    updates: Vec<FormationUpdate>,
+    batch: FormationBatch,
 ) -> Result<Scaled, ActionError> {
-    let changes = updates
+    let ahead = batch.ahead;
+    let changes = batch
+        .updates
         .into_iter()
         .map(parse)
         .collect::<Result<Vec<_>, _>>()?;
@@ -45,14 +50,34 @@ pub(crate) async fn scale(
         let mut changed = seen.value.clone();
         let mut types = Vec::new();
         for change in &changes {
-            let process_type = resolve(&seen.value, slug.as_ref(), &change.identity)?;
+            let process_type = match resolve(&seen.value, slug.as_ref(), &change.identity) {
+                Err(ActionError::NotFound { .. }) if ahead && slug.is_none() => {
+                    change.identity.parse::<ProcessType>()?
+                }
+                known => known?,
+            };
             if types.contains(&process_type) {
                 return Err(ActionError::invalid(format!(
                     "The process type {process_type} is named twice; say once how it should be."
                 )));
             }
             apply(&mut changed, &process_type, change)?;
+            if ahead && slug.is_none() {
+                // No web dyno is a wish, too: without a word, the first release begins with one.
+                let (quantity, size) =
+                    (changed.quantity(&process_type), changed.size(&process_type));
+                let asked = Formation { quantity, size };
+                changed
+                    .formation
+                    .entry(process_type.clone())
+                    .or_insert(asked);
+            }
             types.push(process_type);
+        }
+        if ahead && slug.is_none() && changed.formation.len() > MAX_AHEAD {
+            return Err(ActionError::invalid(format!(
+                "At most {MAX_AHEAD} process types can be scaled before there is code."
+            )));
         }
         if changed == seen.value {
             return Ok(Scaled {

@@ -47,7 +47,7 @@ pub(crate) async fn update_all(
     JsonBody(body): JsonBody<wire::FormationBatch>,
 ) -> ApiResult<Json<Vec<wire::Formation>>> {
     let by = actor(&access.session.account);
-    let scaled = scale(&context, access.app.value.id, &by, body.updates).await?;
+    let scaled = scale(&context, access.app.value.id, &by, body).await?;
     Ok(Json(view(&scaled)))
 }
 
@@ -62,7 +62,11 @@ pub(crate) async fn update(
         process_type,
         change,
     };
-    let scaled = scale(&context, access.app.value.id, &by, vec![update]).await?;
+    let batch = wire::FormationBatch {
+        updates: vec![update],
+        ahead: false,
+    };
+    let scaled = scale(&context, access.app.value.id, &by, batch).await?;
     view(&scaled)
         .pop()
         .map(Json)

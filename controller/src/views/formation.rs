@@ -5,13 +5,14 @@ use model::{App, ProcessType, Slug};
 
 use super::{app_ref, id_of, named};
 
-/// The process types an app has: those of its slug, and those that still have dynos though its slug has them no more.
+/// The process types an app has: those of its slug, and those that still have dynos though its slug has them no more. Before
+/// there is code, those that were scaled ahead of it.
 pub(crate) fn types<'a>(app: &'a App, slug: Option<&'a Slug>) -> Vec<&'a ProcessType> {
     let of_slug = slug.into_iter().flat_map(|slug| slug.process_types.keys());
     let still_there = app
         .formation
         .iter()
-        .filter(|(_, formation)| formation.quantity > 0)
+        .filter(|(_, formation)| formation.quantity > 0 || slug.is_none())
         .map(|(name, _)| name);
     let mut types: Vec<_> = of_slug.chain(still_there).collect();
     types.sort();

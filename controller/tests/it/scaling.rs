@@ -155,3 +155,55 @@ async fn a_type_that_left_the_procfile_is_shown_while_it_has_dynos() {
         ["web"]
     );
 }
+
+#[tokio::test]
+async fn what_is_scaled_ahead_of_the_first_push_is_there_when_it_comes() {
+    let platform = Platform::start().await;
+    let ann = platform.user("ann").await;
+    let app = id_of(&ann.app("ticks").await);
+    let ahead = |updates: serde_json::Value| json!({"updates": updates, "ahead": true});
+    let wanted = ahead(json!([
+        {"type": "web", "quantity": 0},
+        {"type": "worker", "quantity": 2, "size": "standard-2x"},
+        {"type": "clock", "quantity": 1},
+    ]));
+    for _ in 0..2 {
+        ann.patch("/apps/ticks/formation", wanted.clone())
+            .await
+            .expect(200);
+    }
+    let shown = ann
+        .get_range("/apps/ticks/formation", "type ..")
+        .await
+        .expect(200);
+    assert_eq!(each(&shown, "type"), ["clock", "web", "worker"]);
+    ann.patch(
+        "/apps/ticks/formation",
+        ahead(json!([{"type": "no type", "quantity": 1}])),
+    )
+    .await
+    .error(422);
+    let many: Vec<_> = (0..101)
+        .map(|n| json!({"type": format!("t{n}"), "quantity": 1}))
+        .collect();
+    ann.patch("/apps/ticks/formation", ahead(json!(many)))
+        .await
+        .error(422);
+    platform
+        .push(app, &ann, &[("web", "serve"), ("worker", "work")])
+        .await;
+    platform.prove(app).await;
+    let shown = ann
+        .get_range("/apps/ticks/formation", "type ..")
+        .await
+        .expect(200);
+    assert_eq!(each(&shown, "type"), ["clock", "web", "worker"]);
+    assert_eq!(each(&shown, "quantity"), ["1", "0", "2"]);
+    // With code, its types are the ones there are.
+    ann.patch(
+        "/apps/ticks/formation",
+        ahead(json!([{"type": "timer", "quantity": 1}])),
+    )
+    .await
+    .error(404);
+}

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use model::release::ReleaseDraft;
 use model::{
-    Actor, App, AppId, Dyno, DynoId, DynoKind, DynoName, DynoState, DynoStatus, Formation, Intent,
-    NodeId, ProcessType, Release, ReleaseFailure, ReleaseStatus, Slug, SlugId, Timestamp,
+    Actor, App, AppId, Dyno, DynoId, DynoKind, DynoName, DynoState, DynoStatus, Intent, NodeId,
+    ProcessType, Release, ReleaseFailure, ReleaseStatus, Slug, SlugId, Timestamp,
 };
 use serde_json::Value;
 use store::ledger::{NewRelease, append_release};
@@ -56,15 +56,7 @@ impl Platform {
         };
         let appended = append_release(&*self.store, &self.keyring, app, Timestamp::now(), |base| {
             let mut record = base.app.value.clone();
-            if base.release.value.slug.is_none()
-                && slug.process_types.contains_key(&ProcessType::web())
-            {
-                let web = Formation {
-                    quantity: 1,
-                    size: model::DynoSize::default(),
-                };
-                record.formation.insert(ProcessType::web(), web);
-            }
+            record.adopt(&slug);
             let draft = ReleaseDraft {
                 description: "Deploy 01234567".to_owned(),
                 actor: actor.clone(),

@@ -9,8 +9,8 @@ use crate::wire::{
     BuildpackUpdate, Collaborator, CollaboratorCreate, CollaboratorUpdate, ConfigVars,
     ConfigVarsUpdate, Domain, DomainCreate, DomainUpdate, DynoSize, LogDrain, LogDrainCreate,
     LogSession, LogSessionCreate, Node, NodeToken, NodeTokenCreate, NodeUpdate, Placement,
-    PlacementUpdate, PlatformStatus, Rebalance, Region, RoutersStatus, Routing, Stack, TcpRoute,
-    TcpRouteCreate,
+    PlacementUpdate, PlatformStatus, Rebalance, Region, RegistryBuildpack, RoutersStatus, Routing,
+    Stack, TcpRoute, TcpRouteCreate,
 };
 
 impl Client {
@@ -167,6 +167,15 @@ impl Client {
             &update,
         )
         .await
+    }
+
+    /// The names of the buildpacks that ship with the platform, such as `heroku/python`.
+    pub async fn shipped_buildpacks(&self) -> Result<Vec<String>, ClientError> {
+        let shipped: Vec<RegistryBuildpack> = self.get(&["buildpacks"]).await?;
+        let names = shipped
+            .into_iter()
+            .map(|one| format!("{}/{}", one.namespace, one.name));
+        Ok(names.collect())
     }
 
     pub async fn placement(&self, app: &str) -> Result<Placement, ClientError> {

@@ -21,7 +21,27 @@ impl Client {
         self.send(
             Method::PATCH,
             &["apps", app, "formation"],
-            &FormationBatch { updates },
+            &FormationBatch {
+                updates,
+                ahead: false,
+            },
+        )
+        .await
+    }
+
+    /// Of an app without code: what its first release is to find.
+    pub async fn scale_ahead(
+        &self,
+        app: &str,
+        updates: Vec<FormationUpdate>,
+    ) -> Result<Vec<Formation>, ClientError> {
+        self.send(
+            Method::PATCH,
+            &["apps", app, "formation"],
+            &FormationBatch {
+                updates,
+                ahead: true,
+            },
         )
         .await
     }

@@ -100,3 +100,10 @@ pub struct BuildpackUpdate {
     #[serde(default)]
     pub buildpack: String,
 }
+
+/// What the registry of buildpacks tells of one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RegistryBuildpack {
+    pub namespace: String,
+    pub name: String,
+}

@@ -28,6 +28,9 @@ pub struct Formation {
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct FormationBatch {
     pub updates: Vec<FormationUpdate>,
+    /// Of an app without code, types may be named that only its first release will tell of: it then finds them scaled.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub ahead: bool,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
