@@ -13,10 +13,10 @@ mod it {
     mod git;
     mod harness;
     mod heroku;
-    mod invitations;
     mod import_deis;
     mod import_dokku;
     mod import_heroku;
+    mod invitations;
     mod login;
     mod man;
     mod platform;

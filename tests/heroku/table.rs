@@ -28,7 +28,7 @@ pub(crate) struct Run {
     /// The exit status.
     #[serde(default)]
     pub(crate) exit: i32,
-    /// Each is in what it says.
+    /// Each is in what it says, with the same filled in.
     #[serde(default)]
     pub(crate) says: Vec<String>,
     /// The first id that it says is kept under this name.
@@ -80,13 +80,15 @@ impl Progress {
     /// What is to be asked next.
     pub(crate) fn next(&self) -> Option<String> {
         let run = self.table.runs.get(self.at)?;
-        let filled = self
-            .kept
+        Some(self.filled(&run.command))
+    }
+
+    fn filled(&self, text: &str) -> String {
+        self.kept
             .iter()
-            .fold(run.command.clone(), |text, (name, value)| {
+            .fold(text.to_owned(), |text, (name, value)| {
                 text.replace(&format!("{{{name}}}"), value)
-            });
-        Some(filled)
+            })
     }
 
     /// What came of it.
@@ -96,7 +98,7 @@ impl Progress {
         let missing: Vec<_> = run
             .says
             .iter()
-            .filter(|words| !said.contains(*words))
+            .filter(|words| !said.contains(&self.filled(words)))
             .collect();
         let is_so = exit == run.exit && missing.is_empty();
         if !is_so && run.comes_about && self.asked < MOST_ASKED {

@@ -246,6 +246,8 @@ fn path(rng: &mut StdRng, template: &str) -> String {
                 match text.as_str() {
                     // What would make it another path.
                     "" | "." | ".." => "%20".to_owned(),
+                    // The schema knows people by `~` alone.
+                    "admin@example.com" if segment == "{user}" => "~".to_owned(),
                     // Nobody is to lose the token that he asks with.
                     "~" if template.starts_with("/oauth") => "%7F".to_owned(),
                     text => percent(text),
@@ -267,17 +269,23 @@ fn percent(text: &str) -> String {
         .collect()
 }
 
+/// What is larger may be hung up on before it was read, where it is refused without a look.
+const SMALL: usize = 16 * 1024;
+
 async fn send(
     by: &User,
     method: &Method,
     path: &str,
     body: Vec<u8>,
     headers: [(&str, &str); 3],
-) -> Answer {
+) -> Option<Answer> {
+    let is_small = body.len() <= SMALL;
     let mut request = by
         .http
         .request(method.clone(), format!("http://{}{path}", by.addr))
         .bearer_auth(&by.token)
+        // A connection with a body that nobody read ends after its answer, and the next request would meet that.
+        .header("connection", "close")
         .body(body);
     for (name, value) in headers {
         // Not all of them may be said at all.
@@ -286,18 +294,18 @@ async fn send(
         }
     }
     let response = tokio::time::timeout(Duration::from_secs(30), request.send());
-    let response = response
-        .await
-        .expect("an answer in time")
-        .expect("an answer");
+    let response = match response.await.expect("an answer in time") {
+        Err(error) if !is_small && error.is_request() => return None,
+        response => response.expect("an answer"),
+    };
     let (status, headers) = (response.status(), response.headers().clone());
     let text = response.text().await.unwrap();
-    Answer {
+    Some(Answer {
         status,
         headers,
         body: serde_json::from_str(&text).unwrap_or(Value::Null),
         text,
-    }
+    })
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -348,6 +356,7 @@ async fn nothing_that_can_be_sent_makes_it_fail() {
             ];
             let shown = String::from_utf8_lossy(&sent[..sent.len().min(2000)]).into_owned();
             let answer = send(&platform.admin, method, &path, sent, headers).await;
+            let Some(answer) = answer else { continue };
             let status = answer.status.as_u16();
             println!("{method} {path} {headers:?} {shown} -> {status}");
             // What only a host with a builder can do answers 503, and says so.
