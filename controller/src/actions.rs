@@ -41,9 +41,8 @@ use std::time::Duration;
 
 use model::config_vars::InvalidConfig;
 use model::{App, AppId, InvalidName, Timestamp};
-use rand::Rng as _;
 use store::ledger::AppendError;
-use store::{Committed, Store, StoreError, Txn, Versioned, key};
+use store::{Attempts, Committed, Store, StoreError, Txn, Versioned, key};
 
 /// Why nothing was done.
 #[derive(Debug, thiserror::Error)]
@@ -121,30 +120,6 @@ fn sentence(text: &str) -> String {
         .map(|c| c.to_uppercase().to_string())
         .unwrap_or_default();
     format!("{first}{}.", chars.as_str().trim_end_matches('.'))
-}
-
-/// Counts the tries of an optimistic action, with a growing pause of random length between them.
-#[derive(Debug, Default)]
-struct Attempts {
-    lost: u32,
-}
-
-impl Attempts {
-    const MAX: u32 = 24;
-
-    /// Somebody else was quicker: wait a little, or give up.
-    async fn lost(&mut self) -> Result<(), StoreError> {
-        self.lost += 1;
-        if self.lost >= Self::MAX {
-            return Err(StoreError::Contended {
-                attempts: self.lost,
-            });
-        }
-        let longest = Duration::from_millis(u64::from(self.lost.min(10)) * 4);
-        let pause = longest.mul_f64(rand::rng().random());
-        tokio::time::sleep(pause).await;
-        Ok(())
-    }
 }
 
 /// Somebody else has changed, at the same moment, what was to be changed.

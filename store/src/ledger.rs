@@ -1,15 +1,9 @@
 //! Appending to an app's release ledger, in one commit: the release, its config, and the app that points to it.
 
-use std::time::Duration;
-
 use model::release::{Pages, ReleaseDraft, append, merge_base};
 use model::{App, AppId, ConfigVars, Release, ReleaseStatus, ReleaseVersion, Timestamp};
-use rand::Rng as _;
 
-use crate::{Committed, Key, Keyring, Store, StoreError, Txn, Versioned, key};
-
-/// How often an append is tried when others change the app meanwhile.
-pub const MAX_ATTEMPTS: u32 = 16;
+use crate::{Attempts, Committed, Key, Keyring, Store, StoreError, Txn, Versioned, key};
 
 /// What a change makes of the app as it finds it.
 #[derive(Debug)]
@@ -51,7 +45,8 @@ pub async fn append_release<E>(
     now: Timestamp,
     mut change: impl FnMut(&Base) -> Result<NewRelease, E> + Send,
 ) -> Result<(App, Release), AppendError<E>> {
-    for attempt in 0..MAX_ATTEMPTS {
+    let mut attempts = Attempts::default();
+    loop {
         let base = read_base(store, keyring, app)
             .await?
             .ok_or(AppendError::NoSuchApp)?;
@@ -60,14 +55,8 @@ pub async fn append_release<E>(
         if commit(store, keyring, &base, &app, &release, &new.config, new.also).await? {
             return Ok((app, release));
         }
-        // By chance, so that those who collided do not do so again, and more the fuller it is.
-        let pause = rand::rng().random_range(0..=5 * (u64::from(attempt) + 1));
-        tokio::time::sleep(Duration::from_millis(pause)).await;
+        attempts.lost().await?;
     }
-    Err(StoreError::Contended {
-        attempts: MAX_ATTEMPTS,
-    }
-    .into())
 }
 
 /// The config of the release that dynos should run.

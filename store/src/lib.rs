@@ -5,6 +5,7 @@
 //! *resync*; a lease that is not kept alive lapses, its keys go with it, and watchers are told.
 //! Bytes that are large (slugs, caches, build output) are not state: they go to the [`blob`] store.
 
+pub mod attempts;
 pub mod audit;
 pub mod blob;
 pub mod embedded;
@@ -24,6 +25,7 @@ pub mod table;
 pub mod txn;
 pub mod verbs;
 
+pub use attempts::Attempts;
 pub use blob::{BlobConfig, BlobError, BlobInfo, BlobStore, S3Credentials};
 pub use embedded::Embedded;
 pub use error::StoreError;

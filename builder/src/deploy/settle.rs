@@ -6,11 +6,9 @@
 use jiff::Timestamp;
 use model::repository::{Code, Merged, Repository};
 use model::{AppId, BuildId, BuildSource, BuildStatus, ReleaseStatus, ReleaseVersion, SlugId};
-use store::{Committed, Store, StoreError, Txn, Versioned, key};
+use store::{Attempts, Committed, Store, StoreError, Txn, Versioned, key};
 use tokio::time::Instant;
 use tracing::warn;
-
-const MAX_ATTEMPTS: u32 = 16;
 
 /// Moves the refs of a build that was released. Fine when somebody has, or when they are elsewhere by now.
 pub(crate) async fn settle(
@@ -19,8 +17,8 @@ pub(crate) async fn settle(
     build: BuildId,
 ) -> Result<(), StoreError> {
     let until = Instant::now() + crate::PATIENCE;
-    let mut attempts = 0;
-    while attempts < MAX_ATTEMPTS {
+    let mut attempts = Attempts::default();
+    loop {
         let place = key::build_source(app, build);
         let Some(source) = key::BUILD_SOURCES.get(store, &place).await? else {
             return Ok(());
@@ -43,7 +41,7 @@ pub(crate) async fn settle(
         };
         match txn.commit(store).await {
             Ok(Committed::Done(_)) => return Ok(()),
-            Ok(Committed::Conflict) => attempts += 1,
+            Ok(Committed::Conflict) => attempts.lost().await?,
             // The next look finds out what came of it.
             Err(error @ StoreError::Unavailable { .. }) if Instant::now() < until => {
                 warn!(error = &error as &dyn std::error::Error, app.id = %app, "Could not move a branch; trying again");
@@ -55,9 +53,6 @@ pub(crate) async fn settle(
             return Ok(());
         }
     }
-    Err(StoreError::Contended {
-        attempts: MAX_ATTEMPTS,
-    })
 }
 
 /// Ends what dead builders left of the app's released builds, so that whoever has the app's turn finds the branch where
