@@ -246,6 +246,8 @@ fn table(r: &mut Routes) {
 
     // What there is none of yet: clients list it in passing.
     r.get("/account/features", Account, empty::list);
+    r.get("/addon-services", Account, empty::list);
+    r.get("/spaces", Account, empty::list);
     r.get("/addons", Account, empty::list);
     r.get("/addon-attachments", Account, empty::list);
     r.get("/teams", Account, empty::list);

@@ -14,6 +14,9 @@ pub(crate) struct Table {
     /// What it is about, as a heading has it.
     pub(crate) title: String,
     pub(crate) client: String,
+    /// What a shell does in the working directory first; `$PAAS` is the command line.
+    #[serde(default)]
+    pub(crate) before: Vec<String>,
     #[serde(rename = "run")]
     pub(crate) runs: Vec<Run>,
 }

@@ -52,7 +52,12 @@ async fn hold(name: &str) {
     let platform = Platform::start().await;
     let project = platform.project("procfile-only").await;
     project.push().await.ok();
-    let mut progress = Table::named(name).begin(&[("app", &project.app)]);
+    let table = Table::named(name);
+    assert!(
+        table.before.is_empty(),
+        "nothing is prepared here but the app"
+    );
+    let mut progress = table.begin(&[("app", &project.app)]);
     while let Some(command) = progress.next() {
         let words = shell_words::split(&command).unwrap();
         let words: Vec<_> = words.iter().map(String::as_str).collect();

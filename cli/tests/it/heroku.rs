@@ -137,6 +137,11 @@ fn the_official_heroku_cli_has_its_way_with_webhooks() {
 }
 
 #[test]
+fn the_official_heroku_cli_brings_keys_certificates_and_people() {
+    hold("files");
+}
+
+#[test]
 fn the_official_heroku_cli_of_years_ago_does_too() {
     let tools = tools("heroku-8.11.5");
     hold_of(&tools.join("node_modules/.bin"), "older");
@@ -204,6 +209,7 @@ fn page() -> String {
             title,
             client,
             runs,
+            ..
         } = table;
         write!(page, "\n**{title}** ({client})\n\n```text\n").unwrap();
         for run in runs {
@@ -225,7 +231,14 @@ fn hold(name: &str) {
 /// By the programs in `dir`.
 fn hold_of(dir: &Path, name: &str) {
     let heroku = Heroku::with(dir);
-    let mut progress = Table::named(name).begin(&[]);
+    let table = Table::named(name);
+    for script in &table.before {
+        let mut shell = heroku.cli.command("sh");
+        shell.args(["-c", script]);
+        shell.env("PAAS", super::harness::program());
+        assert!(shell.status().unwrap().success(), "{script}");
+    }
+    let mut progress = table.begin(&[]);
     while let Some(command) = progress.next() {
         let words = shell_words::split(&command).unwrap();
         let outcome = heroku.run(&words.iter().map(String::as_str).collect::<Vec<_>>());

@@ -215,6 +215,8 @@ const EXPECTED: &[(&str, &str, Who)] = &[
     ("POST", "/node-tokens", Administrators),
     ("POST", "/nodes", Anybody),
     ("GET", "/account/features", AnyAccount),
+    ("GET", "/addon-services", AnyAccount),
+    ("GET", "/spaces", AnyAccount),
     ("GET", "/addons", AnyAccount),
     ("GET", "/addon-attachments", AnyAccount),
     ("GET", "/pipelines", AnyAccount),
