@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -95,6 +95,8 @@ pub(crate) struct Controller {
     pub(crate) host_certificate_secs: u64,
     /// How many of its newest slugs an app keeps to roll back to, besides those it runs.
     pub(crate) slugs_per_app: usize,
+    /// What one account may ask of the API, as on Heroku; whoever has asked it all waits until more has come back.
+    pub(crate) requests_per_hour: NonZeroU32,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -282,6 +284,7 @@ impl Default for Controller {
             listen: None,
             host_certificate_secs: CERTIFICATE_LIFETIME.as_secs(),
             slugs_per_app: 20,
+            requests_per_hour: const { NonZeroU32::new(4500).unwrap() },
         }
     }
 }

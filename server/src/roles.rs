@@ -452,7 +452,7 @@ fn controller_config(config: &Config, tls: &HostTls) -> anyhow::Result<controlle
         stack: config.stack.name.clone(),
         other_stacks: Vec::new(),
         advertise: Some(config.node.address),
-        requests_per_hour: 4500,
+        requests_per_hour: config.controller.requests_per_hour.get(),
         slugs_per_app: config.controller.slugs_per_app,
         logs: controller::LogLimits {
             segment_bytes: 5 << 20,

@@ -510,7 +510,11 @@ pub fn binary(name: &str) -> PathBuf {
     path
 }
 
-async fn start_etcd(dir: &Path) -> anyhow::Result<(Child, SocketAddr)> {
+/// One member, which keeps what it knows in `dir`.
+///
+/// # Errors
+/// When it cannot be started.
+pub async fn start_etcd(dir: &Path) -> anyhow::Result<(Child, SocketAddr)> {
     let [client, peer] = free_addresses();
     fs_err::create_dir_all(dir)?;
     let child = Command::new("etcd")

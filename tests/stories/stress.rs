@@ -146,7 +146,8 @@ async fn sixty_four_clients_on_one_app_lose_nothing_though_the_server_is_killed(
     let mut told: Vec<(usize, Vec<Deed>)> = clients.join_all().await;
     told.sort_by_key(|(number, _)| *number);
     let told: Vec<Deed> = told.into_iter().flat_map(|(_, deeds)| deeds).collect();
-    let pushed = pusher.await.unwrap();
+    // Accepted or, where the kill met it, not.
+    pusher.await.unwrap();
 
     let all = releases(&platform, &app).await;
     let versions: Vec<_> = all
@@ -185,12 +186,6 @@ async fn sixty_four_clients_on_one_app_lose_nothing_though_the_server_is_killed(
         .map(|deed| deed.said.as_str())
         .collect();
     assert!(done > CLIENTS * (DEEDS - 2), "{done} done, {failed:#?}");
-    println!(
-        "{done} of {} done, {} releases; the push: {}",
-        told.len(),
-        all.len(),
-        pushed.success()
-    );
 
     let said = platform
         .paas(&["config", "-a", &app, "--json"])

@@ -309,6 +309,10 @@ async fn send(
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[expect(
+    clippy::print_stdout,
+    reason = "what was sent is to be seen where it fails"
+)]
 async fn nothing_that_can_be_sent_makes_it_fail() {
     let cases = std::env::var("PAAS_FUZZ_CASES")
         .ok()
