@@ -16,6 +16,7 @@ use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
 use model::log::{LogLine, LogSource, MAX_LINE_BYTES};
 use model::{AppId, Secret, Timestamp};
+use reqwest::StatusCode;
 use rustls::ClientConfig;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::Instant;
@@ -32,6 +33,8 @@ pub const BATCH_HEADER: &str = "paas-log-batch";
 const MAX_QUEUED_BYTES: usize = 16 << 20;
 const MAX_BATCH_LINES: usize = 2_000;
 const MAX_BATCH_BYTES: usize = 1 << 20;
+/// What a controller takes at once: a batch as JSON, which makes six characters of some, and says of each line whose it is.
+pub const MAX_BODY_BYTES: usize = 16 << 20;
 /// Lines that come within this time of each other travel together.
 const GATHER: Duration = Duration::from_millis(20);
 const POST_DEADLINE: Duration = Duration::from_secs(10);
@@ -260,6 +263,12 @@ impl LogSinkTask {
             waiting.remove(&controller);
             match posted {
                 Ok(()) => taken.extend(share),
+                // The same again would be refused again, and hold up all that comes after.
+                Err(error) if error.status().is_some_and(is_final) => {
+                    let error: &dyn std::error::Error = &error;
+                    warn!(error, %controller, apps = share.len(), "A controller refuses log lines, which are dropped");
+                    taken.extend(share);
+                }
                 Err(error) => {
                     let error: &dyn std::error::Error = &error;
                     debug!(error, %controller, "Could not send logs to a controller");
@@ -294,6 +303,13 @@ impl LogSinkTask {
             .error_for_status()?;
         Ok(())
     }
+}
+
+const fn is_final(status: StatusCode) -> bool {
+    matches!(
+        status,
+        StatusCode::BAD_REQUEST | StatusCode::PAYLOAD_TOO_LARGE
+    )
 }
 
 /// One JSON object on a line.

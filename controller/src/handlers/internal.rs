@@ -7,7 +7,7 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use bytes::Bytes;
-use controller_api::log_sink::BATCH_HEADER;
+use controller_api::log_sink::{BATCH_HEADER, MAX_BODY_BYTES};
 use model::AppId;
 use model::log::LogLine;
 use serde::Deserialize;
@@ -28,8 +28,9 @@ use crate::logs::{Filter, Reader, Start};
 pub(crate) async fn logs(
     State(context): State<Ctx>,
     headers: HeaderMap,
-    body: Bytes,
+    body: Body,
 ) -> ApiResult<StatusCode> {
+    let body = whole(body, MAX_BODY_BYTES).await?;
     let batch = batch_number(&headers)?;
     let mut by_app: HashMap<AppId, Vec<LogLine>> = HashMap::new();
     for text in body
@@ -71,15 +72,20 @@ pub(crate) async fn logs(
 
 /// Lines that this controller is to deliver to drains, from another that has them.
 pub(crate) async fn drains(State(context): State<Ctx>, body: Body) -> ApiResult<StatusCode> {
-    let body = axum::body::to_bytes(body, MAX_PARCELS_BYTES)
-        .await
-        .map_err(|_| ApiError::too_large("That is too much at once."))?;
+    let body = whole(body, MAX_PARCELS_BYTES).await?;
     let parcels: Vec<Parcel> = serde_json::from_slice(&body)
         .map_err(|error| ApiError::bad_request(format!("The lines cannot be read: {error}")))?;
     for parcel in parcels {
         context.drains.take(parcel);
     }
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// Other roles say more at once than people may.
+async fn whole(body: Body, most: usize) -> ApiResult<Bytes> {
+    axum::body::to_bytes(body, most)
+        .await
+        .map_err(|_| ApiError::too_large("That is too much at once."))
 }
 
 /// What another controller asks for.

@@ -323,3 +323,31 @@ async fn a_sink_waits_for_a_controller_and_loses_nothing_that_fits() {
     stop.cancel();
     task.await.unwrap();
 }
+
+#[tokio::test]
+async fn a_burst_arrives_whole_whatever_it_is_made_of() {
+    let platform = Platform::start().await;
+    let ann = platform.user("ann").await;
+    let app = id_of(&ann.app("ticks").await);
+    let (found, endpoints) = watch::channel(Vec::new());
+    let (sink, task) = LogSink::new(endpoints, platform.keyring.internal_token().clone(), None);
+    let stop = CancellationToken::new();
+    let task = tokio::spawn(task.run(stop.clone()));
+    // On the wire each of these characters is six.
+    let text = "\u{1}".repeat(1000);
+    for _ in 0..3000 {
+        sink.send(line(app, "web.1", text.as_str()));
+    }
+    sink.send(line(app, "worker.1", "the last"));
+    found.send(vec![platform.addr]).unwrap();
+    eventually("the last of it is there", async || {
+        let session = LogSessionCreate {
+            dyno: Some("worker".to_owned()),
+            ..LogSessionCreate::default()
+        };
+        texts(&read(&ann, session).await) == ["the last"]
+    })
+    .await;
+    stop.cancel();
+    task.await.unwrap();
+}
