@@ -166,7 +166,7 @@ impl ApiError {
         Self::new(
             StatusCode::CONFLICT,
             "conflict",
-            "The app was changed by others again and again while this was tried. Nothing was done; try again.",
+            "Others changed the same at the same time. Nothing was done; try again.",
         )
     }
 }

@@ -160,10 +160,8 @@ async fn sixty_four_clients_on_one_app_lose_nothing_though_the_server_is_killed(
             .filter(|release| release["description"] == description)
             .count()
     };
-    let mut done = 0;
     let mut rollbacks = 0;
     for (deed, description) in told.iter().zip(&expected) {
-        done += usize::from(deed.is_done);
         match description.as_deref() {
             Some("Rollback to v2") => rollbacks += usize::from(deed.is_done),
             // Nothing that was acknowledged is lost, and nothing is done twice.
@@ -179,13 +177,17 @@ async fn sixty_four_clients_on_one_app_lose_nothing_though_the_server_is_killed(
         }
     }
     assert!(count("Rollback to v2") >= rollbacks);
-    // Only what the kill met may have failed: no client twice, but for one that met its end as well as the way back.
-    let failed: Vec<&str> = told
-        .iter()
-        .filter(|deed| !deed.is_done)
-        .map(|deed| deed.said.as_str())
-        .collect();
-    assert!(done > CLIENTS * (DEEDS - 2), "{done} done, {failed:#?}");
+    // Only what the kill met has failed: of each client what it met, and perhaps what met the way back. Nobody who was
+    // merely one of many was sent away.
+    for deeds in told.chunks(DEEDS) {
+        let failed: Vec<&str> = deeds
+            .iter()
+            .filter(|deed| !deed.is_done)
+            .map(|deed| deed.said.as_str())
+            .collect();
+        let sent_away = failed.iter().any(|said| said.contains("Others changed"));
+        assert!(failed.len() <= 2 && !sent_away, "{failed:#?}");
+    }
 
     let said = platform
         .paas(&["config", "-a", &app, "--json"])

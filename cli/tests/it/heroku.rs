@@ -159,7 +159,7 @@ fn the_official_client_for_node_finds_what_it_knows() {
 }
 
 #[test]
-fn the_client_that_python_programs_use_finds_what_it_knows() {
+fn the_official_api_is_what_a_python_client_finds() {
     let modules = tools("heroku3");
     let driver = table::dir().join("heroku3-driver.py");
     evaluate(

@@ -79,7 +79,7 @@ impl Platform {
                     reserved_ports: Default::default(),
                     webhooks: WebhookConfig {
                         allow_http: false,
-                        allow_networks: Vec::new(),
+                        allow_networks: vec!["127.0.0.0/8".parse().unwrap()],
                         attempt_within: std::time::Duration::from_secs(2),
                         first_pause: std::time::Duration::from_millis(50),
                     },

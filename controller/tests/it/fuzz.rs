@@ -363,8 +363,13 @@ async fn nothing_that_can_be_sent_makes_it_fail() {
             let Some(answer) = answer else { continue };
             let status = answer.status.as_u16();
             println!("{method} {path} {headers:?} {shown} -> {status}");
-            // What only a host with a builder can do answers 503, and says so.
-            assert!(status < 500 || status == 503, "{}", answer.text);
+            // There is no builder here, and what needs one says so.
+            let needs_builder = answer.text.contains("builder");
+            assert!(
+                status < 500 || (status == 503 && needs_builder),
+                "{}",
+                answer.text
+            );
             if status != 206 && !(status == 200 && answer.headers.contains_key("next-range")) {
                 schema::check(method, &path, &answer);
             }
