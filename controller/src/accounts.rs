@@ -48,7 +48,7 @@ pub async fn create_first(
         description: Some("Made at install".to_owned()),
         ..AuthorizationCreate::default()
     };
-    let (_, token) = tokens::create(store, account.id, &create).await?;
+    let (_, token) = tokens::create(store, &account, &create).await?;
     Ok(Some(FirstAccount {
         account,
         password,

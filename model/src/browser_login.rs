@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{AccountId, Checksum, Sealed, Timestamp};
+use crate::{AccountId, Checksum, Sealed, Timestamp, TokenId};
 
 /// Stored under the SHA-256 of what its address in the browser ends with.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,10 +37,18 @@ pub enum BrowserLoginState {
     Identified {
         browser: Checksum,
         account: AccountId,
+        /// The account's, when he did.
+        #[serde(default)]
+        credentials_version: u32,
     },
     /// The terminal gets a token of this account as soon as it asks.
     Approved {
         account: AccountId,
+        #[serde(default)]
+        credentials_version: u32,
+        /// The one it gets.
+        #[serde(default = "TokenId::new")]
+        token: TokenId,
     },
     Refused,
 }
@@ -50,12 +58,14 @@ impl BrowserLogin {
         self.expires_at <= now
     }
 
-    /// Whose terminal it would be, if this browser said yes.
-    pub fn identified_by(&self, asking: &Checksum) -> Option<AccountId> {
+    /// Whose terminal it would be, if this browser said yes, and what his credentials' version was.
+    pub fn identified_by(&self, asking: &Checksum) -> Option<(AccountId, u32)> {
         match &self.state {
-            BrowserLoginState::Identified { browser, account } if browser == asking => {
-                Some(*account)
-            }
+            BrowserLoginState::Identified {
+                browser,
+                account,
+                credentials_version,
+            } if browser == asking => Some((*account, *credentials_version)),
             _ => None,
         }
     }

@@ -60,6 +60,7 @@ mod tests {
             updated_at: now,
             last_login: None,
             identity: None,
+            credentials_version: 0,
             second_factor: confirmed.map(|confirmed| SecondFactor {
                 secret: Sealed::from_bytes(vec![1]),
                 confirmed_at: confirmed.then_some(now),

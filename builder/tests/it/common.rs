@@ -197,6 +197,7 @@ impl Platform {
             last_login: None,
             second_factor: None,
             identity: None,
+            credentials_version: 0,
         };
         let secret = format!("token-of-{}", account.id);
         let token = Token {

@@ -64,6 +64,7 @@ pub(crate) fn new_account(
         last_login: None,
         second_factor: None,
         identity: None,
+        credentials_version: 0,
     }
 }
 
@@ -113,14 +114,19 @@ pub(crate) async fn update(
             account.name.clone_from(name);
         }
         if let Some(hash) = &new_hash {
+            if account.password_hash != session.account.password_hash {
+                return Err(not_the_password());
+            }
             account.password_hash.clone_from(hash);
+            account.credentials_changed();
         }
         account.updated_at = Timestamp::now();
         Ok(())
     })
     .await?;
     if new_hash.is_some() {
-        tokens::revoke_others(context.store(), session).await?;
+        let in_use = Some(&session.token.key);
+        tokens::revoke_all_but(context.store(), account.id, in_use).await?;
     }
     Ok(account)
 }
@@ -145,11 +151,28 @@ pub(crate) async fn check_password(
         .await
         .map_err(ActionError::internal)?;
     if !known {
-        return Err(ActionError::Forbidden {
-            message: "The present password is not right.".to_owned(),
-        });
+        return Err(not_the_password());
     }
     context.guesses.was_right(guess);
+    Ok(())
+}
+
+fn not_the_password() -> ActionError {
+    ActionError::Forbidden {
+        message: "The present password is not right.".to_owned(),
+    }
+}
+
+/// For what was begun with a proof of who somebody is: it is worth nothing once that takes another.
+pub(super) fn refuse_outdated(
+    account: &Account,
+    credentials_version: u32,
+) -> Result<(), ActionError> {
+    if account.credentials_version != credentials_version {
+        return Err(ActionError::Forbidden {
+            message: "What proves who you are has changed meanwhile. Log in again.".to_owned(),
+        });
+    }
     Ok(())
 }
 

@@ -7,12 +7,13 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use controller_api::wire::{AuthorizationCreate, BrowserLoginCreate};
-use model::{AccountId, BrowserLogin, BrowserLoginState, Checksum, Secret, Timestamp};
+use model::{Account, BrowserLogin, BrowserLoginState, Checksum, Secret, Timestamp, TokenId};
 use rand::Rng as _;
 use store::{Committed, Store, StoreError, Txn, Versioned, key};
 use tokio::time::Instant;
 
-use super::{ActionError, Attempts, tokens};
+use super::tokens::{self, New};
+use super::{ActionError, Attempts, accounts};
 use crate::auth;
 use crate::context::Context;
 
@@ -126,17 +127,32 @@ pub(crate) async fn identify(
     store: &dyn Store,
     place: &str,
     browser: &Checksum,
-    account: AccountId,
+    account: &Account,
 ) -> Result<(), ActionError> {
     change(store, place, |login| {
         refuse_decided(login)?;
         login.state = BrowserLoginState::Identified {
             browser: browser.clone(),
-            account,
+            account: account.id,
+            credentials_version: account.credentials_version,
         };
         Ok(())
     })
     .await
+}
+
+/// Who has proven at this browser who he is, unless that takes another proof by now.
+pub(crate) async fn identified(
+    store: &dyn Store,
+    login: &BrowserLogin,
+    asking: &Checksum,
+) -> Result<Option<Versioned<Account>>, StoreError> {
+    let Some((id, credentials_version)) = login.identified_by(asking) else {
+        return Ok(None);
+    };
+    let account = key::ACCOUNTS.get(store, &key::account(id)).await?;
+    Ok(account
+        .filter(|account| accounts::refuse_outdated(&account.value, credentials_version).is_ok()))
 }
 
 /// Whether it is his, says whoever proved at this browser who he is.
@@ -144,17 +160,30 @@ pub(crate) async fn decide(
     store: &dyn Store,
     place: &str,
     browser: &Checksum,
-    approved: bool,
+    approved: Option<TokenId>,
 ) -> Result<(), ActionError> {
-    change(store, place, |login| {
-        let account = login.identified_by(browser).ok_or_else(gone)?;
-        login.state = match approved {
-            true => BrowserLoginState::Approved { account },
-            false => BrowserLoginState::Refused,
+    let mut attempts = Attempts::default();
+    loop {
+        let seen = find(store, place).await?.ok_or_else(gone)?;
+        let account = identified(store, &seen.value, browser).await?;
+        let account = account.ok_or_else(gone)?;
+        let mut decided = seen.value.clone();
+        decided.state = match approved {
+            Some(token) => BrowserLoginState::Approved {
+                account: account.value.id,
+                credentials_version: account.value.credentials_version,
+                token,
+            },
+            None => BrowserLoginState::Refused,
         };
-        Ok(())
-    })
-    .await
+        let txn = Txn::new()
+            .unchanged(&account)
+            .replace(&key::BROWSER_LOGINS, &seen, &decided);
+        if let Committed::Done(_) = txn.commit(store).await? {
+            return Ok(());
+        }
+        attempts.lost().await?;
+    }
 }
 
 pub(super) fn refuse_decided(login: &BrowserLogin) -> Result<(), ActionError> {
@@ -199,28 +228,39 @@ pub(crate) enum Progress {
 }
 
 pub(crate) async fn progress(store: &dyn Store, place: &str) -> Result<Progress, ActionError> {
-    let Some(seen) = find(store, place).await? else {
-        return Ok(Progress::Over);
-    };
-    let over = Txn::new().unchanged(&seen).delete(seen.key.clone());
-    match seen.value.state {
-        BrowserLoginState::Approved { account } => {
-            let create = AuthorizationCreate {
-                description: Some(seen.value.description),
-                expires_in: i64::try_from(seen.value.token_secs).ok(),
-                scope: None,
-            };
-            match tokens::create_with(store, account, &create, over).await {
-                Ok((_, secret)) => Ok(Progress::LoggedIn(secret)),
-                Err(ActionError::Gone { .. }) => Ok(Progress::Over),
-                Err(error) => Err(error),
+    let mut attempts = Attempts::default();
+    loop {
+        let Some(seen) = find(store, place).await? else {
+            return Ok(Progress::Over);
+        };
+        let over = Txn::new().unchanged(&seen).delete(seen.key.clone());
+        let new = match seen.value.state {
+            BrowserLoginState::Approved {
+                account,
+                credentials_version,
+                token,
+            } => New {
+                id: token,
+                account,
+                credentials_version,
+            },
+            BrowserLoginState::Refused => {
+                over.commit(store).await?;
+                return Ok(Progress::Refused);
             }
+            _ => return Ok(Progress::Waiting),
+        };
+        let create = AuthorizationCreate {
+            description: Some(seen.value.description),
+            expires_in: i64::try_from(seen.value.token_secs).ok(),
+            scope: None,
+        };
+        match tokens::try_create(store, &new, &create, over).await {
+            Ok(Some((_, secret))) => return Ok(Progress::LoggedIn(secret)),
+            Ok(None) => attempts.lost().await?,
+            Err(ActionError::Gone { .. }) => return Ok(Progress::Over),
+            Err(error) => return Err(error),
         }
-        BrowserLoginState::Refused => {
-            over.commit(store).await?;
-            Ok(Progress::Refused)
-        }
-        _ => Ok(Progress::Waiting),
     }
 }
 

@@ -61,6 +61,7 @@ pub(crate) async fn confirm(
             factor.confirmed_at = Some(Timestamp::now());
             factor.recovery_codes.clone_from(&hashes);
         }
+        account.credentials_changed();
         Ok(())
     })
     .await?;
@@ -97,6 +98,7 @@ pub(crate) async fn disable(
     }
     prove(context, account, proof, |account| {
         account.second_factor = None;
+        account.credentials_changed();
         Ok(())
     })
     .await
@@ -116,6 +118,7 @@ pub(crate) async fn reset(
     }
     accounts::edit(store, account, |account| {
         account.second_factor = None;
+        account.credentials_changed();
         Ok(())
     })
     .await

@@ -10,8 +10,8 @@ use axum::response::Response;
 use bytes::Bytes;
 use controller_api::wire::{self, BrowserLoginResult};
 use futures::stream::unfold;
-use model::{Account, BrowserLogin, Secret, Timestamp};
-use store::{Follower, key};
+use model::{Account, BrowserLogin, Secret, Timestamp, TokenId};
+use store::Follower;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
@@ -127,7 +127,14 @@ impl Waiting {
                 Ok(Progress::Refused) => {
                     return Some(failed("The login was refused in the browser."));
                 }
-                Ok(Progress::Over) => return Some(failed("It took too long. Log in again.")),
+                Ok(Progress::Over) => {
+                    return Some(failed(
+                        "The login is over: it took too long, or was ended elsewhere. Log in again.",
+                    ));
+                }
+                Err(ActionError::Invalid { message } | ActionError::Forbidden { message }) => {
+                    return Some(failed(&message));
+                }
                 Err(error) => {
                     tracing::warn!(
                         error = &error as &dyn std::error::Error,
@@ -163,14 +170,7 @@ pub(crate) async fn show(
     if login.is_decided() {
         return Ok(over());
     }
-    let account = match login.identified_by(&browser.hash()) {
-        Some(id) => {
-            key::ACCOUNTS
-                .get(context.store(), &key::account(id))
-                .await?
-        }
-        None => None,
-    };
+    let account = browser_login::identified(context.store(), &login, &browser.hash()).await?;
     let shown = match account {
         Some(account) => ask_whether(&login, &browser, &place, &account.value),
         None => ask_who(&context, &login, &browser, &place, None),
@@ -220,7 +220,7 @@ pub(super) async fn identified(
     account: &Account,
 ) -> ApiResult<Response> {
     let browser = Browser::new();
-    match browser_login::identify(context.store(), place, &browser.hash(), account.id).await {
+    match browser_login::identify(context.store(), place, &browser.hash(), account).await {
         Ok(()) => {
             let to = format!("/auth/browser/{place}");
             Ok(browser.remember(&context.config, see_other(&to)))
@@ -241,18 +241,12 @@ pub(crate) async fn decide(
     if !browser.sent(fields.get("form"), &place) {
         return Ok(see_other(&format!("/auth/browser/{place}")));
     }
-    let approved = fields.get("decision") == "approve";
+    let approved = (fields.get("decision") == "approve").then(TokenId::new);
     let hash = browser.hash();
-    let login = browser_login::find(context.store(), &place).await?;
-    let account = login.and_then(|login| login.value.identified_by(&hash));
-    let account = match account {
-        Some(id) => {
-            key::ACCOUNTS
-                .get(context.store(), &key::account(id))
-                .await?
-        }
-        None => None,
+    let Some(login) = browser_login::find(context.store(), &place).await? else {
+        return Ok(over());
     };
+    let account = browser_login::identified(context.store(), &login.value, &hash).await?;
     let Some(account) = account else {
         return Ok(over());
     };
@@ -268,7 +262,7 @@ pub(crate) async fn decide(
         Err(ActionError::Gone { .. }) => return Ok(over()),
         Err(error) => return Err(error.into()),
     }
-    Ok(match approved {
+    Ok(match approved.is_some() {
         true => page(
             StatusCode::OK,
             "The terminal is logged in",

@@ -374,3 +374,43 @@ async fn no_page_that_asks_for_a_password_is_shown_in_the_clear() {
         .await;
     assert_eq!(answer.error(403).0, "https_required");
 }
+
+/// Changes what proves who Ann is, once somebody has her password.
+async fn change_password(ann: &User) {
+    let change = json!({"password": ann.password, "new_password": "another one"});
+    ann.patch("/account", change).await.expect(200);
+}
+
+#[tokio::test]
+async fn a_login_that_was_half_done_ends_with_the_password_it_was_done_by() {
+    let platform = Platform::start().await;
+    let ann = platform.user("ann").await;
+    let (identified, approved) = (
+        Terminal::begin(&platform).await,
+        Terminal::begin(&platform).await,
+    );
+    let mut thief = Browser::new(&ann);
+    for terminal in [&identified, &approved] {
+        let asked = thief.log_in(&terminal.place, &ann, "").await;
+        assert!(asked.text.contains("Is it yours"), "{}", asked.text);
+        if terminal.place == approved.place {
+            thief.decide(&terminal.place, "approve").await;
+        }
+    }
+    // The second cookie has taken the place of the first: he proves it again there.
+    let asked = thief.log_in(&identified.place, &ann, "").await;
+    let form = asked.form_token();
+    change_password(&ann).await;
+
+    let told = approved.wait().await.await.unwrap();
+    let why = told["error"].as_str().unwrap();
+    assert!(why.contains("has changed"), "{why}");
+    let fields = [("form", form.as_str()), ("decision", "approve")];
+    let decision = format!("{}/decision", identified.place);
+    let decided = thief.post(&decision, &fields).await;
+    assert_eq!(decided.status, StatusCode::NOT_FOUND);
+    let shown = thief.get(&identified.place).await;
+    assert!(shown.text.contains("E-mail address"), "{}", shown.text);
+    let tokens = ann.get("/oauth/authorizations").await.expect(200);
+    assert_eq!(tokens.as_array().unwrap().len(), 1, "{tokens}");
+}

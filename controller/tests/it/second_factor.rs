@@ -5,6 +5,7 @@ use reqwest::Method;
 use serde_json::json;
 use totp_rs::{Builder, Secret, Totp};
 
+use crate::browser_login::{Browser, Terminal};
 use crate::harness::{Answer, Platform, User, basic};
 
 /// Somebody's device. The platform takes the code of the step before and of the one after, so both of these are good for half
@@ -230,4 +231,18 @@ async fn of_whom_one_is_asked_may_do_nothing_but_get_it() {
     // Of others none is asked.
     let ann = platform.user("ann").await;
     ann.get("/apps").await.expect(200);
+}
+
+#[tokio::test]
+async fn a_login_by_the_password_alone_ends_when_a_second_factor_is_enabled() {
+    let platform = Platform::start().await;
+    let ann = platform.user("ann").await;
+    let terminal = Terminal::begin(&platform).await;
+    let mut thief = Browser::new(&ann);
+    thief.log_in(&terminal.place, &ann, "").await;
+    thief.decide(&terminal.place, "approve").await;
+    enable(&ann).await;
+    let told = terminal.wait().await.await.unwrap();
+    let why = told["error"].as_str().unwrap();
+    assert!(why.contains("has changed"), "{why}");
 }
