@@ -27,8 +27,9 @@ pub(crate) use apps::{
     TransferDecisionArgs,
 };
 pub(crate) use auth::{
-    AccountArgs, AccountCreateArgs, AuditArgs, AuthorizationArgs, AuthorizationCreateArgs,
-    AuthorizationUpdateArgs, GitCredentialsArgs, InviteArgs, LoginArgs, TokenArgs,
+    AccountArgs, AccountChangeArgs, AccountCreateArgs, AuditArgs, AuthorizationArgs,
+    AuthorizationCreateArgs, AuthorizationUpdateArgs, GitCredentialsArgs, InviteArgs, LoginArgs,
+    TokenArgs,
 };
 pub(crate) use builds::{BuildCancelArgs, BuildCreateArgs};
 pub(crate) use certs::{
@@ -780,6 +781,12 @@ pub(crate) enum Verb {
         after_help = "Example:\n  $ paas accounts:reset-2fa friend@example.com"
     )]
     AccountResetSecondFactor(AccountArgs),
+    /// Have somebody's account belong to nobody at the identity provider any more (administrators)
+    #[command(
+        name = "accounts:unlink",
+        after_help = "The next login there with the account's e-mail address is linked with it.\n\nExamples:\n  $ paas accounts:unlink friend@example.com\n  $ paas accounts:unlink friend@example.com --json"
+    )]
+    AccountUnlink(AccountChangeArgs),
     /// Show whether all is well with the platform: store, hosts, routers (administrators)
     #[command(
         name = "platform:status",

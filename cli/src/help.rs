@@ -180,6 +180,7 @@ const TOPICS: &[(&str, &[&str])] = &[
             "auth:2fa:gen-recovery-codes",
             "accounts:create",
             "accounts:reset-2fa",
+            "accounts:unlink",
             "accounts:invite",
             "accounts:invitations",
             "accounts:uninvite",

@@ -125,7 +125,7 @@ fn sentence(text: &str) -> String {
 
 /// Counts the tries of an optimistic action, with a growing pause of random length between them.
 #[derive(Debug, Default)]
-struct Attempts {
+pub(crate) struct Attempts {
     lost: u32,
 }
 
@@ -133,7 +133,7 @@ impl Attempts {
     const MAX: u32 = 24;
 
     /// Somebody else was quicker: wait a little, or give up.
-    async fn lost(&mut self) -> Result<(), StoreError> {
+    pub(crate) async fn lost(&mut self) -> Result<(), StoreError> {
         self.lost += 1;
         if self.lost >= Self::MAX {
             return Err(StoreError::Contended {

@@ -97,6 +97,14 @@ pub(crate) struct AccountArgs {
     pub(crate) email: String,
 }
 
+#[derive(Debug, Args)]
+pub(crate) struct AccountChangeArgs {
+    /// E-mail address of the account
+    pub(crate) email: String,
+    #[command(flatten)]
+    pub(crate) json: JsonArgs,
+}
+
 pub(super) const AUTHORIZATION_EXAMPLES: &str = "\
 Scopes: global (all that you may do), identity, read, write, read-protected, write-protected. What is protected are
 config vars and releases, and all by which they can be read: pushing, running commands, sharing.

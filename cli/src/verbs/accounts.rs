@@ -1,12 +1,12 @@
 //! accounts:*: lets somebody new onto the platform, and back onto it (administrators).
 
 use anyhow::Result;
-use controller_api::wire::{AccountCreate, InvitationCreate};
+use controller_api::wire::{Account, AccountCreate, InvitationCreate};
 
 use super::auth::whole_stdin;
-use crate::args::{AccountArgs, AccountCreateArgs, InviteArgs, JsonArgs};
+use crate::args::{AccountArgs, AccountChangeArgs, AccountCreateArgs, InviteArgs, JsonArgs};
 use crate::context::Context;
-use crate::output::{Table, clock};
+use crate::output::{Action, Table, clock};
 
 pub(crate) async fn create(context: &Context, args: &AccountCreateArgs) -> Result<()> {
     let create = AccountCreate {
@@ -88,5 +88,25 @@ pub(crate) async fn reset_second_factor(context: &Context, args: &AccountArgs) -
     let action = output.action(format!("Taking the second factor off {}", args.email));
     client.reset_second_factor(&args.email).await?;
     action.done();
+    Ok(())
+}
+
+pub(crate) async fn unlink(context: &Context, args: &AccountChangeArgs) -> Result<()> {
+    let client = context.client()?;
+    let action = context.output.action(format!("Unlinking {}", args.email));
+    let account = client.unlink_account(&args.email).await?;
+    done(context, action, args, &account)
+}
+
+fn done(
+    context: &Context,
+    action: Action,
+    args: &AccountChangeArgs,
+    account: &Account,
+) -> Result<()> {
+    action.done();
+    if args.json.json {
+        return Ok(context.output.json(account)?);
+    }
     Ok(())
 }

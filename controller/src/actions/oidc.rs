@@ -1,8 +1,10 @@
 //! Logging in at an identity provider, on the way to logging in a terminal.
 
-use model::{Account, BrowserLoginState, Checksum, Email, Identity, Invitation, Secret, Timestamp};
+use model::{
+    Account, AccountId, BrowserLoginState, Checksum, Email, Identity, Invitation, Secret, Timestamp,
+};
 use serde::{Deserialize, Serialize};
-use store::{Committed, Store, Txn, Versioned, key};
+use store::{Committed, Store, StoreError, Txn, Versioned, key};
 use tracing::info;
 
 use super::{ActionError, Attempts, accounts, browser_login, invitations};
@@ -174,7 +176,8 @@ fn seen_again(
         // Addresses are given to others when somebody leaves; subjects are not.
         Some(identity) if *identity != admitted.identity => {
             return Err(refused(
-                "The account of your e-mail address belongs to somebody else of your identity provider's.",
+                "The account of your e-mail address belongs to somebody else of your identity provider's. If that was you, an \
+                 administrator can unlink it: paas accounts:unlink",
             ));
         }
         Some(_) => {}
@@ -209,6 +212,42 @@ fn newcomer(admitted: &Admitted, now: Timestamp) -> Account {
         last_login: Some(now),
         ..accounts::new_account(email, name, is_admin, no_password, now)
     }
+}
+
+/// Nobody of an identity provider's is this account any more, until somebody with its e-mail address logs in there again.
+pub(crate) async fn unlink(store: &dyn Store, account: AccountId) -> Result<Account, ActionError> {
+    let mut attempts = Attempts::default();
+    loop {
+        let seen = key::ACCOUNTS.get(store, &key::account(account)).await?;
+        let seen = seen.ok_or(ActionError::Gone {
+            resource: "account",
+        })?;
+        let mut changed = seen.value.clone();
+        let identity = changed.identity.take().ok_or_else(|| {
+            ActionError::invalid("The account is linked with nobody at an identity provider.")
+        })?;
+        changed.credentials_changed();
+        let txn = Txn::new().replace(&key::ACCOUNTS, &seen, &changed);
+        let txn = unlinking(store, txn, account, &identity).await?;
+        if let Committed::Done(_) = txn.commit(store).await? {
+            return Ok(changed);
+        }
+        attempts.lost().await?;
+    }
+}
+
+/// The record by which a subject finds the account goes, too.
+pub(crate) async fn unlinking(
+    store: &dyn Store,
+    txn: Txn,
+    account: AccountId,
+    identity: &Identity,
+) -> Result<Txn, StoreError> {
+    let at = key::account_identity(&hash_of(identity));
+    Ok(match key::ACCOUNT_IDENTITIES.get(store, &at).await? {
+        Some(link) if link.value == account => txn.unchanged(&link).delete(at),
+        _ => txn,
+    })
 }
 
 /// Issuers and subjects are of any form; a line end is in neither.

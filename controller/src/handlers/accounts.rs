@@ -3,12 +3,14 @@
 use axum::Json;
 use axum::extract::{Path, State};
 use controller_api::wire;
+use model::AccountId;
 
 use super::{Created, created};
 use crate::actions;
 use crate::auth::Session;
-use crate::context::Ctx;
+use crate::context::{Context, Ctx};
 use crate::error::{ApiError, ApiResult};
+use crate::find;
 use crate::http::body::JsonBody;
 use crate::views;
 
@@ -54,6 +56,22 @@ pub(crate) async fn update_user(
     require_self(&session, &user)?;
     let account = actions::accounts::update(&context, &session, body).await?;
     Ok(Json(views::account::account(&account)))
+}
+
+/// Of whom an account is at an identity provider.
+pub(crate) async fn unlink(
+    State(context): State<Ctx>,
+    Path(account): Path<String>,
+) -> ApiResult<Json<wire::Account>> {
+    let account = named(&context, &account).await?;
+    let account = actions::oidc::unlink(context.store(), account).await?;
+    Ok(Json(views::account::account(&account)))
+}
+
+async fn named(context: &Context, account: &str) -> ApiResult<AccountId> {
+    let account = find::account(context.store(), account).await?;
+    let account = account.ok_or_else(|| ApiError::not_found("account"))?;
+    Ok(account.value.id)
 }
 
 pub(crate) async fn rate_limit(

@@ -1,8 +1,11 @@
 //! Accounts, logging in, tokens, keys.
 
 use controller::Scheme;
+use controller::accounts::{Recovery, RecoveryError, recover};
+use model::{Identity, Sealed, SecondFactor, Timestamp};
 use reqwest::Method;
 use serde_json::json;
+use store::{Txn, key};
 
 use crate::harness::{Platform, User, basic, each};
 
@@ -300,4 +303,57 @@ async fn credentials_that_came_in_the_clear_are_refused_and_called_exposed() {
     let http_only = Platform::start().await;
     let bob = http_only.user("bob").await;
     assert_eq!(through_router(&bob, "http").await.status, 200);
+}
+
+#[tokio::test]
+async fn whoever_owns_a_host_lets_in_again_who_cannot_get_in() {
+    let platform = Platform::start().await;
+    let admin = &platform.admin;
+    let recovery = |email: &str| Recovery {
+        email: email.parse().unwrap(),
+        forget_identity: true,
+    };
+    let seen = key::ACCOUNTS
+        .get(&*platform.store, &key::account(admin.id))
+        .await
+        .unwrap()
+        .unwrap();
+    // Pinned to somebody who does not exist any more, and with a device that is at the bottom of a lake.
+    let mut lost = seen.value.clone();
+    lost.identity = Some(Identity {
+        issuer: "https://gone.example.com".to_owned(),
+        subject: "1".to_owned(),
+    });
+    lost.second_factor = Some(SecondFactor {
+        secret: Sealed::from_bytes(vec![1]),
+        confirmed_at: Some(Timestamp::now()),
+        last_step: None,
+        recovery_codes: Vec::new(),
+    });
+    Txn::new()
+        .replace(&key::ACCOUNTS, &seen, &lost)
+        .commit(&*platform.store)
+        .await
+        .unwrap();
+    admin.log_in(&admin.password).await.error(403);
+
+    let recovered = recover(&*platform.store, &recovery(&admin.email))
+        .await
+        .unwrap();
+    admin.get("/account").await.error(401);
+    admin.log_in(&admin.password).await.error(401);
+    let token = admin.log_in(recovered.password.expose()).await.expect(201);
+    let admin = admin.with_token(token["access_token"]["token"].as_str().unwrap());
+    let shown = admin.get("/account").await.expect(200);
+    assert_eq!(shown["federated"], false);
+    let done = admin.get("/audit-entries").await.expect(200);
+    let mut deeds = done.as_array().unwrap().iter().map(|deed| deed.to_string());
+    let deed = deeds.find(|deed| deed.contains("paasd recover")).unwrap();
+    assert!(
+        deed.contains("200") && deed.contains("forget_identity"),
+        "{deed}"
+    );
+
+    let nobody = recover(&*platform.store, &recovery("nobody@example.com")).await;
+    assert!(matches!(nobody, Err(RecoveryError::NoSuchAccount(_))));
 }

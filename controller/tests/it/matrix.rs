@@ -70,6 +70,7 @@ const EXPECTED: &[(&str, &str, Who)] = &[
     ("POST", "/account/two-factor/actions/disable", AnyAccount),
     ("POST", "/account/two-factor/recovery-codes", AnyAccount),
     ("DELETE", "/accounts/{account}/two-factor", Administrators),
+    ("DELETE", "/accounts/{account}/identity", Administrators),
     ("PUT", "/apps/{app}/pre-authorizations", Members),
     ("GET", "/account/keys", AnyAccount),
     ("POST", "/account/keys", AnyAccount),

@@ -65,10 +65,11 @@ impl Provider {
         }
     }
 
-    /// Logs in there, as `name` or `address+group,group`, and agrees; the address that it sends the browser back to.
+    /// Logs in there, as `name`, `address+group,group` or `name/address`, and agrees; the address that it sends the browser back to.
     async fn log_in(&self, start: &str, login: &str) -> Url {
         let (address, groups) = login.split_once('+').unwrap_or((login, ""));
-        let name = address.split('@').next().unwrap();
+        let (of, address) = address.split_once('/').unwrap_or((address, address));
+        let name = of.split('@').next().unwrap();
         let email = match address.contains('@') {
             true => address.to_owned(),
             false => format!("{address}@example.com"),
@@ -347,4 +348,41 @@ async fn without_its_provider_the_platform_still_takes_passwords() {
     assert!(failed.text.contains("cannot be reached"), "{}", failed.text);
     let asked = browser.log_in(&terminal.place, &ann, "").await;
     assert!(asked.text.contains("Is it yours"));
+}
+
+#[tokio::test]
+async fn an_account_that_was_unlinked_is_linked_with_whoever_has_its_address_then() {
+    let (platform, provider) = start(|oidc| {
+        oidc.create_accounts = true;
+        oidc.allowed_domains = vec!["example.com".to_owned()];
+    })
+    .await;
+    let nobody = platform.nobody();
+    let terminal = Terminal::begin(&platform).await;
+    let mut browser = Browser::new(&nobody);
+    come_by(&provider, &mut browser, &terminal, "dora").await;
+    let dora = token_of(&mut browser, &terminal, &nobody).await;
+    let account = dora.get("/account").await.expect(200);
+
+    // The client was registered anew: to the provider she is another subject.
+    let anew = "dora2/dora@example.com";
+    let terminal = Terminal::begin(&platform).await;
+    let refused = come_by(&provider, &mut Browser::new(&nobody), &terminal, anew).await;
+    assert!(refused.text.contains("accounts:unlink"), "{}", refused.text);
+    let place = "/accounts/dora@example.com/identity";
+    dora.delete(place).await.error(403);
+    let unlinked = platform.admin.delete(place).await.expect(200);
+    assert_eq!(unlinked["federated"], false);
+    let (_, why) = platform.admin.delete(place).await.error(422);
+    assert!(why.contains("nobody"), "{why}");
+
+    let terminal = Terminal::begin(&platform).await;
+    let mut browser = Browser::new(&nobody);
+    come_by(&provider, &mut browser, &terminal, anew).await;
+    let again = token_of(&mut browser, &terminal, &nobody).await;
+    assert_eq!(again.get("/account").await.expect(200)["id"], account["id"]);
+    // To whom the old subject belongs is a stranger's affair: the address is taken.
+    let terminal = Terminal::begin(&platform).await;
+    let refused = come_by(&provider, &mut Browser::new(&nobody), &terminal, "dora").await;
+    assert!(refused.text.contains("somebody else"), "{}", refused.text);
 }

@@ -67,6 +67,7 @@ const OURS: &[(&str, &str)] = &[
     ("POST", "/account/two-factor/actions/*"),
     ("POST", "/account/two-factor/recovery-codes"),
     ("DELETE", "/accounts/*/two-factor"),
+    ("DELETE", "/accounts/*/identity"),
     ("PUT", "/apps/*/pre-authorizations"),
     ("GET", "/platform/status"),
     ("GET", "/platform/routers"),

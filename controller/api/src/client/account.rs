@@ -166,6 +166,11 @@ impl Client {
         self.delete(&["accounts", account, "two-factor"]).await
     }
 
+    /// From whom it is at an identity provider; for administrators.
+    pub async fn unlink_account(&self, account: &str) -> Result<Account, ClientError> {
+        self.delete(&["accounts", account, "identity"]).await
+    }
+
     /// For administrators.
     pub async fn invite(
         &self,
