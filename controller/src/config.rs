@@ -115,6 +115,8 @@ pub struct OidcConfig {
 pub struct ForJoiners {
     /// What the configurations of all hosts have in common, TOML.
     pub settings: Secret<String>,
+    /// The same with what controllers alone need: the identity provider's secret.
+    pub controller_settings: Secret<String>,
     /// Certificate and key of the platform's public names, for routers.
     pub public_certificate: (PathBuf, PathBuf),
     /// Why no host can join that reads slugs, if so.
