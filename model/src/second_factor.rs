@@ -14,6 +14,12 @@ pub struct SecondFactor {
     pub last_step: Option<u64>,
     /// SHA-256 of the recovery codes that are left; each has 80 random bits.
     pub recovery_codes: Vec<Checksum>,
+    /// Wrong codes since the last right one.
+    #[serde(default)]
+    pub wrong_codes: u32,
+    /// Until then no code of the device is looked at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub blocked_until: Option<Timestamp>,
 }
 
 /// Of whom the platform asks a second factor.
@@ -66,6 +72,8 @@ mod tests {
                 confirmed_at: confirmed.then_some(now),
                 last_step: None,
                 recovery_codes: Vec::new(),
+                wrong_codes: 0,
+                blocked_until: None,
             }),
         }
     }

@@ -137,6 +137,11 @@ pub(crate) async fn check_password(
     account: &Account,
     password: Secret<String>,
 ) -> Result<(), ActionError> {
+    if !account.has_password() {
+        return Err(ActionError::invalid(
+            "The account has no password: it logs in at the identity provider.",
+        ));
+    }
     let guess = Guess {
         address: None,
         email: &account.email,

@@ -329,6 +329,8 @@ async fn whoever_owns_a_host_lets_in_again_who_cannot_get_in() {
         confirmed_at: Some(Timestamp::now()),
         last_step: None,
         recovery_codes: Vec::new(),
+        wrong_codes: 0,
+        blocked_until: None,
     });
     Txn::new()
         .replace(&key::ACCOUNTS, &seen, &lost)
