@@ -181,6 +181,8 @@ const TOPICS: &[(&str, &[&str])] = &[
             "accounts:create",
             "accounts:reset-2fa",
             "accounts:unlink",
+            "accounts:suspend",
+            "accounts:resume",
             "accounts:invite",
             "accounts:invitations",
             "accounts:uninvite",

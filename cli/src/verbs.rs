@@ -203,6 +203,8 @@ async fn online(verb: Verb, context: &Context) -> Result<ExitCode> {
         Verb::AccountInvite(args) => accounts::invite(context, &args).await,
         Verb::AccountInvitations(args) => accounts::invitations(context, args).await,
         Verb::AccountUninvite(args) => accounts::uninvite(context, &args).await,
+        Verb::AccountSuspend(args) => accounts::suspend(context, &args).await,
+        Verb::AccountResume(args) => accounts::resume(context, &args).await,
         Verb::AccountUnlink(args) => accounts::unlink(context, &args).await,
         Verb::AccountResetSecondFactor(args) => accounts::reset_second_factor(context, &args).await,
         Verb::PlatformStatus(args) => platform::status(context, args).await,

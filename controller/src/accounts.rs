@@ -100,7 +100,7 @@ impl From<StoreError> for RecoveryError {
     }
 }
 
-/// A new password, no second factor and no tokens. Whether it is an administrator's stays.
+/// A new password, no second factor and no tokens; if it is suspended, no longer. Whether it is an administrator's stays.
 pub async fn recover(store: &dyn Store, recovery: &Recovery) -> Result<Recovered, RecoveryError> {
     let email = &recovery.email;
     let account = find::account(store, email.as_str()).await?;
@@ -158,6 +158,7 @@ async fn recover_on_record(
         let mut account = seen.value.clone();
         account.password_hash.clone_from(&hash);
         account.second_factor = None;
+        account.suspended_at = None;
         account.credentials_changed();
         account.updated_at = Timestamp::now();
         let identity = account.identity.take_if(|_| recovery.forget_identity);

@@ -79,6 +79,9 @@ fn table(r: &mut Routes) {
     r.post("/account/two-factor/recovery-codes", Account, second_factor::renew_recovery_codes);
     r.delete("/accounts/{account}/two-factor", Admin, second_factor::reset);
     r.delete("/accounts/{account}/identity", Admin, accounts::unlink);
+    r.post("/account-identities/actions/unlink", Admin, accounts::unlink_issuer);
+    r.post("/accounts/{account}/actions/suspend", Admin, accounts::suspend);
+    r.post("/accounts/{account}/actions/resume", Admin, accounts::resume);
     r.put("/apps/{app}/pre-authorizations", App(View), second_factor::pre_authorize);
     r.get("/account/keys", Account, keys::list);
     r.post("/account/keys", Account, keys::create);

@@ -67,6 +67,7 @@ mod tests {
             last_login: None,
             identity: None,
             credentials_version: 0,
+            suspended_at: None,
             second_factor: confirmed.map(|confirmed| SecondFactor {
                 secret: Sealed::from_bytes(vec![1]),
                 confirmed_at: confirmed.then_some(now),

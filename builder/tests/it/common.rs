@@ -198,6 +198,7 @@ impl Platform {
             second_factor: None,
             identity: None,
             credentials_version: 0,
+            suspended_at: None,
         };
         let secret = format!("token-of-{}", account.id);
         let token = Token {

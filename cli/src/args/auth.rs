@@ -105,6 +105,18 @@ pub(crate) struct AccountChangeArgs {
     pub(crate) json: JsonArgs,
 }
 
+#[derive(Debug, Args)]
+pub(crate) struct UnlinkArgs {
+    /// E-mail address of the account
+    #[arg(required_unless_present = "issuer")]
+    pub(crate) email: Option<String>,
+    /// All accounts that are linked with anybody of this issuer
+    #[arg(long, value_name = "URL", conflicts_with = "email")]
+    pub(crate) issuer: Option<String>,
+    #[command(flatten)]
+    pub(crate) json: JsonArgs,
+}
+
 pub(super) const AUTHORIZATION_EXAMPLES: &str = "\
 Scopes: global (all that you may do), identity, read, write, read-protected, write-protected. What is protected are
 config vars and releases, and all by which they can be read: pushing, running commands, sharing.

@@ -4,7 +4,9 @@ use anyhow::Result;
 use controller_api::wire::{Account, AccountCreate, InvitationCreate};
 
 use super::auth::whole_stdin;
-use crate::args::{AccountArgs, AccountChangeArgs, AccountCreateArgs, InviteArgs, JsonArgs};
+use crate::args::{
+    AccountArgs, AccountChangeArgs, AccountCreateArgs, InviteArgs, JsonArgs, UnlinkArgs,
+};
 use crate::context::Context;
 use crate::output::{Action, Table, clock};
 
@@ -91,10 +93,43 @@ pub(crate) async fn reset_second_factor(context: &Context, args: &AccountArgs) -
     Ok(())
 }
 
-pub(crate) async fn unlink(context: &Context, args: &AccountChangeArgs) -> Result<()> {
+pub(crate) async fn unlink(context: &Context, args: &UnlinkArgs) -> Result<()> {
+    let (client, output) = (context.client()?, &context.output);
+    let unlinked = match (&args.email, &args.issuer) {
+        (Some(email), _) => {
+            let action = output.action(format!("Unlinking {email}"));
+            let account = client.unlink_account(email).await?;
+            action.done();
+            vec![account]
+        }
+        (None, issuer) => {
+            let issuer = issuer.as_deref().unwrap_or_default();
+            let action = output.action(format!("Unlinking the accounts of {issuer}"));
+            let unlinked = client.unlink_issuer(issuer).await?;
+            action.done();
+            unlinked
+        }
+    };
+    if args.json.json {
+        return Ok(output.json(&unlinked)?);
+    }
+    for account in unlinked {
+        output.line(account.email)?;
+    }
+    Ok(())
+}
+
+pub(crate) async fn suspend(context: &Context, args: &AccountChangeArgs) -> Result<()> {
     let client = context.client()?;
-    let action = context.output.action(format!("Unlinking {}", args.email));
-    let account = client.unlink_account(&args.email).await?;
+    let action = context.output.action(format!("Suspending {}", args.email));
+    let account = client.suspend_account(&args.email).await?;
+    done(context, action, args, &account)
+}
+
+pub(crate) async fn resume(context: &Context, args: &AccountChangeArgs) -> Result<()> {
+    let client = context.client()?;
+    let action = context.output.action(format!("Resuming {}", args.email));
+    let account = client.resume_account(&args.email).await?;
     done(context, action, args, &account)
 }
 

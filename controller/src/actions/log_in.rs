@@ -44,11 +44,13 @@ pub(crate) async fn log_in(
     let account = account
         .filter(|_| right)
         .ok_or(ActionError::WrongCredentials)?;
+    accounts::refuse_suspended(&account)?;
     // Both may change between this look at them and the commit.
     let see = |newest: &mut Account| {
         if newest.password_hash != account.password_hash {
             return Err(ActionError::WrongCredentials);
         }
+        accounts::refuse_suspended(newest)?;
         newest.last_login = Some(Timestamp::now());
         Ok(())
     };

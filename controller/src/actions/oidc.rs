@@ -172,6 +172,7 @@ fn seen_again(
     now: Timestamp,
 ) -> Result<Account, ActionError> {
     let mut account = seen.value.clone();
+    accounts::refuse_suspended(&account)?;
     match &account.identity {
         // Addresses are given to others when somebody leaves; subjects are not.
         Some(identity) if *identity != admitted.identity => {
@@ -234,6 +235,30 @@ pub(crate) async fn unlink(store: &dyn Store, account: AccountId) -> Result<Acco
         }
         attempts.lost().await?;
     }
+}
+
+/// The same for all accounts that are linked with anybody of this issuer: another one has taken its place, or knows its people
+/// by other subjects now.
+pub(crate) async fn unlink_issuer(
+    store: &dyn Store,
+    issuer: &str,
+) -> Result<Vec<Account>, ActionError> {
+    let of_issuer = |account: &Account| {
+        let identity = account.identity.as_ref();
+        identity.is_some_and(|identity| identity.issuer == issuer)
+    };
+    let mut unlinked = Vec::new();
+    for account in key::ACCOUNTS.all(store).await? {
+        if of_issuer(&account.value) {
+            unlinked.push(unlink(store, account.value.id).await?);
+        }
+    }
+    if unlinked.is_empty() {
+        return Err(ActionError::invalid(
+            "No account is linked with anybody of that issuer. Name it as the configuration did: oidc.issuer",
+        ));
+    }
+    Ok(unlinked)
 }
 
 /// The record by which a subject finds the account goes, too.

@@ -68,6 +68,35 @@ pub(crate) async fn unlink(
     Ok(Json(views::account::account(&account)))
 }
 
+/// All accounts of those whom an issuer knew.
+pub(crate) async fn unlink_issuer(
+    State(context): State<Ctx>,
+    JsonBody(body): JsonBody<wire::IssuerUnlink>,
+) -> ApiResult<Json<Vec<wire::Account>>> {
+    let unlinked = actions::oidc::unlink_issuer(context.store(), &body.issuer).await?;
+    Ok(Json(unlinked.iter().map(views::account::account).collect()))
+}
+
+pub(crate) async fn suspend(
+    State(context): State<Ctx>,
+    session: Session,
+    Path(account): Path<String>,
+) -> ApiResult<Json<wire::Account>> {
+    let account = named(&context, &account).await?;
+    let by = session.account.id;
+    let account = actions::accounts::suspend(context.store(), by, account).await?;
+    Ok(Json(views::account::account(&account)))
+}
+
+pub(crate) async fn resume(
+    State(context): State<Ctx>,
+    Path(account): Path<String>,
+) -> ApiResult<Json<wire::Account>> {
+    let account = named(&context, &account).await?;
+    let account = actions::accounts::resume(context.store(), account).await?;
+    Ok(Json(views::account::account(&account)))
+}
+
 async fn named(context: &Context, account: &str) -> ApiResult<AccountId> {
     let account = find::account(context.store(), account).await?;
     let account = account.ok_or_else(|| ApiError::not_found("account"))?;

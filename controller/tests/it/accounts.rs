@@ -359,3 +359,53 @@ async fn whoever_owns_a_host_lets_in_again_who_cannot_get_in() {
     let nobody = recover(&*platform.store, &recovery("nobody@example.com")).await;
     assert!(matches!(nobody, Err(RecoveryError::NoSuchAccount(_))));
 }
+
+#[tokio::test]
+async fn who_is_suspended_may_do_nothing_until_he_is_resumed() {
+    let platform = Platform::start().await;
+    let ann = platform.user("ann").await;
+    let at = |action: &str| format!("/accounts/{}/actions/{action}", ann.email);
+    ann.post(&at("suspend"), json!({})).await.error(403);
+    let suspended = platform
+        .admin
+        .post(&at("suspend"), json!({}))
+        .await
+        .expect(200);
+    assert!(suspended["suspended_at"].is_string());
+    ann.get("/account").await.error(401);
+    let (_, why) = ann.log_in(&ann.password).await.error(403);
+    assert!(why.contains("suspended"), "{why}");
+    ann.log_in("wrong").await.error(401);
+    let resumed = platform
+        .admin
+        .post(&at("resume"), json!({}))
+        .await
+        .expect(200);
+    assert!(resumed["suspended_at"].is_null());
+    ann.get("/account").await.expect(200);
+    ann.log_in(&ann.password).await.expect(201);
+}
+
+#[tokio::test]
+async fn there_is_always_an_administrator_left() {
+    let platform = Platform::start().await;
+    let one = platform.admin.clone();
+    let at = |user: &User| format!("/accounts/{}/actions/suspend", user.email);
+    one.post(&at(&one), json!({})).await.error(403);
+    let body = json!({"email": "two@example.com", "is_admin": true, "password": "correct horse"});
+    one.post("/accounts", body).await.expect(201);
+    let two = User {
+        email: "two@example.com".to_owned(),
+        ..one.clone()
+    };
+    let token = two.log_in("correct horse").await.expect(201);
+    let two = two.with_token(token["access_token"]["token"].as_str().unwrap());
+    let (of_two, of_one) = (at(&two), at(&one));
+    let (first, second) =
+        futures::join!(one.post(&of_two, json!({})), two.post(&of_one, json!({})));
+    let done = [first, second]
+        .iter()
+        .filter(|answer| answer.status == 200)
+        .count();
+    assert_eq!(done, 1);
+}

@@ -71,6 +71,13 @@ const EXPECTED: &[(&str, &str, Who)] = &[
     ("POST", "/account/two-factor/recovery-codes", AnyAccount),
     ("DELETE", "/accounts/{account}/two-factor", Administrators),
     ("DELETE", "/accounts/{account}/identity", Administrators),
+    ("POST", "/account-identities/actions/unlink", Administrators),
+    (
+        "POST",
+        "/accounts/{account}/actions/suspend",
+        Administrators,
+    ),
+    ("POST", "/accounts/{account}/actions/resume", Administrators),
     ("PUT", "/apps/{app}/pre-authorizations", Members),
     ("GET", "/account/keys", AnyAccount),
     ("POST", "/account/keys", AnyAccount),

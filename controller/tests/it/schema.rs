@@ -68,6 +68,8 @@ const OURS: &[(&str, &str)] = &[
     ("POST", "/account/two-factor/recovery-codes"),
     ("DELETE", "/accounts/*/two-factor"),
     ("DELETE", "/accounts/*/identity"),
+    ("POST", "/accounts/*/actions/*"),
+    ("POST", "/account-identities/actions/unlink"),
     ("PUT", "/apps/*/pre-authorizations"),
     ("GET", "/platform/status"),
     ("GET", "/platform/routers"),
