@@ -45,6 +45,8 @@ use rand::Rng as _;
 use store::ledger::AppendError;
 use store::{Committed, Store, StoreError, Txn, Versioned, key};
 
+use crate::audit::NotOnRecord;
+
 /// Why nothing was done.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ActionError {
@@ -69,6 +71,8 @@ pub(crate) enum ActionError {
     /// Clients ask for a code and try again.
     #[error("{message}")]
     SecondFactor { message: String },
+    #[error("it could not be put on record")]
+    NotOnRecord(#[from] NotOnRecord),
     #[error("the store failed")]
     Store(#[from] StoreError),
     #[error("the platform failed")]

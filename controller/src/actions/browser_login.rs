@@ -14,8 +14,8 @@ use tokio::time::Instant;
 
 use super::tokens::{self, New};
 use super::{ActionError, Attempts, accounts};
-use crate::auth;
 use crate::context::Context;
+use crate::{auth, sweep};
 
 pub(crate) const LASTS: Duration = Duration::from_secs(600);
 const TOKEN_LASTS: u64 = 30 * 24 * 3600;
@@ -89,10 +89,6 @@ fn new_code() -> String {
     format!("{}-{}", half(), half())
 }
 
-pub(crate) async fn sweep(store: &dyn Store) -> Result<(), StoreError> {
-    make_room(store, Timestamp::now()).await
-}
-
 /// Takes away those that are over and, where too many wait, the oldest.
 async fn make_room(store: &dyn Store, now: Timestamp) -> Result<(), StoreError> {
     let mut all = key::BROWSER_LOGINS.all(store).await?;
@@ -102,14 +98,7 @@ async fn make_room(store: &dyn Store, now: Timestamp) -> Result<(), StoreError> 
         .take_while(|login| login.value.is_expired(now))
         .count();
     let too_many = (all.len() + 1).saturating_sub(MAX_WAITING);
-    for chunk in all[..over.max(too_many)].chunks(60) {
-        chunk
-            .iter()
-            .fold(Txn::new(), |txn, old| txn.delete(old.key.clone()))
-            .commit(store)
-            .await?;
-    }
-    Ok(())
+    sweep::delete_all(store, &all[..over.max(too_many)]).await
 }
 
 /// One that still waits for something.
