@@ -33,6 +33,12 @@ pub enum BrowserLoginState {
         browser: Checksum,
         sealed: Sealed,
     },
+    /// Somebody has come back from there to this browser, as whom was sealed. The account that he would be linked with has
+    /// a password, which he is asked for.
+    Arrived {
+        browser: Checksum,
+        sealed: Sealed,
+    },
     /// Somebody at this browser has proven who he is, and is asked whether the terminal is his.
     Identified {
         browser: Checksum,
@@ -68,6 +74,14 @@ impl BrowserLogin {
             } if browser == asking => Some((*account, *credentials_version)),
             _ => None,
         }
+    }
+
+    /// Whether nobody has proven anything yet.
+    pub const fn is_anybodys(&self) -> bool {
+        matches!(
+            self.state,
+            BrowserLoginState::Waiting | BrowserLoginState::AtProvider { .. }
+        )
     }
 
     /// Whether nothing more can come of it in a browser.

@@ -35,7 +35,7 @@ pub(crate) struct LoginArgs {
     #[arg(long, conflicts_with = "token_stdin")]
     pub(crate) password_stdin: bool,
     /// Code of the second factor, for an account that has one; without this it is asked for
-    #[arg(long, conflicts_with = "token_stdin")]
+    #[arg(long, conflicts_with_all = ["token_stdin", "browser"])]
     pub(crate) code: Option<String>,
     /// Read an API token from standard input, in place of e-mail address and password
     #[arg(long, conflicts_with = "email")]

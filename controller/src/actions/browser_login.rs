@@ -3,6 +3,8 @@
 //! All of it is in the store, so that any controller goes on where another was. The token is made when the terminal that
 //! began comes for it: until then there is none to be lost.
 
+use std::cmp::Reverse;
+use std::collections::HashMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -13,15 +15,19 @@ use store::{Committed, Store, StoreError, Txn, Versioned, key};
 use tokio::time::Instant;
 
 use super::tokens::{self, New};
-use super::{ActionError, Attempts, accounts};
+use super::{ActionError, Attempts, accounts, contended};
 use crate::context::Context;
+use crate::limits::network;
 use crate::{auth, sweep};
 
 pub(crate) const LASTS: Duration = Duration::from_secs(600);
 const TOKEN_LASTS: u64 = 30 * 24 * 3600;
-const LONGEST_TOKEN: u64 = 366 * 24 * 3600;
-/// Terminals that wait; beyond that the oldest gives way.
+/// Whoever says yes has not chosen it: what asks for more gets this.
+const LONGEST_TOKEN: u64 = TOKEN_LASTS;
+/// Terminals that wait; beyond that another gives way, of those that nobody has proven himself to.
 const MAX_WAITING: usize = 1000;
+/// A terminal's words for itself are a stranger's, and are shown to whoever is asked.
+const MAX_DESCRIPTION: usize = 60;
 /// RFC 8628, 6.1: letters that make no words and are not mistaken for one another.
 const LETTERS: &[u8] = b"BCDFGHJKLMNPQRSTVWXZ";
 
@@ -49,18 +55,17 @@ pub(crate) async fn begin(
         None => TOKEN_LASTS,
         Some(seconds) => u64::try_from(seconds)
             .ok()
-            .filter(|seconds| (1..=LONGEST_TOKEN).contains(seconds))
+            .filter(|seconds| *seconds > 0)
             .ok_or_else(|| {
-                ActionError::invalid(
-                    "expires_in must be a positive number of seconds, a year's at most.",
-                )
-            })?,
+                ActionError::invalid("expires_in must be a positive number of seconds.")
+            })?
+            .min(LONGEST_TOKEN),
     };
     let now = Timestamp::now();
     let (place, token) = (auth::new_token(), auth::new_token());
-    let description = create.description.as_deref().unwrap_or("A terminal");
+    let description = described(create.description.as_deref().unwrap_or_default());
     let login = BrowserLogin {
-        description: tokens::described(description),
+        description,
         address,
         code: new_code(),
         terminal: auth::token_hash(token.expose()),
@@ -78,7 +83,7 @@ pub(crate) async fn begin(
             token,
             login,
         }),
-        Committed::Conflict => Err(StoreError::Contended { attempts: 1 }.into()),
+        Committed::Conflict => Err(contended()),
     }
 }
 
@@ -89,16 +94,60 @@ fn new_code() -> String {
     format!("{}-{}", half(), half())
 }
 
-/// Takes away those that are over and, where too many wait, the oldest.
-async fn make_room(store: &dyn Store, now: Timestamp) -> Result<(), StoreError> {
-    let mut all = key::BROWSER_LOGINS.all(store).await?;
-    all.sort_by_key(|login| login.value.expires_at);
-    let over = all
-        .iter()
-        .take_while(|login| login.value.is_expired(now))
-        .count();
-    let too_many = (all.len() + 1).saturating_sub(MAX_WAITING);
-    sweep::delete_all(store, &all[..over.max(too_many)]).await
+/// Nothing that looks like other words than it is, or in another order.
+fn described(text: &str) -> String {
+    let is_plain = |c: &char| c.is_alphanumeric() || c.is_ascii_graphic() || *c == ' ';
+    let plain = text.chars().filter(is_plain);
+    let plain: String = plain
+        .map(|c| if c == '"' { '\'' } else { c })
+        .take(MAX_DESCRIPTION)
+        .collect();
+    match plain.trim() {
+        "" => "A terminal".to_owned(),
+        plain => plain.to_owned(),
+    }
+}
+
+/// Takes away those that are over and, where too many wait, others.
+async fn make_room(store: &dyn Store, now: Timestamp) -> Result<(), ActionError> {
+    let all = key::BROWSER_LOGINS.all(store).await?;
+    let (over, waiting): (Vec<_>, Vec<_>) = all
+        .into_iter()
+        .partition(|login| login.value.is_expired(now));
+    sweep::delete_all(store, &over).await?;
+    let surplus = (waiting.len() + 1).saturating_sub(MAX_WAITING);
+    let giving_way = giving_way(waiting, surplus);
+    if giving_way.len() < surplus {
+        return Err(ActionError::TooManyLogins { wait: LASTS });
+    }
+    sweep::delete_all(store, &giving_way).await?;
+    Ok(())
+}
+
+/// Of those to which nobody has proven himself, so many: each the oldest of the network that has most then.
+fn giving_way(
+    waiting: Vec<Versioned<BrowserLogin>>,
+    surplus: usize,
+) -> Vec<Versioned<BrowserLogin>> {
+    if surplus == 0 {
+        return Vec::new();
+    }
+    let mut networks: HashMap<_, Vec<_>> = HashMap::new();
+    for login in waiting {
+        if login.value.is_anybodys() {
+            let network = login.value.address.map(network);
+            networks.entry(network).or_default().push(login);
+        }
+    }
+    // The oldest last.
+    for logins in networks.values_mut() {
+        logins.sort_by_key(|login| Reverse(login.value.expires_at));
+    }
+    let oldest_of_most = || {
+        let most = networks.values_mut().max_by_key(|logins| logins.len())?;
+        most.pop()
+    };
+    std::iter::from_fn(oldest_of_most).take(surplus).collect()
 }
 
 /// One that still waits for something.
@@ -255,6 +304,8 @@ pub(crate) async fn progress(store: &dyn Store, place: &str) -> Result<Progress,
 
 #[cfg(test)]
 mod tests {
+    use model::AccountId;
+
     use super::*;
 
     #[test]
@@ -266,5 +317,66 @@ mod tests {
             let letters = code.bytes().filter(|c| *c != b'-');
             assert!(letters.into_iter().all(|c| LETTERS.contains(&c)), "{code}");
         }
+    }
+
+    #[test]
+    fn a_terminal_calls_itself_something_short_and_plain() {
+        for (given, shown) in [
+            ("paas login from ann-desk", "paas login from ann-desk"),
+            ("\u{202e}evil\u{200b} \n<b>\"x\"", "evil <b>'x'"),
+            ("\u{202e}", "A terminal"),
+            ("J\u{fc}rgens-Rechner", "J\u{fc}rgens-Rechner"),
+        ] {
+            assert_eq!(described(given), shown);
+        }
+        assert_eq!(described(&"x".repeat(300)).len(), MAX_DESCRIPTION);
+    }
+
+    fn login(number: i64, address: &str, state: BrowserLoginState) -> Versioned<BrowserLogin> {
+        let hash = auth::token_hash(&number.to_string());
+        let at = Timestamp::from_second(number).unwrap();
+        Versioned {
+            key: key::browser_login(&hash),
+            revision: Default::default(),
+            value: BrowserLogin {
+                description: String::new(),
+                address: address.parse().ok(),
+                code: String::new(),
+                terminal: hash,
+                token_secs: 1,
+                state,
+                created_at: at,
+                expires_at: at,
+            },
+        }
+    }
+
+    #[test]
+    fn the_oldest_of_whoever_has_most_give_way_and_none_that_somebody_proved_himself_to() {
+        let waiting = |number, address| login(number, address, BrowserLoginState::Waiting);
+        let identified = BrowserLoginState::Identified {
+            browser: auth::token_hash("x"),
+            account: AccountId::new(),
+            credentials_version: 0,
+        };
+        let all = vec![
+            waiting(1, "10.0.0.1"),
+            login(2, "10.6.6.6", identified.clone()),
+            waiting(5, "10.6.6.6"),
+            waiting(3, "10.6.6.6"),
+            waiting(4, "10.6.6.6"),
+            login(0, "10.0.0.2", identified),
+        ];
+        let gone = |surplus| -> Vec<_> {
+            giving_way(all.clone(), surplus)
+                .iter()
+                .map(|login| login.value.created_at.as_second())
+                .collect()
+        };
+        assert!(gone(0).is_empty());
+        assert_eq!(gone(2), [3, 4]);
+        let all_that_can = gone(9);
+        assert_eq!(all_that_can.len(), 4);
+        assert!(all_that_can.starts_with(&[3, 4]));
     }
 }
