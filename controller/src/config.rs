@@ -102,7 +102,7 @@ pub struct OidcConfig {
     pub allowed_domains: Vec<String>,
     /// Groups of which one is enough to be let in; none is needed where there is none.
     pub allowed_groups: Vec<String>,
-    /// Who is in it is an administrator, and who is no longer in it is none unless he has a password here.
+    /// Who is in it when he logs in is an administrator, and who is not in it then is none unless he has a password here.
     pub admin_group: Option<String>,
     /// Whether an account is made for whoever is let in and has none, and was not invited.
     pub create_accounts: bool,

@@ -17,6 +17,8 @@ const GUESSES_PER_ADDRESS: u32 = 50;
 const GUESSES_PER_ACCOUNT: u32 = 200;
 /// Terminals that one address may have logged in by way of a browser.
 const TERMINALS_PER_ADDRESS: u32 = 60;
+/// Ways to the identity provider from one address: many, for a company has one.
+const DEPARTURES_PER_ADDRESS: u32 = 200;
 const GUESS_WINDOW: Duration = Duration::from_secs(600);
 /// No more guessers than this are remembered.
 const MAX_GUESSERS: usize = 10_000;
@@ -82,6 +84,7 @@ pub(crate) struct Guesses {
     passwords: Counts<Guesser>,
     /// Apart: those who are many here are not to have others forgotten there.
     terminals: Counts<IpAddr>,
+    departures: Counts<IpAddr>,
 }
 
 #[derive(Debug)]
@@ -131,6 +134,12 @@ impl Guesses {
     pub(crate) fn begin_terminal(&self, address: IpAddr, now: Instant) -> Result<(), Duration> {
         let counted = vec![(TERMINALS_PER_ADDRESS, network(address))];
         self.terminals.count(counted, now)
+    }
+
+    /// Each changes a record, and may have the identity provider asked.
+    pub(crate) fn begin_departure(&self, address: IpAddr, now: Instant) -> Result<(), Duration> {
+        let counted = vec![(DEPARTURES_PER_ADDRESS, network(address))];
+        self.departures.count(counted, now)
     }
 
     /// The attempt was no guess after all.

@@ -10,13 +10,14 @@ use model::{Account, BrowserLogin, Secret, TokenId};
 
 use super::to_its_end;
 use crate::actions::ActionError;
-use crate::actions::browser_login;
 use crate::actions::log_in::{Attempt, log_in};
+use crate::actions::{browser_login, oidc};
 use crate::audit;
 use crate::context::{Context, Ctx};
 use crate::error::{ApiError, ApiResult};
 use crate::http::browser::{Browser, Fields};
 use crate::limits::network;
+use crate::oidc::Admitted;
 use crate::pages::{Text, alert, page, see_other};
 
 /// What a page about a login has to know.
@@ -52,7 +53,10 @@ pub(crate) async fn show(
     };
     let page = match account {
         Some(account) => ask_whether(&shown, &account.value),
-        None => ask_who(&context, &shown, None),
+        None => match oidc::arrived(&context, &login, &hash)? {
+            Some(admitted) => ask_password(&shown, &admitted, None),
+            None => ask_who(&context, &shown, None),
+        },
     };
     Ok(browser.remember(&context.config, page))
 }
@@ -70,6 +74,7 @@ pub(crate) async fn identify(
         return Ok(over());
     };
     let from = audit::caller(&extensions, &headers);
+    let arrived = oidc::arrived(&context, &login, &browser.hash())?;
     let again = |why: &str| {
         let shown = Shown {
             login: &login.value,
@@ -77,29 +82,50 @@ pub(crate) async fn identify(
             place: &place,
             from,
         };
-        let page = ask_who(&context, &shown, Some(why));
+        let page = match &arrived {
+            Some(admitted) => ask_password(&shown, admitted, Some(why)),
+            None => ask_who(&context, &shown, Some(why)),
+        };
         Ok(browser.remember(&context.config, page))
     };
     if !browser.sent(fields.get("form"), &place) {
         return again("The form was too old. Try again; cookies must be allowed.");
     }
     let code = Some(fields.get("code").trim()).filter(|code| !code.is_empty());
+    let email = match &arrived {
+        Some(admitted) => admitted.email.as_str(),
+        None => fields.get("email").trim(),
+    };
     let attempt = Attempt {
         address: from,
-        email: fields.get("email").trim(),
+        email,
         password: Secret::from(fields.get("password")),
         code,
     };
     let account = match log_in(&context, attempt).await {
         Ok(account) => account,
-        Err(error) => return again(&why_not(error)?),
+        Err(error) => return again(&why_not(error, arrived.is_some())?),
+    };
+    let account = match arrived.clone() {
+        None => account,
+        Some(admitted) => {
+            let context = context.clone();
+            let linking = async move { oidc::link(&context, &admitted, &account, from).await };
+            match to_its_end(linking).await? {
+                Ok(account) => account,
+                Err(ActionError::Gone { .. }) => return Ok(over()),
+                Err(ActionError::Forbidden { message }) => return again(&message),
+                Err(error) => return Err(error.into()),
+            }
+        }
     };
     identified(&context, &place, &account).await
 }
 
 /// In words for whoever tried, if it is his to do something about it.
-fn why_not(error: ActionError) -> ApiResult<String> {
+fn why_not(error: ActionError, knows_address: bool) -> ApiResult<String> {
     match error {
+        ActionError::WrongCredentials if knows_address => Ok("The password is wrong.".to_owned()),
         ActionError::WrongCredentials => {
             Ok("The e-mail address or the password is wrong.".to_owned())
         }
@@ -234,6 +260,25 @@ const PASSWORD_AND_CODE: &str = "\
     <label>Password<input name=\"password\" type=\"password\" autocomplete=\"current-password\" required></label>\
     <label>Two-factor code, if you have one\
     <input name=\"code\" autocomplete=\"one-time-code\" autocapitalize=\"none\"></label>";
+
+/// Of somebody whom the provider has sent, and whose address is that of an account with a password.
+fn ask_password(shown: &Shown<'_>, admitted: &Admitted, error: Option<&str>) -> Response {
+    let body = format!(
+        "{terminal}<p>{NOT_MINE}</p>\
+         <p>There is an account for <b>{email}</b> here, which has a password. Give it this once: from then on, logging in at \
+         {issuer} is enough, without password and code.</p>{error}\
+         <form method=\"post\" action=\"/auth/browser/{place}\"><input type=\"hidden\" name=\"form\" value=\"{form}\">\
+         <input type=\"hidden\" name=\"email\" autocomplete=\"username\" value=\"{email}\">\
+         {PASSWORD_AND_CODE}<button>Link the account</button></form>",
+        terminal = terminal(shown),
+        email = Text(admitted.email.as_str()),
+        issuer = Text(&admitted.identity.issuer),
+        error = alert(error),
+        place = Text(shown.place),
+        form = shown.browser.form_token(shown.place),
+    );
+    page(status(error), "Link your account", &body)
+}
 
 const fn status(error: Option<&str>) -> StatusCode {
     match error {
