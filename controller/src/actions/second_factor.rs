@@ -135,13 +135,17 @@ async fn prove(
     context: &Context,
     account: &Account,
     proof: Proof,
-    change: impl FnMut(&mut Account) -> Result<(), ActionError> + Send,
+    mut change: impl FnMut(&mut Account) -> Result<(), ActionError> + Send,
 ) -> Result<Account, ActionError> {
     if !account.has_second_factor() {
         return Err(ActionError::invalid("The account has no second factor."));
     }
     accounts::check_password(context, account, proof.password).await?;
-    take(context, account, proof.code.expose(), change).await
+    take(context, account, proof.code.expose(), |newest| {
+        accounts::refuse_outdated(newest, account.credentials_version)?;
+        change(newest)
+    })
+    .await
 }
 
 /// Takes a code and changes the account in one commit: of two who bring the same code at once, one is refused. That a code
