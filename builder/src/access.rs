@@ -24,7 +24,8 @@ pub(crate) async fn account_of_token(
     Ok(key::ACCOUNTS
         .get(store, &key::account(token.value.account))
         .await?
-        .map(|account| (account.value, token.value)))
+        .map(|account| (account.value, token.value))
+        .filter(|(account, _)| !account.is_suspended()))
 }
 
 /// The account that uploaded the public key with this fingerprint (`SHA256:…`).
@@ -42,7 +43,8 @@ pub(crate) async fn account_of_key(
     Ok(key::ACCOUNTS
         .get(store, &key::account(found.value.account))
         .await?
-        .map(|account| account.value))
+        .map(|account| account.value)
+        .filter(|account| !account.is_suspended()))
 }
 
 /// What an account finds under a name.

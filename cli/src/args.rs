@@ -28,8 +28,9 @@ pub(crate) use apps::{
     TransferDecisionArgs,
 };
 pub(crate) use auth::{
-    AccountArgs, AccountCreateArgs, AuditArgs, AuthorizationArgs, AuthorizationCreateArgs,
-    AuthorizationUpdateArgs, GitCredentialsArgs, InviteArgs, LoginArgs, TokenArgs,
+    AccountArgs, AccountChangeArgs, AccountCreateArgs, AuditArgs, AuthorizationArgs,
+    AuthorizationCreateArgs, AuthorizationUpdateArgs, GitCredentialsArgs, InviteArgs, LoginArgs,
+    TokenArgs, UnlinkArgs,
 };
 pub(crate) use builds::{BuildCancelArgs, BuildCreateArgs};
 pub(crate) use certs::{
@@ -788,6 +789,24 @@ pub(crate) enum Verb {
         after_help = "Example:\n  $ paas accounts:reset-2fa friend@example.com"
     )]
     AccountResetSecondFactor(AccountArgs),
+    /// Let somebody do nothing any more, by whatever token, key or password (administrators)
+    #[command(
+        name = "accounts:suspend",
+        after_help = "What runs, runs on.\n\nExamples:\n  $ paas accounts:suspend friend@example.com\n  $ paas accounts:suspend friend@example.com --json"
+    )]
+    AccountSuspend(AccountChangeArgs),
+    /// Let somebody who was suspended in again (administrators)
+    #[command(
+        name = "accounts:resume",
+        after_help = "The tokens and keys of before are good again.\n\nExamples:\n  $ paas accounts:resume friend@example.com\n  $ paas accounts:resume friend@example.com --json"
+    )]
+    AccountResume(AccountChangeArgs),
+    /// Have somebody's account belong to nobody at the identity provider any more (administrators)
+    #[command(
+        name = "accounts:unlink",
+        after_help = "The next login there with the account's e-mail address is linked with it.\n\nExamples:\n  $ paas accounts:unlink friend@example.com\n  $ paas accounts:unlink --issuer https://id.example.com"
+    )]
+    AccountUnlink(UnlinkArgs),
     /// Show whether all is well with the platform: store, hosts, routers (administrators)
     #[command(
         name = "platform:status",

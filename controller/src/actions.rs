@@ -41,8 +41,11 @@ use std::time::Duration;
 
 use model::config_vars::InvalidConfig;
 use model::{App, AppId, InvalidName, Timestamp};
+pub(crate) use store::Attempts;
 use store::ledger::AppendError;
-use store::{Attempts, Committed, Store, StoreError, Txn, Versioned, key};
+use store::{Committed, Store, StoreError, Txn, Versioned, key};
+
+use crate::audit::NotOnRecord;
 
 /// Why nothing was done.
 #[derive(Debug, thiserror::Error)]
@@ -68,6 +71,8 @@ pub(crate) enum ActionError {
     /// Clients ask for a code and try again.
     #[error("{message}")]
     SecondFactor { message: String },
+    #[error("it could not be put on record")]
+    NotOnRecord(#[from] NotOnRecord),
     #[error("the store failed")]
     Store(#[from] StoreError),
     #[error("the platform failed")]

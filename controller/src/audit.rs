@@ -293,7 +293,7 @@ fn shown(value: &str) -> String {
     }
 }
 
-fn cut(text: &str) -> String {
+pub(crate) fn cut(text: &str) -> String {
     text.chars()
         .filter(|c| !c.is_control())
         .take(MAX_TEXT)
@@ -301,7 +301,7 @@ fn cut(text: &str) -> String {
 }
 
 /// Fields whose values are names of things, and no secrets.
-const TOLD: [&str; 24] = [
+const TOLD: [&str; 25] = [
     "app",
     "build_stack",
     "description",
@@ -309,6 +309,7 @@ const TOLD: [&str; 24] = [
     "enabled",
     "hostname",
     "is_admin",
+    "issuer",
     "maintenance",
     "name",
     "new_owner",

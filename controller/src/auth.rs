@@ -77,6 +77,7 @@ pub(crate) async fn authenticate(
     let account = key::ACCOUNTS
         .get(context.store(), &key::account(token.value.account))
         .await?;
+    let account = account.filter(|account| !account.value.is_suspended());
     Ok(account.map(|account| Session {
         account: account.value,
         token,

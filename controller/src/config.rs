@@ -102,7 +102,7 @@ pub struct OidcConfig {
     pub allowed_domains: Vec<String>,
     /// Groups of which one is enough to be let in; none is needed where there is none.
     pub allowed_groups: Vec<String>,
-    /// Who is in it is an administrator, and who is no longer in it is none unless he has a password here.
+    /// Who is in it when he logs in is an administrator, and who is not in it then is none unless he has a password here.
     pub admin_group: Option<String>,
     /// Whether an account is made for whoever is let in and has none, and was not invited.
     pub create_accounts: bool,
@@ -115,6 +115,8 @@ pub struct OidcConfig {
 pub struct ForJoiners {
     /// What the configurations of all hosts have in common, TOML.
     pub settings: Secret<String>,
+    /// The same with what controllers alone need: the identity provider's secret.
+    pub controller_settings: Secret<String>,
     /// Certificate and key of the platform's public names, for routers.
     pub public_certificate: (PathBuf, PathBuf),
     /// Why no host can join that reads slugs, if so.

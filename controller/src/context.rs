@@ -21,6 +21,7 @@ use crate::limits::{Guesses, Requests};
 use crate::logs::{Batches, LogStore, Peers};
 use crate::oidc::Provider;
 use crate::routers::Routers;
+use crate::terminals::Terminals;
 
 pub(crate) type Ctx = Arc<Context>;
 
@@ -46,8 +47,7 @@ pub(crate) struct Context {
     pub(crate) uploads: Semaphore,
     pub(crate) builders: Builders,
     pub(crate) provider: Option<Provider>,
-    /// Each takes a place while it asks how its login goes.
-    pub(crate) waiting_terminals: Arc<Semaphore>,
+    pub(crate) terminals: Arc<Terminals>,
     /// Streams end when it fires.
     pub(crate) shutdown: CancellationToken,
 }

@@ -210,6 +210,7 @@ impl From<ActionError> for ApiError {
             ActionError::TooManyLogins { wait } => Self::too_many_logins(wait),
             ActionError::WrongCredentials => Self::unauthorized(),
             ActionError::SecondFactor { message } => Self::two_factor(message),
+            ActionError::NotOnRecord(error) => error.into(),
             ActionError::Store(source) => source.into(),
             ActionError::Internal(_) => Self::internal(error),
         }

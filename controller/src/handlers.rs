@@ -40,11 +40,14 @@ pub(crate) mod second_factor;
 pub(crate) mod slugs;
 pub(crate) mod sources;
 pub(crate) mod tcp_routes;
+pub(crate) mod terminals;
 pub(crate) mod transfers;
 pub(crate) mod webhooks;
 
 use axum::Json;
 use axum::http::StatusCode;
+
+use crate::error::{ApiError, ApiResult};
 
 pub(crate) type Created<T> = (StatusCode, Json<T>);
 
@@ -55,4 +58,11 @@ pub(crate) const fn created<T>(value: T) -> Created<T> {
 /// For what has been set going.
 pub(crate) const fn accepted<T>(value: T) -> Created<T> {
     (StatusCode::ACCEPTED, Json(value))
+}
+
+/// Does it to its end, and has on record how it went, though the client hangs up.
+async fn to_its_end<T: Send + 'static>(
+    work: impl Future<Output = T> + Send + 'static,
+) -> ApiResult<T> {
+    tokio::spawn(work).await.map_err(ApiError::internal)
 }

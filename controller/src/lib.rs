@@ -31,6 +31,7 @@ mod scope;
 mod second_factor;
 mod setups;
 mod sweep;
+mod terminals;
 mod ticket_keys;
 mod views;
 mod webhooks;

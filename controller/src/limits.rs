@@ -1,6 +1,7 @@
 //! How much may be asked: calls per account, and guesses at passwords.
 
 use std::collections::HashMap;
+use std::hash::Hash;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -14,10 +15,10 @@ const GUESSES_PER_LOGIN: u32 = 10;
 const GUESSES_PER_ADDRESS: u32 = 50;
 /// For one account from all addresses: many, for whoever reaches this also keeps its owner out.
 const GUESSES_PER_ACCOUNT: u32 = 200;
-/// Wrong codes of one account's second factor: whoever tries them has its password, and there are but a million.
-const CODES_PER_ACCOUNT: u32 = 20;
 /// Terminals that one address may have logged in by way of a browser.
 const TERMINALS_PER_ADDRESS: u32 = 60;
+/// Ways to the identity provider from one address: many, for a company has one.
+const DEPARTURES_PER_ADDRESS: u32 = 200;
 const GUESS_WINDOW: Duration = Duration::from_secs(600);
 /// No more guessers than this are remembered.
 const MAX_GUESSERS: usize = 10_000;
@@ -77,10 +78,26 @@ const fn whole(left: f64) -> u32 {
     left as u32
 }
 
-/// Counts wrong passwords.
+/// Counts wrong passwords, and what else strangers may do so often.
 #[derive(Debug, Default)]
 pub(crate) struct Guesses {
-    windows: Mutex<HashMap<Guesser, Window>>,
+    passwords: Counts<Guesser>,
+    /// Apart: those who are many here are not to have others forgotten there.
+    terminals: Counts<IpAddr>,
+    departures: Counts<IpAddr>,
+}
+
+#[derive(Debug)]
+struct Counts<K> {
+    windows: Mutex<HashMap<K, Window>>,
+}
+
+impl<K> Default for Counts<K> {
+    fn default() -> Self {
+        Self {
+            windows: Mutex::default(),
+        }
+    }
 }
 
 /// One attempt at a password.
@@ -96,8 +113,6 @@ enum Guesser {
     Login(Option<IpAddr>, Email),
     Address(IpAddr),
     Account(Email),
-    Code(Email),
-    Terminal(IpAddr),
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -110,34 +125,46 @@ impl Guesses {
     /// Counts an attempt, before the password is looked at, as if it were wrong: many at once are no way around. Or says
     /// how long to wait for the next.
     pub(crate) fn begin(&self, guess: Guess<'_>, now: Instant) -> Result<(), Duration> {
-        self.count(guess.guessers(), now)
+        let limit = |guesser: Guesser| (guesser.limit(), guesser);
+        let guessers = guess.guessers().into_iter().map(limit).collect();
+        self.passwords.count(guessers, now)
     }
 
-    /// The same for a code of an account's second factor.
-    pub(crate) fn begin_code(&self, account: &Email, now: Instant) -> Result<(), Duration> {
-        self.count(vec![Guesser::Code(account.clone())], now)
-    }
-
-    /// Not a guess, but bounded likewise: each begins a record.
+    /// Each begins a record.
     pub(crate) fn begin_terminal(&self, address: IpAddr, now: Instant) -> Result<(), Duration> {
-        self.count(vec![Guesser::Terminal(network(address))], now)
+        let counted = vec![(TERMINALS_PER_ADDRESS, network(address))];
+        self.terminals.count(counted, now)
     }
 
-    fn count(&self, guessers: Vec<Guesser>, now: Instant) -> Result<(), Duration> {
+    /// Each changes a record, and may have the identity provider asked.
+    pub(crate) fn begin_departure(&self, address: IpAddr, now: Instant) -> Result<(), Duration> {
+        let counted = vec![(DEPARTURES_PER_ADDRESS, network(address))];
+        self.departures.count(counted, now)
+    }
+
+    /// The attempt was no guess after all.
+    pub(crate) fn was_right(&self, guess: Guess<'_>) {
+        self.passwords.take_back(&guess.guessers());
+    }
+}
+
+impl<K: Clone + Eq + Hash> Counts<K> {
+    /// Each with its limit.
+    fn count(&self, counted: Vec<(u32, K)>, now: Instant) -> Result<(), Duration> {
         let mut windows = lock(&self.windows);
         windows.retain(|_, window| window.left(now).is_some());
-        let full = guessers.iter().filter_map(|guesser| {
-            let window = windows.get(guesser)?;
-            (window.count >= guesser.limit()).then(|| window.left(now))?
+        let full = counted.iter().filter_map(|(limit, of)| {
+            let window = windows.get(of)?;
+            (window.count >= *limit).then(|| window.left(now))?
         });
         if let Some(wait) = full.max() {
             return Err(wait);
         }
-        for guesser in guessers {
-            if windows.len() >= MAX_GUESSERS && !windows.contains_key(&guesser) {
+        for (_, of) in counted {
+            if windows.len() >= MAX_GUESSERS && !windows.contains_key(&of) {
                 forget_oldest(&mut windows);
             }
-            let window = windows.entry(guesser).or_insert(Window {
+            let window = windows.entry(of).or_insert(Window {
                 count: 0,
                 since: now,
             });
@@ -146,19 +173,10 @@ impl Guesses {
         Ok(())
     }
 
-    /// The attempt was no guess after all.
-    pub(crate) fn was_right(&self, guess: Guess<'_>) {
-        self.take_back(&guess.guessers());
-    }
-
-    pub(crate) fn code_was_right(&self, account: &Email) {
-        self.take_back(&[Guesser::Code(account.clone())]);
-    }
-
-    fn take_back(&self, guessers: &[Guesser]) {
+    fn take_back(&self, counted: &[K]) {
         let mut windows = lock(&self.windows);
-        for guesser in guessers {
-            if let Some(window) = windows.get_mut(guesser) {
+        for of in counted {
+            if let Some(window) = windows.get_mut(of) {
                 window.count = window.count.saturating_sub(1);
             }
         }
@@ -183,23 +201,21 @@ impl Guesser {
             Self::Login(..) => GUESSES_PER_LOGIN,
             Self::Address(_) => GUESSES_PER_ADDRESS,
             Self::Account(_) => GUESSES_PER_ACCOUNT,
-            Self::Code(_) => CODES_PER_ACCOUNT,
-            Self::Terminal(_) => TERMINALS_PER_ADDRESS,
         }
     }
 }
 
 /// An IPv6 customer has a /64 of addresses to choose from.
-fn network(address: IpAddr) -> IpAddr {
+pub(crate) fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX)).into(),
         v4 => v4,
     }
 }
 
-fn forget_oldest(windows: &mut HashMap<Guesser, Window>) {
+fn forget_oldest<K: Clone + Eq + Hash>(windows: &mut HashMap<K, Window>) {
     let oldest = windows.iter().min_by_key(|(_, window)| window.since);
-    if let Some(oldest) = oldest.map(|(guesser, _)| guesser.clone()) {
+    if let Some(oldest) = oldest.map(|(of, _)| of.clone()) {
         windows.remove(&oldest);
     }
 }
@@ -291,6 +307,6 @@ mod tests {
             let email = email(&format!("{n}@x"));
             let _ = guesses.begin(guess(&format!("10.2.{high}.{low}"), &email), now);
         }
-        assert_eq!(lock(&guesses.windows).len(), MAX_GUESSERS);
+        assert_eq!(lock(&guesses.passwords.windows).len(), MAX_GUESSERS);
     }
 }

@@ -1,43 +1,52 @@
 //! An identity provider that people prove to who they are (OpenID Connect): the authorization code flow with PKCE.
 //!
 //! Whether somebody is let in is decided by [`admit`], of claims that were verified: signature, issuer, audience, nonce and
-//! times. Everything the provider sends is bounded, and no redirect of its is followed.
+//! times. Strangers have the provider asked: so many at a time, for so long, and not again at once when it does not answer.
+
+mod admit;
+mod call;
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use futures::StreamExt as _;
-use futures::future::BoxFuture;
-use model::{Email, Identity, Secret};
+use model::{Identity, Secret};
 use openidconnect::core::{
-    CoreAuthDisplay, CoreAuthPrompt, CoreErrorResponseType, CoreGenderClaim, CoreJsonWebKey,
-    CoreJweContentEncryptionAlgorithm, CoreJwsSigningAlgorithm, CoreProviderMetadata,
-    CoreResponseType, CoreRevocableToken, CoreRevocationErrorResponse,
+    CoreAuthDisplay, CoreAuthPrompt, CoreClientAuthMethod, CoreErrorResponseType, CoreGenderClaim,
+    CoreJsonWebKey, CoreJweContentEncryptionAlgorithm, CoreJwsSigningAlgorithm,
+    CoreProviderMetadata, CoreResponseType, CoreRevocableToken, CoreRevocationErrorResponse,
     CoreTokenIntrospectionResponse, CoreTokenType,
 };
 use openidconnect::{
-    AccessToken, AdditionalClaims, AsyncHttpClient, AuthenticationFlow, AuthorizationCode, Client,
+    AccessToken, AdditionalClaims, AuthType, AuthenticationFlow, AuthorizationCode, Client,
     ClientId, ClientSecret, CsrfToken, EmptyExtraTokenFields, EndpointMaybeSet, EndpointNotSet,
-    EndpointSet, HttpRequest, HttpResponse, IdTokenClaims, IdTokenFields, IssuerUrl, Nonce,
-    OAuth2TokenResponse as _, PkceCodeChallenge, PkceCodeVerifier, RedirectUrl, Scope,
+    EndpointSet, IdTokenClaims, IdTokenFields, IssuerUrl, Nonce, OAuth2TokenResponse as _,
+    PkceCodeChallenge, PkceCodeVerifier, RedirectUrl, RequestTokenError, Scope,
     StandardErrorResponse, StandardTokenResponse, TokenResponse as _, UserInfoClaims,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use tokio::time::Instant;
+use tokio::sync::{Mutex, Semaphore};
+use tokio::time::{Instant, timeout};
+use tracing::warn;
 
+pub(crate) use self::admit::{Admitted, admit, is_admin};
+use self::call::Http;
 use crate::auth;
 use crate::config::OidcConfig;
 
 const CALL_WITHIN: Duration = Duration::from_secs(10);
-const MAX_ANSWER_BYTES: usize = 1 << 20;
+/// All that somebody who comes or goes waits for.
+const ALL_WITHIN: Duration = Duration::from_secs(20);
+/// Who come back and are looked at, at a time.
+const TURNS: usize = 16;
 /// How long what the provider says of itself, its keys among it, is taken for true.
 const METADATA_LASTS: Duration = Duration::from_secs(300);
+/// How long it is not asked again, when it did not answer or its keys did not fit.
+const PAUSE: Duration = Duration::from_secs(5);
 /// By how much its clock and ours may differ.
 const CLOCK_SKEW: TimeDelta = TimeDelta::seconds(60);
-const MAX_CLAIM: usize = 255;
 
 type Fields = IdTokenFields<
     Extra,
@@ -77,8 +86,16 @@ pub(crate) struct Provider {
     config: OidcConfig,
     redirect_url: String,
     http: Http,
-    /// What it said of itself when it was last asked.
-    metadata: Mutex<Option<(Instant, Arc<CoreProviderMetadata>)>>,
+    turns: Semaphore,
+    /// Held while it is asked: those who come meanwhile wait for the same answer.
+    metadata: Mutex<Option<Told>>,
+}
+
+/// What it said of itself when it was last asked, or why it said nothing.
+#[derive(Debug)]
+struct Told {
+    at: Instant,
+    answer: Result<Arc<CoreProviderMetadata>, String>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -89,6 +106,8 @@ pub(crate) enum OidcError {
     Provider(String),
     #[error("the identity provider's answer is not to be trusted: {0}")]
     Untrusted(String),
+    #[error("the identity provider refused: {0}")]
+    Refused(String),
 }
 
 /// What only the browser that went there can come back with; sealed in the store meanwhile.
@@ -119,12 +138,14 @@ impl Provider {
             .tls_backend_preconfigured(tls)
             .timeout(CALL_WITHIN)
             .redirect(reqwest::redirect::Policy::none())
+            .https_only(config.issuer.starts_with("https://"))
             .build()
             .map_err(|error| settings(&error))?;
         Ok(Self {
             config,
             redirect_url,
             http: Http(http),
+            turns: Semaphore::new(TURNS),
             metadata: Mutex::new(None),
         })
     }
@@ -138,7 +159,8 @@ impl Provider {
         &self,
         state: impl FnOnce(&Secret<String>) -> Result<String, OidcError>,
     ) -> Result<(String, Errand), OidcError> {
-        let client = self.client(&*self.metadata().await?)?;
+        let metadata = within(self.metadata(METADATA_LASTS)).await?;
+        let client = self.client(&metadata)?;
         let (challenge, verifier) = PkceCodeChallenge::new_random_sha256();
         let (ours, nonce) = (auth::new_token(), auth::new_token());
         let state = state(&ours)?;
@@ -163,14 +185,28 @@ impl Provider {
 
     /// Who it is that came back with this code.
     pub(crate) async fn arrive(&self, errand: Errand, code: &str) -> Result<Person, OidcError> {
-        let client = self.client(&*self.metadata().await?)?;
+        within(async {
+            let turn = self.turns.acquire().await;
+            let _turn = turn.map_err(|error| OidcError::Settings(error.to_string()))?;
+            self.ask_who(errand, code).await
+        })
+        .await
+    }
+
+    async fn ask_who(&self, errand: Errand, code: &str) -> Result<Person, OidcError> {
+        let client = self.client(&*self.metadata(METADATA_LASTS).await?)?;
         let answer = client
             .exchange_code(AuthorizationCode::new(code.to_owned()))
             .map_err(provider)?
             .set_pkce_verifier(PkceCodeVerifier::new(errand.verifier.into_exposed()))
             .request_async(&self.http)
             .await
-            .map_err(provider)?;
+            .map_err(|error| match error {
+                RequestTokenError::ServerResponse(refusal) => {
+                    OidcError::Refused(refusal.to_string())
+                }
+                error => provider(error),
+            })?;
         let token = answer
             .id_token()
             .ok_or_else(|| OidcError::Untrusted("it has no ID token".to_owned()))?;
@@ -185,10 +221,7 @@ impl Provider {
         let claims = match verified(&client) {
             Ok(claims) => claims,
             // It may have changed its keys since it was asked for them.
-            Err(_) => {
-                self.forget_metadata();
-                verified(&self.client(&*self.metadata().await?)?)?
-            }
+            Err(_) => verified(&self.client(&*self.metadata(PAUSE).await?)?)?,
         };
         let mut person = self.person(&claims);
         if person.email.is_none() || self.asks_groups(&person) {
@@ -196,6 +229,12 @@ impl Provider {
             if let Some(more) = self.ask_more(&client, token, &claims).await? {
                 self.fill(&mut person, &more);
             }
+        }
+        if self.asks_groups(&person) {
+            warn!(
+                claim = self.config.groups_claim,
+                "The identity provider tells no groups of somebody: he counts as in none"
+            );
         }
         Ok(person)
     }
@@ -263,77 +302,45 @@ impl Provider {
                 self.config.client_secret.expose().clone(),
             )),
         );
+        let known = metadata.token_endpoint_auth_methods_supported();
+        let takes = |method| known.is_some_and(|known| known.contains(&method));
+        // What is not said is the standard's default.
+        let in_body = takes(CoreClientAuthMethod::ClientSecretPost)
+            && !takes(CoreClientAuthMethod::ClientSecretBasic);
+        let client = match in_body {
+            true => client.set_auth_type(AuthType::RequestBody),
+            false => client,
+        };
         Ok(client.set_redirect_uri(redirect))
     }
 
-    async fn metadata(&self) -> Result<Arc<CoreProviderMetadata>, OidcError> {
-        if let Some((at, known)) = &*self.lock()
-            && at.elapsed() < METADATA_LASTS
-        {
-            return Ok(known.clone());
+    /// What it says of itself, no older than that.
+    async fn metadata(&self, lasts: Duration) -> Result<Arc<CoreProviderMetadata>, OidcError> {
+        let mut told = self.metadata.lock().await;
+        if let Some(Told { at, answer }) = &*told {
+            let lasts = answer.as_ref().map_or(PAUSE, |_| lasts);
+            if at.elapsed() < lasts {
+                return answer.clone().map_err(OidcError::Provider);
+            }
         }
         let issuer = IssuerUrl::new(self.config.issuer.clone())
             .map_err(|error| OidcError::Settings(error.to_string()))?;
-        let metadata = CoreProviderMetadata::discover_async(issuer, &self.http)
+        let answer = CoreProviderMetadata::discover_async(issuer, &self.http)
             .await
-            .map_err(provider)?;
-        let metadata = Arc::new(metadata);
-        *self.lock() = Some((Instant::now(), metadata.clone()));
-        Ok(metadata)
-    }
-
-    fn forget_metadata(&self) {
-        *self.lock() = None;
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, Option<(Instant, Arc<CoreProviderMetadata>)>> {
-        self.metadata.lock().unwrap_or_else(PoisonError::into_inner)
+            .map(Arc::new)
+            .map_err(|error| chain(&error));
+        *told = Some(Told {
+            at: Instant::now(),
+            answer: answer.clone(),
+        });
+        answer.map_err(OidcError::Provider)
     }
 }
 
-/// How the provider is called.
-#[derive(Debug)]
-struct Http(reqwest::Client);
-
-impl<'c> AsyncHttpClient<'c> for Http {
-    type Error = CallError;
-    type Future = BoxFuture<'c, Result<HttpResponse, CallError>>;
-
-    fn call(&'c self, request: HttpRequest) -> Self::Future {
-        Box::pin(self.execute(request))
-    }
-}
-
-impl Http {
-    async fn execute(&self, request: HttpRequest) -> Result<HttpResponse, CallError> {
-        let request = request.map(reqwest::Body::from);
-        let request = request.try_into().map_err(CallError::Http)?;
-        let response = self.0.execute(request).await.map_err(CallError::Http)?;
-        let mut answer = http::Response::builder().status(response.status());
-        if let Some(headers) = answer.headers_mut() {
-            headers.clone_from(response.headers());
-        }
-        let mut body = Vec::new();
-        let mut parts = response.bytes_stream();
-        while let Some(part) = parts.next().await {
-            let part = part.map_err(CallError::Http)?;
-            if body.len() + part.len() > MAX_ANSWER_BYTES {
-                return Err(CallError::TooLarge);
-            }
-            body.extend_from_slice(&part);
-        }
-        answer.body(body).map_err(CallError::Malformed)
-    }
-}
-
-#[derive(Debug, thiserror::Error)]
-enum CallError {
-    #[error("the call failed")]
-    Http(#[source] reqwest::Error),
-    #[error("the answer is too large")]
-    TooLarge,
-    #[error("the answer makes no sense")]
-    Malformed(#[source] http::Error),
+async fn within<T>(asking: impl Future<Output = Result<T, OidcError>>) -> Result<T, OidcError> {
+    timeout(ALL_WITHIN, asking)
+        .await
+        .unwrap_or_else(|_| Err(OidcError::Provider("it takes too long".to_owned())))
 }
 
 fn provider(error: impl std::error::Error) -> OidcError {
@@ -374,129 +381,9 @@ fn groups(extra: &Extra, claim: &str) -> Vec<String> {
     }
 }
 
-/// Somebody who may come in.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Admitted {
-    pub(crate) identity: Identity,
-    pub(crate) email: Email,
-    pub(crate) name: Option<String>,
-    /// `None` where the provider does not say who is an administrator.
-    pub(crate) is_admin: Option<bool>,
-}
-
-/// Or why somebody may not, in words for him.
-pub(crate) fn admit(config: &OidcConfig, person: Person) -> Result<Admitted, &'static str> {
-    let email: Email = person
-        .email
-        .as_deref()
-        .and_then(|email| email.parse().ok())
-        .ok_or("Your identity provider tells no e-mail address of yours.")?;
-    if !person.email_verified {
-        return Err("Your identity provider has not verified your e-mail address.");
-    }
-    let domain = email.as_str().rsplit('@').next().unwrap_or_default();
-    let is_allowed = |of: &String| of.eq_ignore_ascii_case(domain);
-    if !config.allowed_domains.is_empty() && !config.allowed_domains.iter().any(is_allowed) {
-        return Err("E-mail addresses of your domain are not let in here.");
-    }
-    let is_member = |group: &String| person.groups.contains(group);
-    if !config.allowed_groups.is_empty() && !config.allowed_groups.iter().any(is_member) {
-        return Err("You are in none of the groups that are let in here.");
-    }
-    if person.identity.subject.is_empty() || person.identity.subject.len() > MAX_CLAIM {
-        return Err("Your identity provider does not say who you are.");
-    }
-    Ok(Admitted {
-        is_admin: config.admin_group.as_ref().map(is_member),
-        identity: person.identity,
-        email,
-        name: person.name.filter(|name| {
-            !name.is_empty() && name.len() <= 200 && !name.chars().any(char::is_control)
-        }),
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn config() -> OidcConfig {
-        OidcConfig {
-            issuer: "https://id.example.com".to_owned(),
-            client_id: "paas".to_owned(),
-            client_secret: Secret::from("secret"),
-            scopes: Vec::new(),
-            groups_claim: "groups".to_owned(),
-            allowed_domains: vec!["example.com".to_owned()],
-            allowed_groups: Vec::new(),
-            admin_group: None,
-            create_accounts: false,
-            ca: None,
-        }
-    }
-
-    fn person(email: &str, groups: &[&str]) -> Person {
-        Person {
-            identity: Identity {
-                issuer: "https://id.example.com".to_owned(),
-                subject: "1".to_owned(),
-            },
-            email: Some(email.to_owned()),
-            email_verified: true,
-            name: Some("Ann".to_owned()),
-            groups: groups.iter().map(|&group| group.to_owned()).collect(),
-        }
-    }
-
-    #[test]
-    fn only_verified_addresses_of_allowed_domains_are_let_in() {
-        let admitted = admit(&config(), person("Ann@Example.com", &[])).unwrap();
-        assert_eq!(admitted.is_admin, None);
-        for bad in [
-            "ann@example.com.evil.org",
-            "ann@notexample.com",
-            "ann@sub.example.com",
-            "ann",
-        ] {
-            assert!(admit(&config(), person(bad, &[])).is_err(), "{bad}");
-        }
-        let unverified = Person {
-            email_verified: false,
-            ..person("ann@example.com", &[])
-        };
-        assert!(
-            admit(&config(), unverified)
-                .unwrap_err()
-                .contains("not verified")
-        );
-        let nameless = Person {
-            email: None,
-            ..person("", &[])
-        };
-        assert!(admit(&config(), nameless).is_err());
-    }
-
-    #[test]
-    fn groups_let_in_and_make_administrators() {
-        let config = OidcConfig {
-            allowed_groups: vec!["developers".to_owned(), "operators".to_owned()],
-            admin_group: Some("operators".to_owned()),
-            ..config()
-        };
-        for (groups, outcome) in [
-            (&[][..], None),
-            (&["other"], None),
-            (&["developers"], Some(Some(false))),
-            (&["operators", "other"], Some(Some(true))),
-        ] {
-            let admitted = admit(&config, person("ann@example.com", groups)).ok();
-            assert_eq!(
-                admitted.map(|admitted| admitted.is_admin),
-                outcome,
-                "{groups:?}"
-            );
-        }
-    }
 
     #[test]
     fn clocks_may_differ_by_a_minute() {

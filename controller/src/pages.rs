@@ -69,6 +69,13 @@ pub(crate) fn page(status: StatusCode, title: &str, body: &str) -> Response {
     response
 }
 
+/// A paragraph that screen readers read out, if there is anything to say.
+pub(crate) fn alert(text: Option<&str>) -> String {
+    text.map_or_else(String::new, |text| {
+        format!("<p class=\"error\" role=\"alert\">{}</p>", Text(text))
+    })
+}
+
 pub(crate) fn see_other(to: &str) -> Response {
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::SEE_OTHER;

@@ -16,7 +16,7 @@ use crate::handlers::{
     certificates, collaborators, config_vars, domains, dynos, empty, features, formation, internal,
     invitations, joining, keys, log_drains, logs, nodes, oidc, pipelines, placement, platform,
     platform_certificate, platform_status, promotions, rebalance, registry, releases, review_apps,
-    routers, routing, second_factor, slugs, sources, tcp_routes, transfers, webhooks,
+    routers, routing, second_factor, slugs, sources, tcp_routes, terminals, transfers, webhooks,
 };
 use crate::http::body::MAX_BODY_BYTES;
 use crate::http::{etag, plaintext, request_id};
@@ -51,8 +51,8 @@ fn table(r: &mut Routes) {
     r.delete("/oauth/sessions/{session}", Account, authorizations::end_session);
 
     // The secret of the path, the terminal's token or the browser's cookie is what lets in.
-    r.post("/auth", Public, browser_login::begin);
-    r.get("/auth/cli/{login}", Public, browser_login::wait);
+    r.post("/auth", Public, terminals::begin);
+    r.get("/auth/cli/{login}", Public, terminals::wait);
     r.get("/auth/browser/{login}", Public, browser_login::show);
     r.post("/auth/browser/{login}", Public, browser_login::identify);
     r.post("/auth/browser/{login}/decision", Public, browser_login::decide);
@@ -78,6 +78,10 @@ fn table(r: &mut Routes) {
     r.post("/account/two-factor/actions/disable", Account, second_factor::disable);
     r.post("/account/two-factor/recovery-codes", Account, second_factor::renew_recovery_codes);
     r.delete("/accounts/{account}/two-factor", Admin, second_factor::reset);
+    r.delete("/accounts/{account}/identity", Admin, accounts::unlink);
+    r.post("/account-identities/actions/unlink", Admin, accounts::unlink_issuer);
+    r.post("/accounts/{account}/actions/suspend", Admin, accounts::suspend);
+    r.post("/accounts/{account}/actions/resume", Admin, accounts::resume);
     r.put("/apps/{app}/pre-authorizations", App(View), second_factor::pre_authorize);
     r.get("/account/keys", Account, keys::list);
     r.post("/account/keys", Account, keys::create);

@@ -31,8 +31,6 @@ use crate::{acme, routes, setups, sweep, ticket_keys, webhooks};
 const DRAIN: Duration = Duration::from_secs(10);
 /// How long drains may take over the last lines.
 const LAST_LINES: Duration = Duration::from_secs(5);
-/// Of those that wait to be logged in, so many are told at once how it goes.
-const MAX_WAITING_TERMINALS: usize = 500;
 const TIDY_EVERY: Duration = Duration::from_secs(60);
 
 /// Sources on their way to the disk.
@@ -105,7 +103,7 @@ pub async fn run(
         guesses: Guesses::default(),
         meetings: Meetings::default(),
         provider,
-        waiting_terminals: Arc::new(Semaphore::new(MAX_WAITING_TERMINALS)),
+        terminals: Arc::default(),
         passwords: Passwords::new(),
         uploads: Semaphore::new(UPLOADS_AT_ONCE),
         builders: Builders::new(

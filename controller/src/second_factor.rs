@@ -16,6 +16,10 @@ const STEP: Duration = Duration::from_secs(30);
 /// Clocks differ: the code before and the one after are good too.
 const STEPS_APART: u16 = 1;
 const MAX_CODE: usize = 64;
+/// Wrong codes before there is a pause.
+const MISTAKES: u32 = 5;
+/// At this pace, one in a hundred is guessed within half a year.
+const LONGEST_PAUSE: Duration = Duration::from_secs(3600);
 
 #[derive(Debug, thiserror::Error)]
 #[error("a second factor cannot be made of this: {0}")]
@@ -63,8 +67,66 @@ fn totp(secret: &Secret<Vec<u8>>) -> Option<Totp> {
     builder(secret).build().ok()
 }
 
+/// What comes of a code.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// What is left of the second factor.
+    Right(SecondFactor),
+    /// The second factor with one wrong code more.
+    Wrong(SecondFactor),
+    /// No recovery code. They are not counted: nobody guesses 80 bits.
+    NoRecoveryCode,
+    /// Too many were wrong for this one to be looked at.
+    Blocked { until: Timestamp },
+}
+
+/// Only what this says may be told of a code once it is kept: else many at once would be a way around the count.
+pub(crate) fn judge(
+    factor: &SecondFactor,
+    secret: &Secret<Vec<u8>>,
+    code: &str,
+    now: Timestamp,
+) -> Verdict {
+    let of_device = is_of_a_device(code);
+    if let Some(until) = factor
+        .blocked_until
+        .filter(|until| of_device && *until > now)
+    {
+        return Verdict::Blocked { until };
+    }
+    match after(factor, secret, code, now) {
+        Some(left) => Verdict::Right(SecondFactor {
+            wrong_codes: 0,
+            blocked_until: None,
+            ..left
+        }),
+        None if of_device => {
+            let wrong_codes = factor.wrong_codes.saturating_add(1);
+            Verdict::Wrong(SecondFactor {
+                wrong_codes,
+                blocked_until: pause_after(wrong_codes)
+                    .and_then(|pause| now.checked_add(pause).ok()),
+                ..factor.clone()
+            })
+        }
+        None => Verdict::NoRecoveryCode,
+    }
+}
+
+/// Whether it is of the form that devices make.
+pub(crate) fn is_of_a_device(code: &str) -> bool {
+    plain(code).is_some_and(|code| code.len() == 6)
+}
+
+/// Some are somebody's mistakes; after those, each doubles the pause.
+fn pause_after(wrong_codes: u32) -> Option<Duration> {
+    let more = wrong_codes.checked_sub(MISTAKES)?;
+    let pause = STEP.saturating_mul(2_u32.saturating_pow(more));
+    Some(pause.min(LONGEST_PAUSE))
+}
+
 /// What is left of the second factor once this code has been taken; `None` if it is not right, or was taken before.
-pub(crate) fn after(
+fn after(
     factor: &SecondFactor,
     secret: &Secret<Vec<u8>>,
     code: &str,
@@ -137,6 +199,8 @@ mod tests {
             confirmed_at: None,
             last_step: None,
             recovery_codes: Vec::new(),
+            wrong_codes: 0,
+            blocked_until: None,
         }
     }
 
@@ -180,6 +244,52 @@ mod tests {
         assert_eq!(after(&left, &secret, &before, at(now)), None);
         let left = after(&left, &secret, &next, at(now)).unwrap();
         assert_eq!(after(&left, &secret, &next, at(now + 30)), None);
+    }
+
+    #[test]
+    fn after_some_wrong_codes_none_is_looked_at_for_longer_and_longer() {
+        let (secret, start) = (rfc_secret(), 1_111_111_111);
+        let wrong = |factor: &SecondFactor, now| match judge(factor, &secret, "000000", at(now)) {
+            Verdict::Wrong(counted) => counted,
+            other => panic!("{other:?}"),
+        };
+        let mut left = factor();
+        for _ in 1..MISTAKES {
+            left = wrong(&left, start);
+            assert_eq!(left.blocked_until, None);
+        }
+        let mut now = start;
+        let mut pauses = Vec::new();
+        for _ in 0..9 {
+            left = wrong(&left, now);
+            let until = left.blocked_until.unwrap();
+            // Not even the right one.
+            let code = code_at(&secret, now);
+            let blocked = judge(&left, &secret, &code, at(now));
+            assert_eq!(blocked, Verdict::Blocked { until });
+            pauses.push(until.as_second() - now);
+            now = until.as_second();
+        }
+        assert_eq!(pauses, [30, 60, 120, 240, 480, 960, 1920, 3600, 3600]);
+        let Verdict::Right(left) = judge(&left, &secret, &code_at(&secret, now), at(now)) else {
+            panic!("{left:?}");
+        };
+        assert_eq!((left.wrong_codes, left.blocked_until), (0, None));
+    }
+
+    #[test]
+    fn recovery_codes_are_taken_during_a_pause_and_end_it() {
+        let (codes, hashes) = new_recovery_codes();
+        let blocked = SecondFactor {
+            recovery_codes: hashes,
+            wrong_codes: 50,
+            blocked_until: Some(at(1000)),
+            ..factor()
+        };
+        let bad = judge(&blocked, &rfc_secret(), "01234-56789-abcde-f0123", at(0));
+        assert_eq!(bad, Verdict::NoRecoveryCode);
+        let good = judge(&blocked, &rfc_secret(), codes[0].expose(), at(0));
+        assert!(matches!(good, Verdict::Right(left) if left.blocked_until.is_none()));
     }
 
     #[test]

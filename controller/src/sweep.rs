@@ -22,7 +22,6 @@ use tracing::{debug, info, warn};
 use crate::actions::ActionError;
 use crate::actions::review_apps::destroy_stale;
 use crate::actions::transfers::OFFERED_FOR;
-use crate::actions::{browser_login, invitations};
 use crate::context::{Context, Ctx};
 use crate::logs::LogError;
 use crate::prune::prune;
@@ -140,8 +139,12 @@ async fn sweep(context: &Context, all: bool) -> Result<(), SweepError> {
     if all {
         sweep_records(store).await?;
         sweep_audit(store).await?;
-        browser_login::sweep(store).await?;
-        invitations::list(store).await?;
+        let now = Timestamp::now();
+        delete_if(store, &key::BROWSER_LOGINS, |login| login.is_expired(now)).await?;
+        delete_if(store, &key::INVITATIONS, |invitation| {
+            invitation.is_expired(now)
+        })
+        .await?;
         sweep_review_app_configs(store).await?;
         destroy_stale(context).await?;
         prune(store, context.config.slugs_per_app).await?;
@@ -257,6 +260,14 @@ async fn delete_if<T: Serialize + DeserializeOwned>(
 ) -> Result<(), StoreError> {
     let mut records = table.all(store).await?;
     records.retain(|seen| is_over(&seen.value));
+    delete_all(store, &records).await
+}
+
+/// In as many commits as it takes.
+pub(crate) async fn delete_all<T>(
+    store: &dyn Store,
+    records: &[Versioned<T>],
+) -> Result<(), StoreError> {
     for chunk in records.chunks(CHUNK) {
         delete_unchanged(store, chunk).await?;
     }

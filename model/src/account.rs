@@ -23,6 +23,12 @@ pub struct Account {
     /// As whom an identity provider knows this account.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub identity: Option<Identity>,
+    /// Counts the changes of what proves who somebody is: a login that was begun before one is worth nothing after it.
+    #[serde(default)]
+    pub credentials_version: u32,
+    /// Since when nothing lets in: neither a password nor a token, a key or an identity provider.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub suspended_at: Option<Timestamp>,
 }
 
 /// Somebody at an identity provider. The subject stays when the e-mail address changes.
@@ -38,6 +44,15 @@ impl Account {
 
     pub const fn has_password(&self) -> bool {
         !matches!(self.password_hash.expose().as_bytes(), b"!")
+    }
+
+    /// Whoever has proven by something older who he is has to do so again.
+    pub const fn credentials_changed(&mut self) {
+        self.credentials_version = self.credentials_version.wrapping_add(1);
+    }
+
+    pub const fn is_suspended(&self) -> bool {
+        self.suspended_at.is_some()
     }
 
     /// Whether a password alone does not let in.

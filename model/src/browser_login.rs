@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{AccountId, Checksum, Sealed, Timestamp};
+use crate::{AccountId, Checksum, Sealed, Timestamp, TokenId};
 
 /// Stored under the SHA-256 of what its address in the browser ends with.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,14 +33,28 @@ pub enum BrowserLoginState {
         browser: Checksum,
         sealed: Sealed,
     },
+    /// Somebody has come back from there to this browser, as whom was sealed. The account that he would be linked with has
+    /// a password, which he is asked for.
+    Arrived {
+        browser: Checksum,
+        sealed: Sealed,
+    },
     /// Somebody at this browser has proven who he is, and is asked whether the terminal is his.
     Identified {
         browser: Checksum,
         account: AccountId,
+        /// The account's, when he did.
+        #[serde(default)]
+        credentials_version: u32,
     },
     /// The terminal gets a token of this account as soon as it asks.
     Approved {
         account: AccountId,
+        #[serde(default)]
+        credentials_version: u32,
+        /// The one it gets.
+        #[serde(default = "TokenId::new")]
+        token: TokenId,
     },
     Refused,
 }
@@ -50,14 +64,24 @@ impl BrowserLogin {
         self.expires_at <= now
     }
 
-    /// Whose terminal it would be, if this browser said yes.
-    pub fn identified_by(&self, asking: &Checksum) -> Option<AccountId> {
+    /// Whose terminal it would be, if this browser said yes, and what his credentials' version was.
+    pub fn identified_by(&self, asking: &Checksum) -> Option<(AccountId, u32)> {
         match &self.state {
-            BrowserLoginState::Identified { browser, account } if browser == asking => {
-                Some(*account)
-            }
+            BrowserLoginState::Identified {
+                browser,
+                account,
+                credentials_version,
+            } if browser == asking => Some((*account, *credentials_version)),
             _ => None,
         }
+    }
+
+    /// Whether nobody has proven anything yet.
+    pub const fn is_anybodys(&self) -> bool {
+        matches!(
+            self.state,
+            BrowserLoginState::Waiting | BrowserLoginState::AtProvider { .. }
+        )
     }
 
     /// Whether nothing more can come of it in a browser.

@@ -14,6 +14,12 @@ pub struct SecondFactor {
     pub last_step: Option<u64>,
     /// SHA-256 of the recovery codes that are left; each has 80 random bits.
     pub recovery_codes: Vec<Checksum>,
+    /// Wrong codes since the last right one.
+    #[serde(default)]
+    pub wrong_codes: u32,
+    /// Until then no code of the device is looked at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub blocked_until: Option<Timestamp>,
 }
 
 /// Of whom the platform asks a second factor.
@@ -60,11 +66,15 @@ mod tests {
             updated_at: now,
             last_login: None,
             identity: None,
+            credentials_version: 0,
+            suspended_at: None,
             second_factor: confirmed.map(|confirmed| SecondFactor {
                 secret: Sealed::from_bytes(vec![1]),
                 confirmed_at: confirmed.then_some(now),
                 last_step: None,
                 recovery_codes: Vec::new(),
+                wrong_codes: 0,
+                blocked_until: None,
             }),
         }
     }

@@ -41,6 +41,17 @@ pub(crate) enum Command {
         #[arg(long, default_value = "admin@paas.localhost")]
         email: model::Email,
     },
+    /// Let somebody in again who cannot get in any more: a new password, no second factor, no tokens. With the embedded
+    /// store, paasd must be stopped
+    Recover {
+        #[command(flatten)]
+        source: ConfigSource,
+        /// E-mail address of the account
+        email: model::Email,
+        /// The one at the identity provider, whom the account is linked with, is to be it no longer
+        #[arg(long)]
+        forget_identity: bool,
+    },
     /// Make this host one of a platform's: takes a token of `paas nodes:token`, and writes the configuration
     Join(Join),
     /// Make this host's certificate, and with it the authority of a new platform, before its etcd can start

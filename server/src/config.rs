@@ -210,7 +210,7 @@ pub(crate) struct Oidc {
     pub(crate) allowed_domains: Vec<String>,
     /// Groups of which one is enough to be let in; by default none is needed.
     pub(crate) allowed_groups: Vec<String>,
-    /// Who is in it is an administrator; who is no longer in it is none, unless he has a password here.
+    /// Who is in it when he logs in is an administrator; who is not in it then is none, unless he has a password here.
     pub(crate) admin_group: Option<String>,
     /// Whether accounts are made for those who are let in, besides for those who were invited.
     pub(crate) create_accounts: bool,

@@ -34,6 +34,7 @@ pub(crate) fn for_joiners(config: &Config) -> anyhow::Result<Result<ForJoiners, 
     };
     Ok(Ok(ForJoiners {
         settings: Secret::new(toml::to_string(&common(config)?)?),
+        controller_settings: Secret::new(toml::to_string(&of_controllers(config)?)?),
         public_certificate,
         no_slugs: no_slugs(config),
         addresses,
@@ -133,10 +134,6 @@ fn common(config: &Config) -> anyhow::Result<Table> {
         "accounts".to_owned(),
         Table::try_from(&config.accounts)?.into(),
     );
-    let mut oidc = Table::try_from(&config.oidc)?;
-    let secret = config.oidc.client_secret.expose().clone();
-    oidc.insert("client_secret".to_owned(), secret.into());
-    common.insert("oidc".to_owned(), oidc.into());
     let mut node = Table::new();
     let of_node = &config.node;
     for (name, value) in [
@@ -152,6 +149,16 @@ fn common(config: &Config) -> anyhow::Result<Table> {
     }
     common.insert("node".to_owned(), node.into());
     Ok(common)
+}
+
+/// Those, and how to speak to the identity provider, which only controllers do.
+fn of_controllers(config: &Config) -> anyhow::Result<Table> {
+    let mut all = common(config)?;
+    let mut oidc = Table::try_from(&config.oidc)?;
+    let secret = config.oidc.client_secret.expose().clone();
+    oidc.insert("client_secret".to_owned(), secret.into());
+    all.insert("oidc".to_owned(), oidc.into());
+    Ok(all)
 }
 
 /// Limits are the platform's; where to listen is each host's own.
@@ -196,8 +203,13 @@ mod tests {
             ..Config::default()
         };
         config.node.address = [10, 0, 0, 1].into();
+        config.oidc.issuer = Some("https://id.example.com".to_owned());
+        config.oidc.client_secret = "s3cret".into();
         let first = for_joiners(&config).unwrap().unwrap();
         assert!(first.pin.is_some());
+        // The identity provider's secret is for controllers.
+        assert!(!first.settings.expose().contains("s3cret"));
+        assert!(first.controller_settings.expose().contains("s3cret"));
 
         // What joining writes into the configuration.
         let made = dir.path().join("tls");

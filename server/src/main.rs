@@ -13,6 +13,7 @@ mod joiners;
 mod machine;
 mod migrate;
 mod platform_certificate;
+mod recover;
 mod roles;
 mod serve;
 mod sockets;
@@ -55,6 +56,18 @@ fn run(args: Args) -> anyhow::Result<ExitCode> {
         Command::Init { source, email } => {
             let account = init::init(&config::load(&source)?, email)?;
             print(&account);
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Recover {
+            source,
+            email,
+            forget_identity,
+        } => {
+            let recovery = controller::accounts::Recovery {
+                email,
+                forget_identity,
+            };
+            print(&recover::recover(&config::load(&source)?, &recovery)?);
             Ok(ExitCode::SUCCESS)
         }
         Command::Join(args) => {

@@ -1,3 +1,5 @@
+use store::{Txn, key};
+
 use super::common::Platform;
 use super::common::user::{BOTH, Over, User};
 
@@ -149,6 +151,21 @@ async fn who_lacks_a_second_factor_that_is_asked_of_him_has_no_way_in() {
     platform.start_builder().await;
     let [push, ..] = attempts(&platform, &owner, Over::Http, "foo").await;
     assert!(push.contains("paas auth:2fa:enable"), "{push}");
+    attempts(&platform, &owner, Over::Ssh, "foo").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_suspended_has_no_way_in() {
+    let platform = Platform::start().await;
+    let owner = platform.user("owner@example.com").await;
+    platform.app("foo", &owner).await;
+    let mut suspended = owner.account.clone();
+    suspended.suspended_at = Some(model::Timestamp::now());
+    let place = key::account(suspended.id);
+    platform
+        .commit(Txn::new().put(&key::ACCOUNTS, place, &suspended))
+        .await;
+    attempts(&platform, &owner, Over::Http, "foo").await;
     attempts(&platform, &owner, Over::Ssh, "foo").await;
 }
 

@@ -197,6 +197,8 @@ impl Platform {
             last_login: None,
             second_factor: None,
             identity: None,
+            credentials_version: 0,
+            suspended_at: None,
         };
         let secret = format!("token-of-{}", account.id);
         let token = Token {

@@ -35,7 +35,7 @@ pub(crate) struct LoginArgs {
     #[arg(long, conflicts_with = "token_stdin")]
     pub(crate) password_stdin: bool,
     /// Code of the second factor, for an account that has one; without this it is asked for
-    #[arg(long, conflicts_with = "token_stdin")]
+    #[arg(long, conflicts_with_all = ["token_stdin", "browser"])]
     pub(crate) code: Option<String>,
     /// Read an API token from standard input, in place of e-mail address and password
     #[arg(long, conflicts_with = "email")]
@@ -95,6 +95,26 @@ pub(crate) struct InviteArgs {
 pub(crate) struct AccountArgs {
     /// E-mail address of the account
     pub(crate) email: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AccountChangeArgs {
+    /// E-mail address of the account
+    pub(crate) email: String,
+    #[command(flatten)]
+    pub(crate) json: JsonArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct UnlinkArgs {
+    /// E-mail address of the account
+    #[arg(required_unless_present = "issuer")]
+    pub(crate) email: Option<String>,
+    /// All accounts that are linked with anybody of this issuer
+    #[arg(long, value_name = "URL", conflicts_with = "email")]
+    pub(crate) issuer: Option<String>,
+    #[command(flatten)]
+    pub(crate) json: JsonArgs,
 }
 
 pub(super) const AUTHORIZATION_EXAMPLES: &str = "\

@@ -1,12 +1,14 @@
 //! accounts:*: lets somebody new onto the platform, and back onto it (administrators).
 
 use anyhow::Result;
-use controller_api::wire::{AccountCreate, InvitationCreate};
+use controller_api::wire::{Account, AccountCreate, InvitationCreate};
 
 use super::auth::whole_stdin;
-use crate::args::{AccountArgs, AccountCreateArgs, InviteArgs, JsonArgs};
+use crate::args::{
+    AccountArgs, AccountChangeArgs, AccountCreateArgs, InviteArgs, JsonArgs, UnlinkArgs,
+};
 use crate::context::Context;
-use crate::output::{Table, clock};
+use crate::output::{Action, Table, clock};
 
 pub(crate) async fn create(context: &Context, args: &AccountCreateArgs) -> Result<()> {
     let create = AccountCreate {
@@ -88,5 +90,58 @@ pub(crate) async fn reset_second_factor(context: &Context, args: &AccountArgs) -
     let action = output.action(format!("Taking the second factor off {}", args.email));
     client.reset_second_factor(&args.email).await?;
     action.done();
+    Ok(())
+}
+
+pub(crate) async fn unlink(context: &Context, args: &UnlinkArgs) -> Result<()> {
+    let (client, output) = (context.client()?, &context.output);
+    let unlinked = match (&args.email, &args.issuer) {
+        (Some(email), _) => {
+            let action = output.action(format!("Unlinking {email}"));
+            let account = client.unlink_account(email).await?;
+            action.done();
+            vec![account]
+        }
+        (None, issuer) => {
+            let issuer = issuer.as_deref().unwrap_or_default();
+            let action = output.action(format!("Unlinking the accounts of {issuer}"));
+            let unlinked = client.unlink_issuer(issuer).await?;
+            action.done();
+            unlinked
+        }
+    };
+    if args.json.json {
+        return Ok(output.json(&unlinked)?);
+    }
+    for account in unlinked {
+        output.line(account.email)?;
+    }
+    Ok(())
+}
+
+pub(crate) async fn suspend(context: &Context, args: &AccountChangeArgs) -> Result<()> {
+    let client = context.client()?;
+    let action = context.output.action(format!("Suspending {}", args.email));
+    let account = client.suspend_account(&args.email).await?;
+    done(context, action, args, &account)
+}
+
+pub(crate) async fn resume(context: &Context, args: &AccountChangeArgs) -> Result<()> {
+    let client = context.client()?;
+    let action = context.output.action(format!("Resuming {}", args.email));
+    let account = client.resume_account(&args.email).await?;
+    done(context, action, args, &account)
+}
+
+fn done(
+    context: &Context,
+    action: Action,
+    args: &AccountChangeArgs,
+    account: &Account,
+) -> Result<()> {
+    action.done();
+    if args.json.json {
+        return Ok(context.output.json(account)?);
+    }
     Ok(())
 }

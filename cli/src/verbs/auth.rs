@@ -21,6 +21,8 @@ use crate::terminal;
 
 /// How long a token of `paas login` is good for.
 const TOKEN_SECONDS: i64 = 365 * 24 * 3600;
+/// The most that platforms give to a terminal that a browser lets in.
+const BROWSER_TOKEN_SECONDS: i64 = 30 * 24 * 3600;
 
 /// What to send before every token, in place of a user name, which the platform does not look at.
 const GIT_USER: &str = "paas";
@@ -42,12 +44,21 @@ pub(crate) async fn login(context: &Context, args: &LoginArgs) -> Result<()> {
 
     check_platform(&client(None)?).await?;
     let browser = apps::browser();
+    let by_browser = wants_browser(args, browser.is_some());
     let token = if let Some(invitation) = &args.invitation {
         token_for_invitation(context, &client(None)?, args, invitation).await?
     } else if args.token_stdin {
         whole_stdin()?
-    } else if wants_browser(args, browser.is_some()) {
-        token_by_browser(context, &client(None)?, browser).await?
+    } else if by_browser
+        && let Some(token) = token_by_browser(context, &client(None)?, browser).await?
+    {
+        token
+    } else if args.browser {
+        return Err(
+            Failure::new("This platform is too old to log in with a browser")
+                .advise("Log in with `paas login -i`.")
+                .into(),
+        );
     } else {
         let known = before.as_ref().map(|saved| saved.email.as_str());
         token_for_password(context, &client(None)?, args, known).await?
@@ -193,7 +204,8 @@ fn password_login() -> AuthorizationCreate {
 
 /// Nobody at a terminal, nobody at a browser.
 fn wants_browser(args: &LoginArgs, has_browser: bool) -> bool {
-    let in_the_terminal = args.interactive || args.email.is_some() || args.password_stdin;
+    let in_the_terminal =
+        args.interactive || args.email.is_some() || args.password_stdin || args.code.is_some();
     args.browser || (has_browser && !in_the_terminal && io::stdin().is_terminal())
 }
 
@@ -201,12 +213,16 @@ async fn token_by_browser(
     context: &Context,
     client: &Client,
     browser: Option<String>,
-) -> Result<String> {
+) -> Result<Option<String>> {
     let create = BrowserLoginCreate {
         description: Some(format!("paas login from {}", host_name())),
-        expires_in: Some(TOKEN_SECONDS),
+        expires_in: Some(BROWSER_TOKEN_SECONDS),
     };
-    let login = client.begin_browser_login(&create).await?;
+    let login = match client.begin_browser_login(&create).await {
+        // Of before there was such a thing.
+        Err(ClientError::Api(error)) if error.status == 404 => return Ok(None),
+        begun => begun?,
+    };
     let url = format!(
         "{}{}",
         origin(client.base_url()),
@@ -228,7 +244,7 @@ async fn token_by_browser(
     match client.finish_browser_login(&login).await? {
         BrowserLoginResult::AccessToken(token) => {
             action.done();
-            Ok(token.into_exposed())
+            Ok(Some(token.into_exposed()))
         }
         BrowserLoginResult::Error(why) => Err(Failure::new(why.trim_end_matches('.')).into()),
     }

@@ -1,6 +1,7 @@
 //! auth:2fa and auth:2fa:*: the code of a device that logging in takes besides the password.
 
 use anyhow::{Context as _, Result};
+use controller_api::ClientError;
 use controller_api::wire::{
     RecoveryCodes, SecondFactorConfirm, SecondFactorEnrol, SecondFactorProof,
 };
@@ -32,7 +33,7 @@ pub(crate) async fn show(context: &Context, args: JsonArgs) -> Result<()> {
 
 pub(crate) async fn enable(context: &Context) -> Result<()> {
     let (client, output) = (context.client()?, &context.output);
-    let password = terminal::ask_secret("Password: ")?;
+    let password = terminal::ask_secret("Password: ")?.into();
     let begun = client
         .enrol_second_factor(&SecondFactorEnrol { password })
         .await?;
@@ -42,12 +43,25 @@ pub(crate) async fn enable(context: &Context) -> Result<()> {
         "\nOr type the secret: {}\n",
         in_groups(begun.secret.expose())
     ))?;
-    let code = terminal::ask("Code that the app shows: ")?;
-    let codes = client
-        .confirm_second_factor(&SecondFactorConfirm { code })
-        .await?;
+    let codes = loop {
+        let code = terminal::ask("Code that the app shows: ")?.into();
+        match client
+            .confirm_second_factor(&SecondFactorConfirm { code })
+            .await
+        {
+            // Mistyped, or too late: what was scanned is good all the same.
+            Err(ClientError::Api(error)) if error.id == "two_factor" => {
+                terminal::say(&error.message)?;
+            }
+            confirmed => break confirmed?,
+        }
+    };
     output.note("Two-factor authentication is enabled")?;
-    show_recovery_codes(output, &codes)
+    show_recovery_codes(output, &codes)?;
+    output.hint(
+        "Tokens and SSH keys of before stay good without a code: `paas authorizations` and `paas keys` list them.",
+    )?;
+    Ok(())
 }
 
 pub(crate) async fn disable(context: &Context) -> Result<()> {
@@ -68,8 +82,8 @@ pub(crate) async fn renew_recovery_codes(context: &Context) -> Result<()> {
 
 fn ask_proof() -> Result<SecondFactorProof> {
     Ok(SecondFactorProof {
-        password: terminal::ask_secret("Password: ")?,
-        code: terminal::ask_secret("Two-factor code: ")?,
+        password: terminal::ask_secret("Password: ")?.into(),
+        code: terminal::ask_secret("Two-factor code: ")?.into(),
     })
 }
 

@@ -3,10 +3,13 @@
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 
+use serde_json::json;
+
 use super::harness::Cli;
 use super::heroku::Heroku;
 use super::platform::{EMAIL, Platform};
 use super::run_terminal::Terminal;
+use super::stub::Stub;
 
 /// Opens the address, types the password, compares the code that the address ends with, and says yes or no.
 const BROWSER: &str = r#"#!/bin/sh
@@ -47,7 +50,7 @@ fn where_there_is_a_browser_login_asks_nothing_at_the_terminal() {
     assert_ne!(before, after);
     assert!(!screen.contains(after.trim()), "{screen}");
     let listed = cli.paas(&["authorizations"]).stdout;
-    assert!(listed.contains("364 days left"), "{listed}");
+    assert!(listed.contains("29 days left"), "{listed}");
 }
 
 #[test]
@@ -64,6 +67,33 @@ fn a_browser_on_another_machine_does_as_well_and_may_say_no() {
     assert!(opened.unwrap().success());
     assert_eq!(terminal.ends_with(), 1);
     terminal.shows("refused in the browser");
+}
+
+#[test]
+fn at_a_platform_of_before_browsers_the_password_is_asked_for() {
+    let stub = Stub::start();
+    for _ in 0..2 {
+        let error =
+            json!({"id": "not_found", "message": "The requested API endpoint was not found."});
+        stub.page("POST /auth", 404, &error.to_string());
+    }
+    let mut cli = Cli::logged_out(stub);
+    cli.set("BROWSER", "true");
+    let api = format!("http://{}", cli.stub.addr);
+    let terminal = Terminal::start(&cli, &["login", "--api", &api, "--no-git"]);
+    terminal.shows("Email: ");
+    drop(terminal);
+    let refused = cli.paas(&["login", "--api", &api, "--browser", "--no-git"]);
+    assert_eq!(refused.code, 1);
+    assert!(
+        refused.stderr.contains("paas login -i"),
+        "{}",
+        refused.stderr
+    );
+    // A code is for the terminal.
+    let terminal = Terminal::start(&cli, &["login", "--api", &api, "--code", "123456"]);
+    terminal.shows("Email: ");
+    assert_eq!(cli.stub.seen("POST /auth").len(), 2);
 }
 
 #[test]

@@ -64,3 +64,30 @@ fn an_invitation_is_given_out_listed_and_taken_up_at_a_terminal() {
     assert_eq!(gone.code, 0, "{}", gone.stderr);
     admin.paas(&["accounts:invitations"]).answers("");
 }
+
+#[test]
+fn somebody_is_suspended_and_resumed_and_an_account_unlinked() {
+    let platform = Platform::start();
+    let admin = platform.cli();
+    admin.paas(&["accounts:create", "ivy@example.com"]);
+    let suspended = admin.paas(&["accounts:suspend", "ivy@example.com", "--json"]);
+    assert!(
+        suspended.stdout.contains("\"suspended_at\": \"2"),
+        "{}",
+        suspended.stdout
+    );
+    let resumed = admin.paas(&["accounts:resume", "ivy@example.com"]);
+    assert_eq!(resumed.code, 0);
+    assert!(
+        resumed.stderr.contains("Resuming ivy@example.com"),
+        "{}",
+        resumed.stderr
+    );
+    let unlinked = admin.paas(&["accounts:unlink", "ivy@example.com"]);
+    assert_eq!(unlinked.code, 1);
+    assert!(
+        unlinked.stderr.contains("linked with nobody"),
+        "{}",
+        unlinked.stderr
+    );
+}

@@ -7,6 +7,7 @@ use totp_rs::{Builder, Secret};
 use super::harness::Cli;
 use super::heroku::Heroku;
 use super::platform::{EMAIL, Platform};
+use super::run_pipes::eventually;
 use super::run_terminal::Terminal;
 
 /// The steps of a device; the platform takes the code of one early or late, so two of them are good for half a minute.
@@ -48,6 +49,15 @@ fn enable(cli: &Cli, password: &str) -> (Device, String) {
     assert!(screen.contains('▀') && screen.contains('▄'), "{screen}");
     let secret = after(&screen, "Or type the secret: ").replace(' ', "");
     let device = Device::new(secret);
+    // Mistyped: the same code of the app's is asked for again.
+    terminal.press(b"000000\n");
+    eventually(|| {
+        terminal
+            .screen()
+            .matches("Code that the app shows: ")
+            .count()
+            == 2
+    });
     terminal.press(format!("{}\n", device.code(0)).as_bytes());
     assert_eq!(terminal.ends_with(), 0, "{}", terminal.screen());
     terminal.shows("not shown again");

@@ -47,7 +47,7 @@ pub use access::{
     Authorization, Collaborator, CollaboratorCreate, CollaboratorPermission, CollaboratorUpdate,
     Key, KeyCreate,
 };
-pub use account::{Account, AccountCreate, AccountCreated, AccountUpdate};
+pub use account::{Account, AccountCreate, AccountCreated, AccountUpdate, IssuerUnlink};
 pub use app::{App, AppCreate, AppUpdate};
 pub use app_setup::{
     AppSetup, AppSetupApp, AppSetupBuild, AppSetupCreate, AppSetupOverrides, AppSetupPostdeploy,

@@ -64,6 +64,8 @@ pub(crate) fn new_account(
         last_login: None,
         second_factor: None,
         identity: None,
+        credentials_version: 0,
+        suspended_at: None,
     }
 }
 
@@ -113,14 +115,19 @@ pub(crate) async fn update(
             account.name.clone_from(name);
         }
         if let Some(hash) = &new_hash {
+            if account.password_hash != session.account.password_hash {
+                return Err(not_the_password());
+            }
             account.password_hash.clone_from(hash);
+            account.credentials_changed();
         }
         account.updated_at = Timestamp::now();
         Ok(())
     })
     .await?;
     if new_hash.is_some() {
-        tokens::revoke_others(context.store(), session).await?;
+        let in_use = Some(&session.token.key);
+        tokens::revoke_all_but(context.store(), account.id, in_use).await?;
     }
     Ok(account)
 }
@@ -131,6 +138,11 @@ pub(crate) async fn check_password(
     account: &Account,
     password: Secret<String>,
 ) -> Result<(), ActionError> {
+    if !account.has_password() {
+        return Err(ActionError::invalid(
+            "The account has no password: it logs in at the identity provider.",
+        ));
+    }
     let guess = Guess {
         address: None,
         email: &account.email,
@@ -145,11 +157,92 @@ pub(crate) async fn check_password(
         .await
         .map_err(ActionError::internal)?;
     if !known {
-        return Err(ActionError::Forbidden {
-            message: "The present password is not right.".to_owned(),
-        });
+        return Err(not_the_password());
     }
     context.guesses.was_right(guess);
+    Ok(())
+}
+
+fn not_the_password() -> ActionError {
+    ActionError::Forbidden {
+        message: "The present password is not right.".to_owned(),
+    }
+}
+
+pub(super) fn refuse_suspended(account: &Account) -> Result<(), ActionError> {
+    if account.is_suspended() {
+        return Err(ActionError::Forbidden {
+            message:
+                "The account is suspended. An administrator can resume it: paas accounts:resume"
+                    .to_owned(),
+        });
+    }
+    Ok(())
+}
+
+/// Nothing lets in any more, until it is resumed. Whoever does this stays, so there is always an administrator.
+pub(crate) async fn suspend(
+    store: &dyn Store,
+    by: AccountId,
+    account: AccountId,
+) -> Result<Account, ActionError> {
+    if by == account {
+        return Err(ActionError::Forbidden {
+            message: "Another administrator can suspend you.".to_owned(),
+        });
+    }
+    let mut attempts = Attempts::default();
+    loop {
+        // Two who suspend each other at once: one of them is an administrator no longer.
+        let acting = read(store, by).await?;
+        if acting.value.is_suspended() || !acting.value.is_admin {
+            return Err(ActionError::Forbidden {
+                message: "Only administrators of the platform may do this.".to_owned(),
+            });
+        }
+        let seen = read(store, account).await?;
+        if seen.value.is_suspended() {
+            return Ok(seen.value);
+        }
+        let mut changed = seen.value.clone();
+        changed.suspended_at = Some(Timestamp::now());
+        changed.credentials_changed();
+        let txn = Txn::new()
+            .unchanged(&acting)
+            .replace(&key::ACCOUNTS, &seen, &changed);
+        if let Committed::Done(_) = txn.commit(store).await? {
+            return Ok(changed);
+        }
+        attempts.lost().await?;
+    }
+}
+
+pub(crate) async fn resume(store: &dyn Store, account: AccountId) -> Result<Account, ActionError> {
+    edit(store, account, |account| {
+        account.suspended_at = None;
+        Ok(())
+    })
+    .await
+}
+
+async fn read(store: &dyn Store, account: AccountId) -> Result<Versioned<Account>, ActionError> {
+    let found = key::ACCOUNTS.get(store, &key::account(account)).await?;
+    found.ok_or(ActionError::Gone {
+        resource: "account",
+    })
+}
+
+/// For what was begun with a proof of who somebody is: it is worth nothing once that takes another.
+pub(super) fn refuse_outdated(
+    account: &Account,
+    credentials_version: u32,
+) -> Result<(), ActionError> {
+    refuse_suspended(account)?;
+    if account.credentials_version != credentials_version {
+        return Err(ActionError::Forbidden {
+            message: "What proves who you are has changed meanwhile. Log in again.".to_owned(),
+        });
+    }
     Ok(())
 }
 
@@ -161,12 +254,7 @@ pub(crate) async fn edit(
 ) -> Result<Account, ActionError> {
     let mut attempts = Attempts::default();
     loop {
-        let seen: Versioned<Account> = key::ACCOUNTS
-            .get(store, &key::account(account))
-            .await?
-            .ok_or(ActionError::Gone {
-                resource: "account",
-            })?;
+        let seen = read(store, account).await?;
         let mut changed = seen.value.clone();
         change(&mut changed)?;
         let txn = Txn::new().replace(&key::ACCOUNTS, &seen, &changed);

@@ -7,7 +7,7 @@ use controller_api::wire::InvitationCreate;
 use model::{Account, AccountId, Email, Invitation, InvitationId, Secret, Timestamp};
 use store::{Committed, Store, StoreError, Txn, Versioned, key};
 
-use super::{ActionError, accounts};
+use super::{ActionError, accounts, contended};
 use crate::context::Context;
 use crate::find;
 use crate::{audit, auth};
@@ -59,42 +59,41 @@ pub(crate) async fn create(
         .iter()
         .filter(|older| older.value.email == invitation.email);
     let txn = older
-        .fold(Txn::new(), |txn, older| txn.delete(older.key.clone()))
+        .fold(Txn::new(), |txn, older| {
+            txn.unchanged(older).delete(older.key.clone())
+        })
         .create(&key::INVITATIONS, place, &invitation);
     match txn.commit(store).await? {
         Committed::Done(_) => Ok((invitation, token)),
-        Committed::Conflict => Err(StoreError::Contended { attempts: 1 }.into()),
+        Committed::Conflict => Err(contended()),
     }
 }
 
-/// Those that can still be taken up, the oldest first; others go.
+/// Those that can still be taken up, the oldest first.
 pub(crate) async fn list(store: &dyn Store) -> Result<Vec<Versioned<Invitation>>, StoreError> {
     let now = Timestamp::now();
-    let (over, mut pending): (Vec<_>, Vec<_>) = key::INVITATIONS
-        .all(store)
-        .await?
-        .into_iter()
-        .partition(|invitation| invitation.value.is_expired(now));
-    for chunk in over.chunks(60) {
-        chunk
-            .iter()
-            .fold(Txn::new(), |txn, old| txn.delete(old.key.clone()))
-            .commit(store)
-            .await?;
-    }
+    let mut pending = key::INVITATIONS.all(store).await?;
+    pending.retain(|invitation| !invitation.value.is_expired(now));
     pending.sort_by_key(|invitation| invitation.value.created_at);
     Ok(pending)
 }
 
-/// By id or e-mail address.
+/// By id, or all of an e-mail address: two may have been made at once. The newest is told.
 pub(crate) async fn revoke(store: &dyn Store, identity: &str) -> Result<Invitation, ActionError> {
-    let found = list(store).await?.into_iter().find(|invitation| {
+    let mut found = list(store).await?;
+    found.retain(|invitation| {
         let Invitation { id, email, .. } = &invitation.value;
         id.to_string() == identity || email.as_str().eq_ignore_ascii_case(identity)
     });
-    let found = found.ok_or_else(gone)?;
-    Txn::new().delete(found.key).commit(store).await?;
-    Ok(found.value)
+    let newest = found.last().ok_or_else(gone)?.value.clone();
+    let txn = found.iter().fold(Txn::new(), |txn, invitation| {
+        txn.unchanged(invitation).delete(invitation.key.clone())
+    });
+    match txn.commit(store).await? {
+        Committed::Done(_) => Ok(newest),
+        // It may have been taken up.
+        Committed::Conflict => Err(contended()),
+    }
 }
 
 pub(crate) async fn find(
@@ -145,7 +144,7 @@ pub(crate) async fn accept(
         _ => 422,
     };
     let committed = context.audit.of(deed, txn.commit(store), status).await;
-    match committed.map_err(ActionError::internal)?? {
+    match committed?? {
         Committed::Done(_) => Ok(account),
         Committed::Conflict if find::account(store, email.as_str()).await?.is_some() => {
             Err(taken(email))

@@ -186,6 +186,10 @@ pub(crate) async fn join(context: &Context, request: JoinRequest) -> Result<Join
     } else {
         None
     };
+    let settings = match roles.contains(&HostRole::Controller) {
+        true => &given.controller_settings,
+        false => &given.settings,
+    };
     Ok(Joined {
         authority: authority.certificate,
         certificate,
@@ -194,7 +198,7 @@ pub(crate) async fn join(context: &Context, request: JoinRequest) -> Result<Join
             .share(Share::of(&roles))
             .ok_or_else(|| ActionError::internal(StoreError::Unseal))?,
         roles,
-        settings: given.settings.clone(),
+        settings: settings.clone(),
         public_certificate,
     })
 }

@@ -44,24 +44,39 @@ pub(crate) async fn log_in(
     let account = account
         .filter(|_| right)
         .ok_or(ActionError::WrongCredentials)?;
+    accounts::refuse_suspended(&account)?;
+    // Both may change between this look at them and the commit.
+    let see = |newest: &mut Account| {
+        if newest.password_hash != account.password_hash {
+            return Err(ActionError::WrongCredentials);
+        }
+        accounts::refuse_suspended(newest)?;
+        newest.last_login = Some(Timestamp::now());
+        Ok(())
+    };
+    let see_without_code = |newest: &mut Account| {
+        if newest.has_second_factor() {
+            return Err(code_is_needed());
+        }
+        see(newest)
+    };
     let logged_in = match attempt.code {
         _ if !account.has_second_factor() => {
-            accounts::edit(context.store(), account.id, see).await?
+            accounts::edit(context.store(), account.id, see_without_code).await?
         }
         Some(code) => second_factor::take(context, &account, code, see).await?,
         None => {
             // No guess: clients ask for the code once they are told of it.
             context.guesses.was_right(guess);
-            return Err(ActionError::SecondFactor {
-                message: "A two-factor code is needed besides the password.".to_owned(),
-            });
+            return Err(code_is_needed());
         }
     };
     context.guesses.was_right(guess);
     Ok(logged_in)
 }
 
-fn see(account: &mut Account) -> Result<(), ActionError> {
-    account.last_login = Some(Timestamp::now());
-    Ok(())
+fn code_is_needed() -> ActionError {
+    ActionError::SecondFactor {
+        message: "A two-factor code is needed besides the password.".to_owned(),
+    }
 }

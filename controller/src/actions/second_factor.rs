@@ -1,21 +1,20 @@
 //! Getting a second factor, proving that one has it, and being rid of it.
 
 use model::{Account, AccountId, SecondFactor, Secret, Timestamp};
-use store::{Store, key};
-use tokio::time::Instant;
+use store::{Committed, Store, Txn, key};
 
-use super::{ActionError, accounts};
+use super::{ActionError, Attempts, accounts};
 use crate::context::Context;
-use crate::second_factor::{self, Enrolment};
+use crate::second_factor::{self, Enrolment, Verdict};
 
 /// A secret for a device; it counts once a code of it has come back. Another one before that takes its place.
 pub(crate) async fn enrol(
     context: &Context,
     account: &Account,
-    password: String,
+    password: Secret<String>,
 ) -> Result<Enrolment, ActionError> {
     refuse_another(account)?;
-    accounts::check_password(context, account, Secret::new(password)).await?;
+    accounts::check_password(context, account, password).await?;
     let secret = second_factor::new_secret();
     let sealed = context.keyring.seal(&key::account(account.id), &secret)?;
     let enrolment =
@@ -28,6 +27,8 @@ pub(crate) async fn enrol(
             confirmed_at: None,
             last_step: None,
             recovery_codes: Vec::new(),
+            wrong_codes: 0,
+            blocked_until: None,
         });
         Ok(())
     })
@@ -61,6 +62,7 @@ pub(crate) async fn confirm(
             factor.confirmed_at = Some(Timestamp::now());
             factor.recovery_codes.clone_from(&hashes);
         }
+        account.credentials_changed();
         Ok(())
     })
     .await?;
@@ -97,6 +99,7 @@ pub(crate) async fn disable(
     }
     prove(context, account, proof, |account| {
         account.second_factor = None;
+        account.credentials_changed();
         Ok(())
     })
     .await
@@ -116,6 +119,7 @@ pub(crate) async fn reset(
     }
     accounts::edit(store, account, |account| {
         account.second_factor = None;
+        account.credentials_changed();
         Ok(())
     })
     .await
@@ -123,45 +127,85 @@ pub(crate) async fn reset(
 
 /// What a change of the second factor itself takes besides a token.
 pub(crate) struct Proof {
-    pub(crate) password: String,
-    pub(crate) code: String,
+    pub(crate) password: Secret<String>,
+    pub(crate) code: Secret<String>,
 }
 
 async fn prove(
     context: &Context,
     account: &Account,
     proof: Proof,
-    change: impl FnMut(&mut Account) -> Result<(), ActionError> + Send,
+    mut change: impl FnMut(&mut Account) -> Result<(), ActionError> + Send,
 ) -> Result<Account, ActionError> {
     if !account.has_second_factor() {
         return Err(ActionError::invalid("The account has no second factor."));
     }
-    accounts::check_password(context, account, Secret::new(proof.password)).await?;
-    take(context, account, &proof.code, change).await
+    accounts::check_password(context, account, proof.password).await?;
+    take(context, account, proof.code.expose(), |newest| {
+        accounts::refuse_outdated(newest, account.credentials_version)?;
+        change(newest)
+    })
+    .await
 }
 
-/// Takes a code and changes the account in one commit: of two who bring the same code at once, one is refused.
+/// Takes a code and changes the account in one commit: of two who bring the same code at once, one is refused. That a code
+/// was wrong is kept before it is told.
 pub(crate) async fn take(
     context: &Context,
     account: &Account,
     code: &str,
     mut change: impl FnMut(&mut Account) -> Result<(), ActionError> + Send,
 ) -> Result<Account, ActionError> {
-    context
-        .guesses
-        .begin_code(&account.email, Instant::now())
-        .map_err(|wait| ActionError::TooManyGuesses { wait })?;
+    let store = context.store();
     let place = key::account(account.id);
-    let changed = accounts::edit(context.store(), account.id, |account| {
-        let factor = account.second_factor.as_ref().ok_or_else(wrong_code)?;
+    let mut attempts = Attempts::default();
+    loop {
+        let seen = key::ACCOUNTS.get(store, &place).await?;
+        let seen = seen.ok_or(ActionError::Gone {
+            resource: "account",
+        })?;
+        let mut changed = seen.value.clone();
+        let factor = changed.second_factor.as_ref().ok_or_else(wrong_code)?;
         let secret: Secret<Vec<u8>> = context.keyring.open(&place, &factor.secret)?;
-        let left = second_factor::after(factor, &secret, code, Timestamp::now());
-        account.second_factor = Some(left.ok_or_else(wrong_code)?);
-        change(account)
-    })
-    .await?;
-    context.guesses.code_was_right(&account.email);
-    Ok(changed)
+        let now = Timestamp::now();
+        let is_right = match second_factor::judge(factor, &secret, code, now) {
+            Verdict::Right(left) => {
+                changed.second_factor = Some(left);
+                change(&mut changed)?;
+                true
+            }
+            Verdict::Wrong(counted) => {
+                changed.second_factor = Some(counted);
+                false
+            }
+            Verdict::NoRecoveryCode => return Err(wrong_code()),
+            Verdict::Blocked { until } => {
+                let wait = until.duration_since(now).unsigned_abs();
+                return Err(ActionError::TooManyGuesses { wait });
+            }
+        };
+        let txn = Txn::new().replace(&key::ACCOUNTS, &seen, &changed);
+        if let Committed::Done(_) = txn.commit(store).await? {
+            return is_right.then_some(changed).ok_or_else(wrong_code);
+        }
+        attempts.lost().await?;
+    }
+}
+
+/// A code of the device alone, and nothing else than that it is right: recovery codes are too few for it.
+pub(crate) async fn take_of_device(
+    context: &Context,
+    account: &Account,
+    code: &str,
+) -> Result<(), ActionError> {
+    if !second_factor::is_of_a_device(code) {
+        return Err(ActionError::SecondFactor {
+            message:
+                "A code that the device shows is needed here: recovery codes are for logging in."
+                    .to_owned(),
+        });
+    }
+    take(context, account, code, |_| Ok(())).await.map(drop)
 }
 
 fn wrong_code() -> ActionError {

@@ -3,34 +3,59 @@
 use std::time::Duration;
 
 use controller_api::wire::{AuthorizationCreate, AuthorizationUpdate};
-use model::{AccountId, Scope, Secret, Timestamp, Token, TokenId};
-use store::{Committed, Store, Txn, Versioned, key};
+use model::{Account, AccountId, Scope, Secret, Timestamp, Token, TokenId};
+use store::{Committed, Key, Store, Txn, Versioned, key};
 
-use super::{ActionError, contended};
+use super::{ActionError, Attempts, accounts, contended};
 use crate::auth::{self, Session};
 
 const MAX_DESCRIPTION: usize = 255;
 /// Tokens one account may have at a time.
 const MAX_TOKENS: usize = 1000;
 /// Well below the store's limit on one commit.
-const CHUNK: usize = 100;
+const CHUNK: usize = 60;
 
-/// A new token; its secret is nowhere but in the answer.
+/// A new token of somebody who has proven to be this account, as it was then; its secret is nowhere but in the answer.
 pub(crate) async fn create(
     store: &dyn Store,
-    account: AccountId,
+    account: &Account,
     create: &AuthorizationCreate,
 ) -> Result<(Token, Secret<String>), ActionError> {
-    create_with(store, account, create, Txn::new()).await
+    let new = New {
+        id: TokenId::new(),
+        account: account.id,
+        credentials_version: account.credentials_version,
+    };
+    let mut attempts = Attempts::default();
+    loop {
+        if let Some(made) = try_create(store, &new, create, Txn::new()).await? {
+            return Ok(made);
+        }
+        attempts.lost().await?;
+    }
 }
 
-/// The same, together with what else is to be done or to be so.
-pub(super) async fn create_with(
+/// A token to be made for somebody who has proven who he is.
+pub(super) struct New {
+    pub(super) id: TokenId,
+    pub(super) account: AccountId,
+    /// The account's, when he did.
+    pub(super) credentials_version: u32,
+}
+
+/// The same, together with what else is to be done or to be so; `None` where that is not so, or the account changes at
+/// this moment.
+pub(super) async fn try_create(
     store: &dyn Store,
-    account: AccountId,
+    new: &New,
     create: &AuthorizationCreate,
     also: Txn,
-) -> Result<(Token, Secret<String>), ActionError> {
+) -> Result<Option<(Token, Secret<String>)>, ActionError> {
+    let account = key::ACCOUNTS.get(store, &key::account(new.account)).await?;
+    let account = account.ok_or(ActionError::Gone {
+        resource: "account",
+    })?;
+    accounts::refuse_outdated(&account.value, new.credentials_version)?;
     let now = Timestamp::now();
     let expires_at = match create.expires_in {
         None => None,
@@ -47,7 +72,7 @@ pub(super) async fn create_with(
             ));
         }
     };
-    if list(store, account).await?.len() >= MAX_TOKENS {
+    if list(store, new.account).await?.len() >= MAX_TOKENS {
         return Err(ActionError::invalid(format!(
             "The account has {MAX_TOKENS} tokens; revoke some first."
         )));
@@ -66,8 +91,8 @@ pub(super) async fn create_with(
         .as_deref()
         .unwrap_or("Long-lived user authorization");
     let token = Token {
-        id: TokenId::new(),
-        account,
+        id: new.id,
+        account: new.account,
         description: described(description),
         scope,
         created_at: now,
@@ -75,15 +100,11 @@ pub(super) async fn create_with(
     };
     let secret = auth::new_token();
     let place = key::token(&auth::token_hash(secret.expose()));
-    let txn = also
-        .exists(key::account(account))
-        .create(&key::TOKENS, place, &token);
-    match txn.commit(store).await? {
-        Committed::Done(_) => Ok((token, secret)),
-        Committed::Conflict => Err(ActionError::Gone {
-            resource: "account",
-        }),
-    }
+    let txn = also.unchanged(&account).create(&key::TOKENS, place, &token);
+    Ok(match txn.commit(store).await? {
+        Committed::Done(_) => Some((token, secret)),
+        Committed::Conflict => None,
+    })
 }
 
 pub(super) fn described(text: &str) -> String {
@@ -165,16 +186,26 @@ pub(crate) async fn revoke(store: &dyn Store, token: &Versioned<Token>) -> Resul
     }
 }
 
-/// All of the account's tokens but the one in use.
-pub(crate) async fn revoke_others(store: &dyn Store, session: &Session) -> Result<(), ActionError> {
-    let mut tokens = list(store, session.account.id).await?;
-    tokens.retain(|token| token.key != session.token.key);
-    for chunk in tokens.chunks(CHUNK) {
-        chunk
-            .iter()
-            .fold(Txn::new(), |txn, token| txn.delete(token.key.clone()))
-            .commit(store)
-            .await?;
+/// All of the account's tokens but the one in use. One that gets another secret meanwhile is seen in the next round.
+pub(crate) async fn revoke_all_but(
+    store: &dyn Store,
+    account: AccountId,
+    in_use: Option<&Key>,
+) -> Result<(), ActionError> {
+    let mut attempts = Attempts::default();
+    loop {
+        let mut tokens = list(store, account).await?;
+        tokens.retain(|token| Some(&token.key) != in_use);
+        let mut is_done = true;
+        for chunk in tokens.chunks(CHUNK) {
+            let txn = chunk.iter().fold(Txn::new(), |txn, token| {
+                txn.unchanged(token).delete(token.key.clone())
+            });
+            is_done &= matches!(txn.commit(store).await?, Committed::Done(_));
+        }
+        if is_done {
+            return Ok(());
+        }
+        attempts.lost().await?;
     }
-    Ok(())
 }

@@ -55,7 +55,7 @@ pub(crate) async fn create(
         ApiError::rate_limit("Your account reached the API rate limit. Please wait a few minutes.")
     })?;
     let deed = audit::login(&account, by, from);
-    let act = actions::tokens::create(context.store(), account.id, &body);
+    let act = actions::tokens::create(context.store(), &account, &body);
     let status = |made: &Result<_, _>| if made.is_ok() { 201 } else { 422 };
     let (token, secret) = context.audit.of(deed, act, status).await??;
     Ok(created(views::account::authorization(

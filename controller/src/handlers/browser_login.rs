@@ -1,153 +1,32 @@
-//! Logging a terminal in by way of a browser: what the terminal asks, and the pages for whoever it belongs to.
+//! Logging a terminal in by way of a browser: the pages for whoever it belongs to.
 
-use std::convert::Infallible;
-use std::time::Duration;
+use std::net::IpAddr;
 
-use axum::body::Body;
 use axum::extract::{Path, State};
-use axum::http::{Extensions, HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{Extensions, HeaderMap, StatusCode};
 use axum::response::Response;
-use bytes::Bytes;
-use controller_api::wire::{self, BrowserLoginResult};
-use futures::stream::unfold;
-use model::{Account, BrowserLogin, Secret, Timestamp};
-use store::{Follower, key};
-use tokio::sync::OwnedSemaphorePermit;
-use tokio::time::Instant;
+use model::audit::Deed;
+use model::{Account, BrowserLogin, Secret, TokenId};
 
-use super::{Created, created};
+use super::to_its_end;
 use crate::actions::ActionError;
-use crate::actions::browser_login::{self, Progress};
 use crate::actions::log_in::{Attempt, log_in};
+use crate::actions::{browser_login, oidc};
 use crate::audit;
-use crate::auth::{self, Credentials};
 use crate::context::{Context, Ctx};
 use crate::error::{ApiError, ApiResult};
-use crate::http::body::JsonBody;
 use crate::http::browser::{Browser, Fields};
-use crate::pages::{Text, page, see_other};
+use crate::limits::network;
+use crate::oidc::Admitted;
+use crate::pages::{Text, alert, page, see_other};
 
-/// So often something is sent to a terminal that waits, lest somebody between takes it for dead.
-const SIGN_OF_LIFE: Duration = Duration::from_secs(15);
-
-pub(crate) async fn begin(
-    State(context): State<Ctx>,
-    extensions: Extensions,
-    headers: HeaderMap,
-    JsonBody(body): JsonBody<wire::BrowserLoginCreate>,
-) -> ApiResult<Created<wire::BrowserLogin>> {
-    let address = audit::caller(&extensions, &headers);
-    let begun = browser_login::begin(&context, address, body).await?;
-    let place = begun.place.expose();
-    Ok(created(wire::BrowserLogin {
-        // Heroku's command line shows nothing of ours but this address: the code is at its end.
-        browser_url: Secret::new(format!("/auth/browser/{place}#{}", begun.login.code)),
-        cli_url: Secret::new(format!("/auth/cli/{place}")),
-        token: begun.token,
-        code: begun.login.code,
-        expires_in: browser_login::LASTS.as_secs(),
-    }))
-}
-
-/// Answers once it is decided; until then a blank now and then, which is no part of the JSON.
-pub(crate) async fn wait(
-    State(context): State<Ctx>,
-    headers: HeaderMap,
-    Path(place): Path<String>,
-) -> ApiResult<Response> {
-    let login = browser_login::find(context.store(), &place)
-        .await?
-        .ok_or_else(|| ApiError::not_found("login"))?;
-    let Some(Credentials::Token(token)) = Credentials::from_headers(&headers) else {
-        return Err(ApiError::unauthorized());
-    };
-    // Hashes are compared: how many of their bytes agree says nothing about the tokens.
-    if auth::token_hash(token.expose()) != login.value.terminal {
-        return Err(ApiError::unauthorized());
-    }
-    let turn = context
-        .waiting_terminals
-        .clone()
-        .try_acquire_owned()
-        .map_err(|_| {
-            ApiError::busy("Too many terminals wait to be logged in. Try again in a minute.")
-        })?;
-    let lasts = login.value.expires_at.duration_since(Timestamp::now());
-    let waiting = Waiting {
-        until: Instant::now() + lasts.unsigned_abs(),
-        follower: Follower::new(context.store.clone(), vec![login.key]),
-        context,
-        place,
-        _turn: turn,
-    };
-    let parts = unfold(Some(waiting), |waiting| async {
-        let mut waiting = waiting?;
-        Some(match waiting.part().await {
-            None => (Ok::<_, Infallible>(Bytes::from_static(b" ")), Some(waiting)),
-            Some(result) => (Ok(in_json(&result)), None),
-        })
-    });
-    let mut response = Response::new(Body::from_stream(parts));
-    let headers = response.headers_mut();
-    headers.insert(
-        header::CONTENT_TYPE,
-        HeaderValue::from_static("application/json"),
-    );
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    Ok(response)
-}
-
-struct Waiting {
-    context: Ctx,
-    place: String,
-    follower: Follower,
-    until: Instant,
-    _turn: OwnedSemaphorePermit,
-}
-
-impl Waiting {
-    /// What has come of it, or nothing yet.
-    async fn part(&mut self) -> Option<BrowserLoginResult> {
-        let alive = tokio::time::sleep(SIGN_OF_LIFE);
-        tokio::pin!(alive);
-        loop {
-            tokio::select! {
-                () = &mut alive => return None,
-                () = tokio::time::sleep_until(self.until) => return Some(failed("It took too long. Log in again.")),
-                () = self.context.shutdown.cancelled() => {
-                    return Some(failed("The platform was started anew meanwhile. Log in again."));
-                }
-                _ = self.follower.next() => {}
-            }
-            match browser_login::progress(self.context.store(), &self.place).await {
-                Ok(Progress::Waiting) => {}
-                Ok(Progress::LoggedIn(token)) => {
-                    return Some(BrowserLoginResult::AccessToken(token));
-                }
-                Ok(Progress::Refused) => {
-                    return Some(failed("The login was refused in the browser."));
-                }
-                Ok(Progress::Over) => return Some(failed("It took too long. Log in again.")),
-                Err(error) => {
-                    tracing::warn!(
-                        error = &error as &dyn std::error::Error,
-                        "Could not log a terminal in"
-                    );
-                    return Some(failed(
-                        "Something went wrong inside the platform. Log in again.",
-                    ));
-                }
-            }
-        }
-    }
-}
-
-fn failed(why: &str) -> BrowserLoginResult {
-    BrowserLoginResult::Error(why.to_owned())
-}
-
-fn in_json(result: &BrowserLoginResult) -> Bytes {
-    serde_json::to_vec(result).unwrap_or_default().into()
+/// What a page about a login has to know.
+struct Shown<'a> {
+    login: &'a BrowserLogin,
+    browser: &'a Browser,
+    place: &'a str,
+    /// Where the browser is.
+    from: Option<IpAddr>,
 }
 
 /// Asks who is there, or, once that is known, whether the terminal is his.
@@ -155,27 +34,31 @@ pub(crate) async fn show(
     State(context): State<Ctx>,
     browser: Browser,
     Path(place): Path<String>,
+    extensions: Extensions,
+    headers: HeaderMap,
 ) -> ApiResult<Response> {
     let Some(login) = browser_login::find(context.store(), &place).await? else {
         return Ok(over());
     };
-    let login = login.value;
-    if login.is_decided() {
+    if login.value.is_decided() {
         return Ok(over());
     }
-    let account = match login.identified_by(&browser.hash()) {
-        Some(id) => {
-            key::ACCOUNTS
-                .get(context.store(), &key::account(id))
-                .await?
-        }
-        None => None,
+    let hash = browser.hash();
+    let account = browser_login::identified(context.store(), &login.value, &hash).await?;
+    let shown = Shown {
+        login: &login.value,
+        browser: &browser,
+        place: &place,
+        from: audit::caller(&extensions, &headers),
     };
-    let shown = match account {
-        Some(account) => ask_whether(&login, &browser, &place, &account.value),
-        None => ask_who(&context, &login, &browser, &place, None),
+    let page = match account {
+        Some(account) => ask_whether(&shown, &account.value),
+        None => match oidc::arrived(&context, &login, &hash)? {
+            Some(admitted) => ask_password(&shown, &admitted, None),
+            None => ask_who(&context, &shown, None),
+        },
     };
-    Ok(browser.remember(&context.config, shown))
+    Ok(browser.remember(&context.config, page))
 }
 
 pub(crate) async fn identify(
@@ -190,26 +73,65 @@ pub(crate) async fn identify(
     let Some(login) = login.filter(|login| !login.value.is_decided()) else {
         return Ok(over());
     };
+    let from = audit::caller(&extensions, &headers);
+    let arrived = oidc::arrived(&context, &login, &browser.hash())?;
     let again = |why: &str| {
-        let shown = ask_who(&context, &login.value, &browser, &place, Some(why));
-        Ok(browser.remember(&context.config, shown))
+        let shown = Shown {
+            login: &login.value,
+            browser: &browser,
+            place: &place,
+            from,
+        };
+        let page = match &arrived {
+            Some(admitted) => ask_password(&shown, admitted, Some(why)),
+            None => ask_who(&context, &shown, Some(why)),
+        };
+        Ok(browser.remember(&context.config, page))
     };
     if !browser.sent(fields.get("form"), &place) {
         return again("The form was too old. Try again; cookies must be allowed.");
     }
     let code = Some(fields.get("code").trim()).filter(|code| !code.is_empty());
+    let email = match &arrived {
+        Some(admitted) => admitted.email.as_str(),
+        None => fields.get("email").trim(),
+    };
     let attempt = Attempt {
-        address: audit::caller(&extensions, &headers),
-        email: fields.get("email").trim(),
+        address: from,
+        email,
         password: Secret::from(fields.get("password")),
         code,
     };
-    match log_in(&context, attempt).await {
-        Ok(account) => identified(&context, &place, &account).await,
-        Err(ActionError::WrongCredentials) => again("The e-mail address or the password is wrong."),
-        Err(ActionError::SecondFactor { message }) => again(&message),
-        Err(error @ ActionError::TooManyGuesses { .. }) => again(&ApiError::from(error).message),
-        Err(error) => Err(error.into()),
+    let account = match log_in(&context, attempt).await {
+        Ok(account) => account,
+        Err(error) => return again(&why_not(error, arrived.is_some())?),
+    };
+    let account = match arrived.clone() {
+        None => account,
+        Some(admitted) => {
+            let context = context.clone();
+            let linking = async move { oidc::link(&context, &admitted, &account, from).await };
+            match to_its_end(linking).await? {
+                Ok(account) => account,
+                Err(ActionError::Gone { .. }) => return Ok(over()),
+                Err(ActionError::Forbidden { message }) => return again(&message),
+                Err(error) => return Err(error.into()),
+            }
+        }
+    };
+    identified(&context, &place, &account).await
+}
+
+/// In words for whoever tried, if it is his to do something about it.
+fn why_not(error: ActionError, knows_address: bool) -> ApiResult<String> {
+    match error {
+        ActionError::WrongCredentials if knows_address => Ok("The password is wrong.".to_owned()),
+        ActionError::WrongCredentials => {
+            Ok("The e-mail address or the password is wrong.".to_owned())
+        }
+        ActionError::SecondFactor { message } | ActionError::Forbidden { message } => Ok(message),
+        error @ ActionError::TooManyGuesses { .. } => Ok(ApiError::from(error).message),
+        error => Err(error.into()),
     }
 }
 
@@ -220,7 +142,7 @@ pub(super) async fn identified(
     account: &Account,
 ) -> ApiResult<Response> {
     let browser = Browser::new();
-    match browser_login::identify(context.store(), place, &browser.hash(), account.id).await {
+    match browser_login::identify(context.store(), place, &browser.hash(), account).await {
         Ok(()) => {
             let to = format!("/auth/browser/{place}");
             Ok(browser.remember(&context.config, see_other(&to)))
@@ -241,34 +163,28 @@ pub(crate) async fn decide(
     if !browser.sent(fields.get("form"), &place) {
         return Ok(see_other(&format!("/auth/browser/{place}")));
     }
-    let approved = fields.get("decision") == "approve";
+    let approved = (fields.get("decision") == "approve").then(TokenId::new);
     let hash = browser.hash();
-    let login = browser_login::find(context.store(), &place).await?;
-    let account = login.and_then(|login| login.value.identified_by(&hash));
-    let account = match account {
-        Some(id) => {
-            key::ACCOUNTS
-                .get(context.store(), &key::account(id))
-                .await?
-        }
-        None => None,
+    let Some(login) = browser_login::find(context.store(), &place).await? else {
+        return Ok(over());
     };
+    let account = browser_login::identified(context.store(), &login.value, &hash).await?;
     let Some(account) = account else {
         return Ok(over());
     };
-    let deed = audit::without_token(
-        &account.value,
-        audit::caller(&extensions, &headers),
-        "POST /auth/browser/{login}/decision",
-    );
-    let act = browser_login::decide(context.store(), &place, &hash, approved);
-    let status = |done: &Result<_, _>| if done.is_ok() { 200 } else { 404 };
-    match context.audit.of(deed, act, status).await? {
+    let from = audit::caller(&extensions, &headers);
+    let deed = deed(&login.value, &account.value, approved, from);
+    let decided = to_its_end(async move {
+        let act = browser_login::decide(context.store(), &place, &hash, approved);
+        let status = |done: &Result<_, _>| if done.is_ok() { 200 } else { 404 };
+        context.audit.of(deed, act, status).await
+    });
+    match decided.await?? {
         Ok(()) => {}
         Err(ActionError::Gone { .. }) => return Ok(over()),
         Err(error) => return Err(error.into()),
     }
-    Ok(match approved {
+    Ok(match approved.is_some() {
         true => page(
             StatusCode::OK,
             "The terminal is logged in",
@@ -282,6 +198,33 @@ pub(crate) async fn decide(
     })
 }
 
+/// What the audit log has of a decision.
+fn deed(
+    login: &BrowserLogin,
+    account: &Account,
+    approved: Option<TokenId>,
+    from: Option<IpAddr>,
+) -> Deed {
+    let decision = if approved.is_some() {
+        "approve"
+    } else {
+        "refuse"
+    };
+    let told = [
+        ("decision", Some(decision.to_owned())),
+        ("description", Some(audit::cut(&login.description))),
+        ("terminal", login.address.map(|at| at.to_string())),
+        ("token", approved.map(|id| id.to_string())),
+    ];
+    let told = told
+        .into_iter()
+        .filter_map(|(name, value)| Some((name.to_owned(), value?)));
+    Deed {
+        parameters: told.collect(),
+        ..audit::without_token(account, from, "POST /auth/browser/{login}/decision")
+    }
+}
+
 pub(super) fn over() -> Response {
     page(
         StatusCode::NOT_FOUND,
@@ -290,69 +233,134 @@ pub(super) fn over() -> Response {
     )
 }
 
-fn ask_who(
-    context: &Context,
-    login: &BrowserLogin,
-    browser: &Browser,
-    place: &str,
-    error: Option<&str>,
-) -> Response {
-    let status = match error {
-        Some(_) => StatusCode::UNPROCESSABLE_ENTITY,
-        None => StatusCode::OK,
-    };
-    let error = error.map_or_else(String::new, |error| {
-        format!("<p class=\"error\" role=\"alert\">{}</p>", Text(error))
-    });
+const NOT_MINE: &str =
+    "If yours shows another code, or you did not ask for this, close this window.";
+
+fn ask_who(context: &Context, shown: &Shown<'_>, error: Option<&str>) -> Response {
+    let place = Text(shown.place);
     let elsewhere = context.provider.as_ref().map_or_else(String::new, |provider| {
         format!(
             "<p>Or at {issuer}:</p><p><a class=\"button\" href=\"/auth/browser/{place}/provider\">Single sign-on</a></p>",
             issuer = Text(&provider.config().issuer),
-            place = Text(place),
         )
     });
     let body = format!(
-        "{terminal}<p>If yours shows another code, or you did not ask for this, close this window.</p>{error}\
+        "{terminal}<p>{NOT_MINE}</p>{error}\
          <form method=\"post\" action=\"/auth/browser/{place}\"><input type=\"hidden\" name=\"form\" value=\"{form}\">\
          <label>E-mail address<input name=\"email\" type=\"email\" autocomplete=\"username\" required autofocus></label>\
-         <label>Password<input name=\"password\" type=\"password\" autocomplete=\"current-password\" required></label>\
-         <label>Two-factor code, if you have one\
-         <input name=\"code\" autocomplete=\"one-time-code\" autocapitalize=\"none\"></label>\
-         <button>Log in</button></form>{elsewhere}",
-        terminal = terminal(login),
-        place = Text(place),
-        form = browser.form_token(place),
+         {PASSWORD_AND_CODE}<button>Log in</button></form>{elsewhere}",
+        terminal = terminal(shown),
+        error = alert(error),
+        form = shown.browser.form_token(shown.place),
     );
-    page(status, "Log in a terminal", &body)
+    page(status(error), "Log in a terminal", &body)
 }
 
-fn ask_whether(
-    login: &BrowserLogin,
-    browser: &Browser,
-    place: &str,
-    account: &Account,
-) -> Response {
+const PASSWORD_AND_CODE: &str = "\
+    <label>Password<input name=\"password\" type=\"password\" autocomplete=\"current-password\" required></label>\
+    <label>Two-factor code, if you have one\
+    <input name=\"code\" autocomplete=\"one-time-code\" autocapitalize=\"none\"></label>";
+
+/// Of somebody whom the provider has sent, and whose address is that of an account with a password.
+fn ask_password(shown: &Shown<'_>, admitted: &Admitted, error: Option<&str>) -> Response {
     let body = format!(
-        "{terminal}<p>Is it yours, and does it show this code? Then it may act as <b>{email}</b>.</p>\
+        "{terminal}<p>{NOT_MINE}</p>\
+         <p>There is an account for <b>{email}</b> here, which has a password. Give it this once: from then on, logging in at \
+         {issuer} is enough, without password and code.</p>{error}\
+         <form method=\"post\" action=\"/auth/browser/{place}\"><input type=\"hidden\" name=\"form\" value=\"{form}\">\
+         <input type=\"hidden\" name=\"email\" autocomplete=\"username\" value=\"{email}\">\
+         {PASSWORD_AND_CODE}<button>Link the account</button></form>",
+        terminal = terminal(shown),
+        email = Text(admitted.email.as_str()),
+        issuer = Text(&admitted.identity.issuer),
+        error = alert(error),
+        place = Text(shown.place),
+        form = shown.browser.form_token(shown.place),
+    );
+    page(status(error), "Link your account", &body)
+}
+
+const fn status(error: Option<&str>) -> StatusCode {
+    match error {
+        Some(_) => StatusCode::UNPROCESSABLE_ENTITY,
+        None => StatusCode::OK,
+    }
+}
+
+fn ask_whether(shown: &Shown<'_>, account: &Account) -> Response {
+    let admin = if account.is_admin {
+        ", <b>an administrator of the platform</b>,"
+    } else {
+        ""
+    };
+    let body = format!(
+        "{terminal}{warning}<p>Is it yours, and does it show this code? Then it may act as <b>{email}</b>{admin} for {lasts}. \
+         If you did not ask for this, say no.</p>\
          <form method=\"post\" action=\"/auth/browser/{place}/decision\">\
          <input type=\"hidden\" name=\"form\" value=\"{form}\">\
          <button name=\"decision\" value=\"approve\">Yes, log it in</button>\
          <button class=\"other\" name=\"decision\" value=\"refuse\">No</button></form>",
-        terminal = terminal(login),
+        terminal = terminal(shown),
+        warning = warning(shown),
         email = Text(account.email.as_str()),
-        place = Text(place),
-        form = browser.form_token(place),
+        lasts = lasts(shown.login.token_secs),
+        place = Text(shown.place),
+        form = shown.browser.form_token(shown.place),
     );
     page(StatusCode::OK, "Log in this terminal?", &body)
 }
 
-fn terminal(login: &BrowserLogin) -> String {
+/// Most terminals are where the browser is.
+fn warning(shown: &Shown<'_>) -> String {
+    match (shown.login.address, shown.from) {
+        (Some(terminal), Some(browser)) if network(terminal) != network(browser) => {
+            let text = format!(
+                "It is in another network than this browser, which is at {}. If you do not know why, say no.",
+                browser.to_canonical()
+            );
+            alert(Some(&text))
+        }
+        _ => String::new(),
+    }
+}
+
+fn lasts(seconds: u64) -> String {
+    let (count, unit) = match seconds {
+        0..3600 => (seconds.div_ceil(60), "minute"),
+        3600..86_400 => (seconds / 3600, "hour"),
+        _ => (seconds / 86_400, "day"),
+    };
+    format!("{count} {unit}{}", if count == 1 { "" } else { "s" })
+}
+
+/// What the terminal calls itself is a stranger's word: in quotes, and by itself.
+fn terminal(shown: &Shown<'_>) -> String {
+    let login = shown.login;
     let from = login.address.map_or_else(String::new, |address| {
-        format!(", from {}", address.to_canonical())
+        format!(", at {},", address.to_canonical())
     });
     format!(
-        "<p>{}{from}, asks to be logged in, and shows this code:</p><p class=\"code\">{}</p>",
+        "<p>A terminal{from} asks to be logged in. It calls itself</p><p>\u{201c}{}\u{201d}</p><p>and shows this code:</p>\
+         <p class=\"code\">{}</p>",
         Text(&login.description),
         Text(&login.code)
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn how_long_a_token_lasts_is_said_in_round_words() {
+        for (seconds, said) in [
+            (1, "1 minute"),
+            (3599, "60 minutes"),
+            (3600, "1 hour"),
+            (86_400, "1 day"),
+            (30 * 86_400, "30 days"),
+        ] {
+            assert_eq!(lasts(seconds), said);
+        }
+    }
 }

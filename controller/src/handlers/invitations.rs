@@ -17,7 +17,7 @@ use crate::error::ApiResult;
 use crate::http::body::JsonBody;
 use crate::http::browser::{Browser, Fields};
 use crate::http::range::{Page, PageRange};
-use crate::pages::{Text, page};
+use crate::pages::{Text, alert, page};
 use crate::views;
 
 pub(crate) async fn create(
@@ -135,9 +135,7 @@ fn ask(invitation: &Invitation, browser: &Browser, token: &str, error: Option<&s
         Some(_) => StatusCode::UNPROCESSABLE_ENTITY,
         None => StatusCode::OK,
     };
-    let error = error.map_or_else(String::new, |error| {
-        format!("<p class=\"error\" role=\"alert\">{}</p>", Text(error))
-    });
+    let error = alert(error);
     let body = format!(
         "<p>An account for <b>{email}</b>:</p>{error}\
          <form method=\"post\" action=\"/auth/invitation/{token}\"><input type=\"hidden\" name=\"form\" value=\"{form}\">\

@@ -47,7 +47,8 @@ pub(crate) async fn confirm(
     session: Session,
     JsonBody(body): JsonBody<wire::SecondFactorConfirm>,
 ) -> ApiResult<Json<wire::RecoveryCodes>> {
-    let codes = actions::second_factor::confirm(&context, &session.account, &body.code).await?;
+    let codes =
+        actions::second_factor::confirm(&context, &session.account, body.code.expose()).await?;
     Ok(recovery_codes(codes))
 }
 
@@ -96,7 +97,7 @@ pub(crate) async fn pre_authorize(
         let code = code(&headers).ok_or_else(|| {
             ApiError::two_factor("A two-factor code is needed to authorize this app ahead.")
         })?;
-        actions::second_factor::take(&context, account, code, |_| Ok(())).await?;
+        actions::second_factor::take_of_device(&context, account, code).await?;
     }
     Ok(Json(wire::Empty {}))
 }

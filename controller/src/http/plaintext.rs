@@ -23,10 +23,17 @@ pub(crate) async fn layer(
         .is_some_and(|proto| proto == "http");
     if in_the_clear
         && context.config.api.scheme == Scheme::Https
-        && (headers.contains_key(header::AUTHORIZATION)
-            || request.uri().path().starts_with("/auth"))
+        && (headers.contains_key(header::AUTHORIZATION) || is_secret(request.uri().path()))
     {
         return Err(ApiError::sent_in_the_clear());
     }
     Ok(next.run(request).await)
+}
+
+/// What is sent there, or is in the path itself, is a secret.
+fn is_secret(path: &str) -> bool {
+    path.starts_with("/auth")
+        || path == "/account-invitations/actions/accept"
+        // The token of a host that joins.
+        || path == "/nodes"
 }

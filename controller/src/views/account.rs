@@ -23,7 +23,7 @@ pub(crate) fn account(account: &Account) -> wire::Account {
         last_login: account.last_login.map(Into::into),
         name: account.name.clone(),
         sms_number: None,
-        suspended_at: None,
+        suspended_at: account.suspended_at.map(Into::into),
         two_factor_authentication: account.has_second_factor(),
         updated_at: account.updated_at.into(),
         verified: true,

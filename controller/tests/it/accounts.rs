@@ -1,8 +1,11 @@
 //! Accounts, logging in, tokens, keys.
 
 use controller::Scheme;
+use controller::accounts::{Recovery, RecoveryError, recover};
+use model::{Identity, Sealed, SecondFactor, Timestamp};
 use reqwest::Method;
 use serde_json::json;
+use store::{Txn, key};
 
 use crate::harness::{Platform, User, basic, each};
 
@@ -300,4 +303,109 @@ async fn credentials_that_came_in_the_clear_are_refused_and_called_exposed() {
     let http_only = Platform::start().await;
     let bob = http_only.user("bob").await;
     assert_eq!(through_router(&bob, "http").await.status, 200);
+}
+
+#[tokio::test]
+async fn whoever_owns_a_host_lets_in_again_who_cannot_get_in() {
+    let platform = Platform::start().await;
+    let admin = &platform.admin;
+    let recovery = |email: &str| Recovery {
+        email: email.parse().unwrap(),
+        forget_identity: true,
+    };
+    let seen = key::ACCOUNTS
+        .get(&*platform.store, &key::account(admin.id))
+        .await
+        .unwrap()
+        .unwrap();
+    // Pinned to somebody who does not exist any more, and with a device that is at the bottom of a lake.
+    let mut lost = seen.value.clone();
+    lost.identity = Some(Identity {
+        issuer: "https://gone.example.com".to_owned(),
+        subject: "1".to_owned(),
+    });
+    lost.second_factor = Some(SecondFactor {
+        secret: Sealed::from_bytes(vec![1]),
+        confirmed_at: Some(Timestamp::now()),
+        last_step: None,
+        recovery_codes: Vec::new(),
+        wrong_codes: 0,
+        blocked_until: None,
+    });
+    Txn::new()
+        .replace(&key::ACCOUNTS, &seen, &lost)
+        .commit(&*platform.store)
+        .await
+        .unwrap();
+    admin.log_in(&admin.password).await.error(403);
+
+    let recovered = recover(&*platform.store, &recovery(&admin.email))
+        .await
+        .unwrap();
+    admin.get("/account").await.error(401);
+    admin.log_in(&admin.password).await.error(401);
+    let token = admin.log_in(recovered.password.expose()).await.expect(201);
+    let admin = admin.with_token(token["access_token"]["token"].as_str().unwrap());
+    let shown = admin.get("/account").await.expect(200);
+    assert_eq!(shown["federated"], false);
+    let done = admin.get("/audit-entries").await.expect(200);
+    let mut deeds = done.as_array().unwrap().iter().map(|deed| deed.to_string());
+    let deed = deeds.find(|deed| deed.contains("paasd recover")).unwrap();
+    assert!(
+        deed.contains("200") && deed.contains("forget_identity"),
+        "{deed}"
+    );
+
+    let nobody = recover(&*platform.store, &recovery("nobody@example.com")).await;
+    assert!(matches!(nobody, Err(RecoveryError::NoSuchAccount(_))));
+}
+
+#[tokio::test]
+async fn who_is_suspended_may_do_nothing_until_he_is_resumed() {
+    let platform = Platform::start().await;
+    let ann = platform.user("ann").await;
+    let at = |action: &str| format!("/accounts/{}/actions/{action}", ann.email);
+    ann.post(&at("suspend"), json!({})).await.error(403);
+    let suspended = platform
+        .admin
+        .post(&at("suspend"), json!({}))
+        .await
+        .expect(200);
+    assert!(suspended["suspended_at"].is_string());
+    ann.get("/account").await.error(401);
+    let (_, why) = ann.log_in(&ann.password).await.error(403);
+    assert!(why.contains("suspended"), "{why}");
+    ann.log_in("wrong").await.error(401);
+    let resumed = platform
+        .admin
+        .post(&at("resume"), json!({}))
+        .await
+        .expect(200);
+    assert!(resumed["suspended_at"].is_null());
+    ann.get("/account").await.expect(200);
+    ann.log_in(&ann.password).await.expect(201);
+}
+
+#[tokio::test]
+async fn there_is_always_an_administrator_left() {
+    let platform = Platform::start().await;
+    let one = platform.admin.clone();
+    let at = |user: &User| format!("/accounts/{}/actions/suspend", user.email);
+    one.post(&at(&one), json!({})).await.error(403);
+    let body = json!({"email": "two@example.com", "is_admin": true, "password": "correct horse"});
+    one.post("/accounts", body).await.expect(201);
+    let two = User {
+        email: "two@example.com".to_owned(),
+        ..one.clone()
+    };
+    let token = two.log_in("correct horse").await.expect(201);
+    let two = two.with_token(token["access_token"]["token"].as_str().unwrap());
+    let (of_two, of_one) = (at(&two), at(&one));
+    let (first, second) =
+        futures::join!(one.post(&of_two, json!({})), two.post(&of_one, json!({})));
+    let done = [first, second]
+        .iter()
+        .filter(|answer| answer.status == 200)
+        .count();
+    assert_eq!(done, 1);
 }

@@ -144,6 +144,10 @@ pub(crate) struct Terminal {
 impl Terminal {
     pub(crate) async fn begin(platform: &Platform) -> Self {
         let body = json!({"description": "Heroku CLI login from <desk>"});
+        Self::begin_with(platform, body).await
+    }
+
+    async fn begin_with(platform: &Platform, body: Value) -> Self {
         let begun = platform.nobody().post("/auth", body).await.expect(201);
         let text = |name: &str| begun[name].as_str().unwrap().to_owned();
         let (place, code) = (text("browser_url"), text("code"));
@@ -211,7 +215,12 @@ async fn a_terminal_is_logged_in_when_its_owner_says_so_in_a_browser() {
     assert_eq!(own["description"], "Heroku CLI login from <desk>");
     let done = platform.admin.get("/audit-entries").await.expect(200);
     let approval = "POST /auth/browser/{login}/decision";
-    assert!(done.to_string().contains(approval), "{done}");
+    let mut deeds = done.as_array().unwrap().iter().map(ToString::to_string);
+    let deed = deeds.find(|deed| deed.contains(approval)).unwrap();
+    let id = own["id"].as_str().unwrap();
+    for told in ["approve", "127.0.0.1", "login from <desk>", id] {
+        assert!(deed.contains(told), "{told}: {deed}");
+    }
     // It is over: nobody gets another token of it.
     let (id, _) = ann
         .with_token(&terminal.token)
@@ -373,4 +382,111 @@ async fn no_page_that_asks_for_a_password_is_shown_in_the_clear() {
         .call(Method::GET, "/auth/browser/x", None, &headers)
         .await;
     assert_eq!(answer.error(403).0, "https_required");
+    // Nor is a secret taken that is no header's.
+    for path in ["/account-invitations/actions/accept", "/nodes"] {
+        let answer = nobody
+            .call(Method::POST, path, Some(json!({})), &headers)
+            .await;
+        assert_eq!(answer.error(403).0, "https_required", "{path}");
+    }
+}
+
+/// Changes what proves who Ann is, once somebody has her password.
+async fn change_password(ann: &User) {
+    let change = json!({"password": ann.password, "new_password": "another one"});
+    ann.patch("/account", change).await.expect(200);
+}
+
+#[tokio::test]
+async fn a_login_that_was_half_done_ends_with_the_password_it_was_done_by() {
+    let platform = Platform::start().await;
+    let ann = platform.user("ann").await;
+    let (identified, approved) = (
+        Terminal::begin(&platform).await,
+        Terminal::begin(&platform).await,
+    );
+    let mut thief = Browser::new(&ann);
+    for terminal in [&identified, &approved] {
+        let asked = thief.log_in(&terminal.place, &ann, "").await;
+        assert!(asked.text.contains("Is it yours"), "{}", asked.text);
+        if terminal.place == approved.place {
+            thief.decide(&terminal.place, "approve").await;
+        }
+    }
+    // The second cookie has taken the place of the first: he proves it again there.
+    let asked = thief.log_in(&identified.place, &ann, "").await;
+    let form = asked.form_token();
+    change_password(&ann).await;
+
+    let told = approved.wait().await.await.unwrap();
+    let why = told["error"].as_str().unwrap();
+    assert!(why.contains("has changed"), "{why}");
+    let fields = [("form", form.as_str()), ("decision", "approve")];
+    let decision = format!("{}/decision", identified.place);
+    let decided = thief.post(&decision, &fields).await;
+    assert_eq!(decided.status, StatusCode::NOT_FOUND);
+    let shown = thief.get(&identified.place).await;
+    assert!(shown.text.contains("E-mail address"), "{}", shown.text);
+    let tokens = ann.get("/oauth/authorizations").await.expect(200);
+    assert_eq!(tokens.as_array().unwrap().len(), 1, "{tokens}");
+}
+
+#[tokio::test]
+async fn whoever_is_asked_learns_what_he_gives_away() {
+    let platform = Platform::start().await;
+    let ann = platform.user("ann").await;
+    let phish = json!({"description": "\u{202e}x. Your administrator has approved this.", "expires_in": 31_622_400});
+    let terminal = Terminal::begin_with(&platform, phish).await;
+    let mut browser = Browser::new(&ann);
+    let asked = browser.log_in(&terminal.place, &ann, "").await;
+    assert!(
+        asked
+            .text
+            .contains("\u{201c}x. Your administrator has approved this.\u{201d}"),
+        "{}",
+        asked.text
+    );
+    assert!(asked.text.contains("for 30 days") && asked.text.contains("did not ask for this"));
+    assert!(!asked.text.contains("an administrator of the platform"));
+    assert!(!asked.text.contains("another network"), "{}", asked.text);
+    let far = [("x-forwarded-for", "192.0.2.7")];
+    let asked = browser.call(Method::GET, &terminal.place, &[], &far).await;
+    assert!(
+        asked
+            .text
+            .contains("another network than this browser, which is at 192.0.2.7"),
+        "{}",
+        asked.text
+    );
+    browser.decide(&terminal.place, "approve").await;
+    let told = terminal.wait().await.await.unwrap();
+    let ann = ann.with_token(told["access_token"].as_str().unwrap());
+    let own = ann.get("/oauth/authorizations/~").await.expect(200);
+    let lasts = own["access_token"]["expires_in"].as_i64().unwrap();
+    assert!(lasts <= 30 * 86_400, "{own}");
+
+    let terminal = Terminal::begin(&platform).await;
+    let mut browser = Browser::new(&platform.admin);
+    let asked = browser.log_in(&terminal.place, &platform.admin, "").await;
+    assert!(asked.text.contains("an administrator of the platform"));
+}
+
+#[tokio::test]
+async fn a_login_has_one_terminal_that_waits_however_often_it_asks() {
+    let platform = Platform::start().await;
+    let ann = platform.user("ann").await;
+    let terminal = Terminal::begin(&platform).await;
+    let mut all = Vec::new();
+    for _ in 0..600 {
+        all.push(terminal.wait().await);
+    }
+    let told = all.remove(0).await.unwrap();
+    let why = told["error"].as_str().unwrap();
+    assert!(why.contains("Somebody else asks"), "{why}");
+    let other = Terminal::begin(&platform).await;
+    let waiting = other.wait().await;
+    let mut browser = Browser::new(&ann);
+    browser.log_in(&other.place, &ann, "").await;
+    browser.decide(&other.place, "approve").await;
+    assert!(waiting.await.unwrap()["access_token"].is_string());
 }

@@ -17,6 +17,7 @@ async fn platform() -> Platform {
         let [cert, key] = public;
         config.joiners = Ok(ForJoiners {
             settings: "domain = \"paas.test\"".into(),
+            controller_settings: "domain = \"paas.test\"\noidc = \"secret\"".into(),
             public_certificate: (cert, key),
             no_slugs: None,
             addresses: vec!["10.0.0.1:443".parse().unwrap()],
@@ -73,6 +74,11 @@ async fn a_host_joins_with_a_token_once_and_again_if_the_answer_was_lost() {
     assert_eq!(joined["roles"], json!(["router", "node"]));
     assert_eq!(joined["settings"], "domain = \"paas.test\"");
     assert_eq!(joined["public_certificate"]["key"], "PEM");
+    let controllers = self::token(&platform, json!({"roles": ["controller"]})).await;
+    let mut third = request(NodeId::new(), "controller", &controllers);
+    third["address"] = json!("10.0.0.3");
+    let joined = nobody.post("/nodes", third).await.expect(201);
+    assert!(joined["settings"].as_str().unwrap().contains("oidc"));
     let certificate = joined["certificate"].as_str().unwrap();
     assert!(certificate.starts_with("-----BEGIN CERTIFICATE"));
 

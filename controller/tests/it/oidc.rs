@@ -3,17 +3,20 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use controller::OidcConfig;
 use model::Secret;
 use reqwest::{Method, StatusCode};
 use serde_json::json;
-use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
+use store::key;
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
 use url::Url;
 
 use crate::browser_login::{Browser, Page, Terminal};
 use crate::harness::{Platform, User};
+use crate::second_factor::enable;
 
 /// Where `tests/run` installs it.
 fn installed() -> PathBuf {
@@ -65,10 +68,11 @@ impl Provider {
         }
     }
 
-    /// Logs in there, as `name` or `address+group,group`, and agrees; the address that it sends the browser back to.
+    /// Logs in there, as `name`, `address+group,group` or `name/address`, and agrees; the address that it sends the browser back to.
     async fn log_in(&self, start: &str, login: &str) -> Url {
         let (address, groups) = login.split_once('+').unwrap_or((login, ""));
-        let name = address.split('@').next().unwrap();
+        let (of, address) = address.split_once('/').unwrap_or((address, address));
+        let name = of.split('@').next().unwrap();
         let email = match address.contains('@') {
             true => address.to_owned(),
             false => format!("{address}@example.com"),
@@ -146,8 +150,15 @@ async fn start(configure: impl FnOnce(&mut OidcConfig)) -> (Platform, Provider) 
     let port = listener.local_addr().unwrap().port();
     let redirect = format!("http://api.paas.localhost:{port}/auth/callback");
     let provider = Provider::start(&redirect).await;
-    let mut oidc = OidcConfig {
-        issuer: provider.issuer.clone(),
+    let mut oidc = oidc_config(provider.issuer.clone());
+    configure(&mut oidc);
+    let platform = Platform::start_at(listener, |config| config.oidc = Some(oidc)).await;
+    (platform, provider)
+}
+
+fn oidc_config(issuer: String) -> OidcConfig {
+    OidcConfig {
+        issuer,
         client_id: "paas".to_owned(),
         client_secret: Secret::from("a secret of the tests' own"),
         scopes: ["email", "profile", "groups"].map(str::to_owned).into(),
@@ -157,10 +168,7 @@ async fn start(configure: impl FnOnce(&mut OidcConfig)) -> (Platform, Provider) 
         admin_group: None,
         create_accounts: false,
         ca: None,
-    };
-    configure(&mut oidc);
-    let platform = Platform::start_at(listener, |config| config.oidc = Some(oidc)).await;
-    (platform, provider)
+    }
 }
 
 /// Goes to the provider from a terminal's page, and comes back.
@@ -192,6 +200,29 @@ async fn come_by(
     browser.get(&place).await
 }
 
+/// Gives the password of the account that is to be linked; the page that comes then.
+async fn link(
+    browser: &mut Browser,
+    asked: &Page,
+    terminal: &Terminal,
+    password: &str,
+    code: &str,
+) -> Page {
+    let form = asked.form_token();
+    let fields = [
+        ("form", form.as_str()),
+        // Whose account it is was decided before.
+        ("email", "admin@example.com"),
+        ("password", password),
+        ("code", code),
+    ];
+    let answer = browser.post(&terminal.place, &fields).await;
+    if answer.status != StatusCode::SEE_OTHER {
+        return answer;
+    }
+    browser.get(&terminal.place).await
+}
+
 async fn token_of(browser: &mut Browser, terminal: &Terminal, user: &User) -> User {
     let done = browser.decide(&terminal.place, "approve").await;
     assert!(done.text.contains("is logged in"), "{}", done.text);
@@ -206,6 +237,8 @@ async fn who_is_known_here_logs_in_there_and_stays_the_same_by_subject() {
     let terminal = Terminal::begin(&platform).await;
     let mut browser = Browser::new(&ann);
     let asked = come_by(&provider, &mut browser, &terminal, "ann").await;
+    assert!(asked.text.contains("Link your account"), "{}", asked.text);
+    let asked = link(&mut browser, &asked, &terminal, &ann.password, "").await;
     assert!(asked.text.contains("Is it yours"), "{}", asked.text);
     assert!(asked.text.contains("ann@example.com"));
     let token = token_of(&mut browser, &terminal, &ann).await;
@@ -347,4 +380,240 @@ async fn without_its_provider_the_platform_still_takes_passwords() {
     assert!(failed.text.contains("cannot be reached"), "{}", failed.text);
     let asked = browser.log_in(&terminal.place, &ann, "").await;
     assert!(asked.text.contains("Is it yours"));
+    // Nobody drives it without end.
+    for _ in 1..200 {
+        browser.get(&format!("{}/provider", terminal.place)).await;
+    }
+    let many = browser.get(&format!("{}/provider", terminal.place)).await;
+    assert!(many.text.contains("Too many"), "{}", many.text);
+}
+
+#[tokio::test]
+async fn a_provider_that_does_not_answer_is_asked_once_for_all_who_wait_and_then_left_alone() {
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let issuer = format!("http://{}", silent.local_addr().unwrap());
+    let platform = Platform::start_with(|config| {
+        config.oidc = Some(oidc_config(issuer));
+    })
+    .await;
+    let nobody = platform.nobody();
+    let terminal = Terminal::begin(&platform).await;
+    let way = format!("{}/provider", terminal.place);
+    let mut browsers: Vec<_> = (0..20).map(|_| Browser::new(&nobody)).collect();
+    let asking = browsers.iter_mut().map(|browser| browser.get(&way));
+    let asked = tokio::spawn(async move {
+        let mut calls = 0;
+        while let Ok((mut call, _)) = silent.accept().await {
+            calls += 1;
+            // Takes the question, and hangs up on it.
+            let mut some = [0; 64];
+            let _ = call.read(&mut some).await;
+            CALLS.store(calls, Ordering::Relaxed);
+        }
+    });
+    for failed in futures::future::join_all(asking).await {
+        assert!(failed.text.contains("cannot be reached"), "{}", failed.text);
+    }
+    // A client may try a second time when it was hung up on.
+    assert!(CALLS.load(Ordering::Relaxed) <= 2);
+    asked.abort();
+}
+
+static CALLS: AtomicUsize = AtomicUsize::new(0);
+
+#[tokio::test]
+async fn an_account_that_was_unlinked_is_linked_with_whoever_has_its_address_then() {
+    let (platform, provider) = start(|oidc| {
+        oidc.create_accounts = true;
+        oidc.allowed_domains = vec!["example.com".to_owned()];
+    })
+    .await;
+    let nobody = platform.nobody();
+    let terminal = Terminal::begin(&platform).await;
+    let mut browser = Browser::new(&nobody);
+    come_by(&provider, &mut browser, &terminal, "dora").await;
+    let dora = token_of(&mut browser, &terminal, &nobody).await;
+    let account = dora.get("/account").await.expect(200);
+
+    // The client was registered anew: to the provider she is another subject.
+    let anew = "dora2/dora@example.com";
+    let terminal = Terminal::begin(&platform).await;
+    let refused = come_by(&provider, &mut Browser::new(&nobody), &terminal, anew).await;
+    assert!(refused.text.contains("accounts:unlink"), "{}", refused.text);
+    let place = "/accounts/dora@example.com/identity";
+    dora.delete(place).await.error(403);
+    let unlinked = platform.admin.delete(place).await.expect(200);
+    assert_eq!(unlinked["federated"], false);
+    let (_, why) = platform.admin.delete(place).await.error(422);
+    assert!(why.contains("nobody"), "{why}");
+
+    let terminal = Terminal::begin(&platform).await;
+    let mut browser = Browser::new(&nobody);
+    come_by(&provider, &mut browser, &terminal, anew).await;
+    let again = token_of(&mut browser, &terminal, &nobody).await;
+    assert_eq!(again.get("/account").await.expect(200)["id"], account["id"]);
+    // All of an issuer at once.
+    let unlink = async |issuer: &str| {
+        let body = json!({"issuer": issuer});
+        let path = "/account-identities/actions/unlink";
+        platform.admin.post(path, body).await
+    };
+    unlink("https://id.example.com").await.error(422);
+    let unlinked = unlink(&provider.issuer).await.expect(200);
+    assert_eq!(unlinked[0]["email"], "dora@example.com");
+    let terminal = Terminal::begin(&platform).await;
+    come_by(&provider, &mut Browser::new(&nobody), &terminal, anew).await;
+    // To whom the old subject belongs is a stranger's affair: the address is taken.
+    let terminal = Terminal::begin(&platform).await;
+    let refused = come_by(&provider, &mut Browser::new(&nobody), &terminal, "dora").await;
+    assert!(refused.text.contains("somebody else"), "{}", refused.text);
+}
+
+#[tokio::test]
+async fn an_account_with_a_password_is_linked_with_nobody_who_does_not_know_it() {
+    let (platform, provider) = start(|_| {}).await;
+    let ann = platform.user("ann").await;
+    let (device, _) = enable(&ann).await;
+    // Somebody whom the provider lets have her address.
+    let terminal = Terminal::begin(&platform).await;
+    let mut thief = Browser::new(&ann);
+    let asked = come_by(&provider, &mut thief, &terminal, "eve/ann").await;
+    assert!(asked.text.contains("Link your account"), "{}", asked.text);
+    let refused = link(&mut thief, &asked, &terminal, "guess", "").await;
+    assert!(
+        refused.text.contains("The password is wrong"),
+        "{}",
+        refused.text
+    );
+    let admins = link(
+        &mut thief,
+        &refused,
+        &terminal,
+        &platform.admin.password,
+        "",
+    )
+    .await;
+    assert!(
+        admins.text.contains("The password is wrong"),
+        "{}",
+        admins.text
+    );
+    let refused = link(&mut thief, &admins, &terminal, &ann.password, "").await;
+    assert!(refused.text.contains("two-factor code"), "{}", refused.text);
+    let decided = thief.decide(&terminal.place, "approve").await;
+    assert_eq!(decided.status, StatusCode::NOT_FOUND);
+    // Nor is it asked of another browser.
+    let elsewhere = Browser::new(&ann).get(&terminal.place).await;
+    assert!(!elsewhere.text.contains("Link your account"));
+    let shown = ann.get("/account").await.expect(200);
+    assert_eq!(shown["federated"], false);
+
+    let terminal = Terminal::begin(&platform).await;
+    let mut browser = Browser::new(&ann);
+    let asked = come_by(&provider, &mut browser, &terminal, "ann").await;
+    let code = device.next_code();
+    link(&mut browser, &asked, &terminal, &ann.password, &code).await;
+    token_of(&mut browser, &terminal, &ann).await;
+    // From now on she has what the provider asks for.
+    let terminal = Terminal::begin(&platform).await;
+    let asked = come_by(&provider, &mut browser, &terminal, "ann").await;
+    assert!(asked.text.contains("Is it yours"), "{}", asked.text);
+
+    let done = platform.admin.get("/audit-entries").await.expect(200);
+    let deeds = done.as_array().unwrap().iter().map(ToString::to_string);
+    let linked: Vec<_> = deeds.filter(|deed| deed.contains("linked")).collect();
+    assert_eq!(linked.len(), 1, "{linked:?}");
+    assert!(linked[0].contains("\"ann\""), "{linked:?}");
+}
+
+#[tokio::test]
+async fn of_two_who_come_with_one_address_at_once_one_gets_the_account() {
+    let (platform, provider) = start(|oidc| {
+        oidc.create_accounts = true;
+        oidc.allowed_domains = vec!["example.com".to_owned()];
+    })
+    .await;
+    let nobody = platform.nobody();
+    let mut ways = Vec::new();
+    for login in ["one/dora", "two/dora"] {
+        let terminal = Terminal::begin(&platform).await;
+        let mut browser = Browser::new(&nobody);
+        let sent = browser.get(&format!("{}/provider", terminal.place)).await;
+        let back = provider.log_in(sent.location(), login).await;
+        let path = format!("{}?{}", back.path(), back.query().unwrap());
+        ways.push((browser, path));
+    }
+    let coming = ways.iter_mut().map(|(browser, path)| browser.get(path));
+    let came = futures::future::join_all(coming).await;
+    let mut statuses: Vec<_> = came.iter().map(|page| page.status.as_u16()).collect();
+    statuses.sort_unstable();
+    assert_eq!(statuses, [303, 403]);
+    assert_eq!(
+        key::ACCOUNT_IDENTITIES
+            .all(&*platform.store)
+            .await
+            .unwrap()
+            .len(),
+        1
+    );
+}
+
+#[tokio::test]
+async fn what_an_identity_provider_does_to_accounts_is_on_record() {
+    let (platform, provider) = start(|oidc| {
+        oidc.create_accounts = true;
+        oidc.allowed_groups = vec!["developers".to_owned(), "operators".to_owned()];
+        oidc.admin_group = Some("operators".to_owned());
+    })
+    .await;
+    // She is invited as an administrator, and is none by her groups: not now, and not the next time.
+    let invite = json!({"email": "dora@example.com", "is_admin": true});
+    platform
+        .admin
+        .post("/account-invitations", invite)
+        .await
+        .expect(201);
+    for (login, status) in [
+        ("dora+developers", 403),
+        ("dora+operators", 200),
+        ("dora+developers", 403),
+    ] {
+        let terminal = Terminal::begin(&platform).await;
+        let mut browser = Browser::new(&platform.nobody());
+        come_by(&provider, &mut browser, &terminal, login).await;
+        let dora = token_of(&mut browser, &terminal, &platform.nobody()).await;
+        assert_eq!(dora.get("/nodes").await.status.as_u16(), status, "{login}");
+    }
+    let done = platform.admin.get("/audit-entries").await.expect(200);
+    let deeds: Vec<_> = done
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(ToString::to_string)
+        .filter(|deed| deed.contains("/auth/callback"))
+        .collect();
+    for told in ["made, as invited", "granted", "taken"] {
+        let of_it = deeds.iter().filter(|deed| deed.contains(told));
+        assert_eq!(of_it.count(), 1, "{told}: {deeds:#?}");
+    }
+}
+
+#[tokio::test]
+async fn who_is_suspended_does_not_come_in_there_either() {
+    let (platform, provider) = start(|oidc| {
+        oidc.create_accounts = true;
+        oidc.allowed_domains = vec!["example.com".to_owned()];
+    })
+    .await;
+    let nobody = platform.nobody();
+    let terminal = Terminal::begin(&platform).await;
+    let mut browser = Browser::new(&nobody);
+    come_by(&provider, &mut browser, &terminal, "dora").await;
+    let dora = token_of(&mut browser, &terminal, &nobody).await;
+    let suspend = "/accounts/dora@example.com/actions/suspend";
+    platform.admin.post(suspend, json!({})).await.expect(200);
+    dora.get("/account").await.error(401);
+    let terminal = Terminal::begin(&platform).await;
+    let refused = come_by(&provider, &mut Browser::new(&nobody), &terminal, "dora").await;
+    assert!(refused.text.contains("suspended"), "{}", refused.text);
 }

@@ -5,11 +5,12 @@ use reqwest::Method;
 use serde_json::json;
 use totp_rs::{Builder, Secret, Totp};
 
-use crate::harness::{Answer, Platform, User, basic};
+use crate::browser_login::{Browser, Terminal};
+use crate::harness::{Another, Answer, Platform, User, basic};
 
 /// Somebody's device. The platform takes the code of the step before and of the one after, so both of these are good for half
 /// a minute at least.
-struct Device {
+pub(crate) struct Device {
     totp: Totp,
     step: u64,
 }
@@ -28,7 +29,7 @@ impl Device {
         self.totp.generate(self.step * 30).to_string()
     }
 
-    fn next_code(&self) -> String {
+    pub(crate) fn next_code(&self) -> String {
         self.totp.generate((self.step + 1) * 30).to_string()
     }
 }
@@ -43,7 +44,7 @@ async fn log_in(user: &User, code: Option<&str>) -> Answer {
         .await
 }
 
-async fn enable(user: &User) -> (Device, Vec<String>) {
+pub(crate) async fn enable(user: &User) -> (Device, Vec<String>) {
     let password = json!({"password": user.password});
     let begun = user.post("/account/two-factor", password).await.expect(201);
     let device = Device::new(begun["secret"].as_str().unwrap());
@@ -164,26 +165,47 @@ async fn it_goes_with_password_and_code_or_by_an_administrator_who_is_another() 
 }
 
 #[tokio::test]
-async fn codes_are_guessed_at_no_more_often_than_some_times() {
+async fn codes_are_guessed_at_no_more_often_than_some_times_at_whatever_controller() {
     let platform = Platform::start().await;
+    let another = Another::start(&platform).await;
     let ann = platform.user("ann").await;
-    let (device, _) = enable(&ann).await;
-    for _ in 0..10 {
-        log_in(&ann, Some("000000")).await.error(403);
+    ann.app("ticks").await;
+    let (device, recovery) = enable(&ann).await;
+    let elsewhere = another.user(&ann);
+    // With the password here and there, and with a token.
+    for at in [&ann, &elsewhere, &ann] {
+        log_in(at, Some("000000")).await.error(403);
     }
-    let code = device.next_code();
-    assert_eq!(log_in(&ann, Some(&code)).await.error(429).0, "rate_limit");
-    // Nor with a token, and from everywhere at once.
     let preauthorize = async |code: &str| {
         let headers = [("heroku-two-factor-code", code)];
         let path = "/apps/ticks/pre-authorizations";
         ann.call(Method::PUT, path, None, &headers).await
     };
-    ann.app("ticks").await;
-    for _ in 0..10 {
+    for _ in 0..2 {
         preauthorize("000000").await.error(403);
     }
+    let code = device.next_code();
+    for at in [&ann, &elsewhere] {
+        assert_eq!(log_in(at, Some(&code)).await.error(429).0, "rate_limit");
+    }
     preauthorize(&code).await.error(429);
+    // Nobody guesses a recovery code: it lets in all the same, and then codes count again.
+    log_in(&ann, Some("01234-56789-abcde-f0123"))
+        .await
+        .error(403);
+    log_in(&elsewhere, Some(&recovery[0])).await.expect(201);
+    log_in(&ann, Some(&code)).await.expect(201);
+}
+
+#[tokio::test]
+async fn many_wrong_codes_at_once_are_no_way_around_their_count() {
+    let platform = Platform::start().await;
+    let ann = platform.user("ann").await;
+    enable(&ann).await;
+    let tries = (0..9).map(|_| log_in(&ann, Some("000000")));
+    let answers = futures::future::join_all(tries).await;
+    let looked_at = answers.iter().filter(|answer| answer.status == 403);
+    assert!(looked_at.count() <= 5);
 }
 
 #[tokio::test]
@@ -193,8 +215,14 @@ async fn an_app_is_authorized_ahead_with_a_code() {
     ann.app("ticks").await;
     let path = "/apps/ticks/pre-authorizations";
     ann.put(path, json!({})).await.expect(200);
-    let (device, _) = enable(&ann).await;
+    let (device, recovery) = enable(&ann).await;
     assert_eq!(ann.put(path, json!({})).await.error(403).0, "two_factor");
+    // No recovery code is used up for it.
+    let headers = [("heroku-two-factor-code", recovery[0].as_str())];
+    let answer = ann.call(Method::PUT, path, None, &headers).await;
+    assert!(answer.error(403).1.contains("for logging in"));
+    let shown = ann.get("/account/two-factor").await.expect(200);
+    assert_eq!(shown["recovery_codes"], 10);
     let code = device.next_code();
     let headers = [("heroku-two-factor-code", code.as_str())];
     let answer = ann.call(Method::PUT, path, None, &headers).await;
@@ -230,4 +258,18 @@ async fn of_whom_one_is_asked_may_do_nothing_but_get_it() {
     // Of others none is asked.
     let ann = platform.user("ann").await;
     ann.get("/apps").await.expect(200);
+}
+
+#[tokio::test]
+async fn a_login_by_the_password_alone_ends_when_a_second_factor_is_enabled() {
+    let platform = Platform::start().await;
+    let ann = platform.user("ann").await;
+    let terminal = Terminal::begin(&platform).await;
+    let mut thief = Browser::new(&ann);
+    thief.log_in(&terminal.place, &ann, "").await;
+    thief.decide(&terminal.place, "approve").await;
+    enable(&ann).await;
+    let told = terminal.wait().await.await.unwrap();
+    let why = told["error"].as_str().unwrap();
+    assert!(why.contains("has changed"), "{why}");
 }

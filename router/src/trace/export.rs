@@ -159,7 +159,7 @@ impl Exporting {
 fn data(span: &Span, request: &Record<'_>, app: Option<&str>) -> SpanData {
     let mut attributes = vec![
         KeyValue::new("http.request.method", request.method.to_owned()),
-        KeyValue::new("url.path", path_of(request.path).to_owned()),
+        KeyValue::new("url.path", path_of(request.path, app).to_owned()),
         KeyValue::new(
             "url.scheme",
             if request.tls_version.is_some() {
@@ -212,9 +212,15 @@ fn data(span: &Span, request: &Record<'_>, app: Option<&str>) -> SpanData {
     }
 }
 
-/// Without the query: it may hold what is nobody's business, and the conventions have it elsewhere.
-fn path_of(path: &str) -> &str {
-    path.split_once('?').map_or(path, |(path, _)| path)
+/// Without the query: it may hold what is nobody's business, and the conventions have it elsewhere. Of the platform's own, and
+/// of what is nobody's, no more than the beginning: secrets of logins, sources and terminals are in their paths.
+fn path_of<'a>(path: &'a str, app: Option<&str>) -> &'a str {
+    let path = path.split_once('?').map_or(path, |(path, _)| path);
+    let begins = path.get(1..).and_then(|rest| rest.find('/'));
+    match (app, begins) {
+        (None, Some(end)) => path.get(..=end).unwrap_or_default(),
+        _ => path,
+    }
 }
 
 #[derive(Debug)]
@@ -251,5 +257,27 @@ impl HttpClient for Client {
         *response.status_mut() = status;
         *response.headers_mut() = std::mem::take(answer.headers_mut());
         Ok(response)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_told_of_apps_and_their_beginnings_of_the_platform() {
+        for (path, app, told) in [
+            ("/a/b?secret", Some("shop"), "/a/b"),
+            ("/auth/browser/paas_0123?x", None, "/auth"),
+            ("/sources/paas_0123", None, "/sources"),
+            ("/apps", None, "/apps"),
+            ("/?code=1", None, "/"),
+            ("/", None, "/"),
+            ("*", None, "*"),
+            ("//a/b", None, "/"),
+            ("/\u{fc}ber/b", None, "/\u{fc}ber"),
+        ] {
+            assert_eq!(path_of(path, app), told, "{path}");
+        }
     }
 }

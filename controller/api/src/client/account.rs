@@ -9,7 +9,7 @@ use super::{Client, ClientError, DEADLINE, decode};
 use crate::wire::{
     Account, AccountCreate, AccountCreated, AccountUpdate, Authorization, AuthorizationCreate,
     AuthorizationUpdate, BrowserLogin, BrowserLoginCreate, BrowserLoginResult, Invitation,
-    InvitationAccept, InvitationCreate, InvitationCreated, Key, KeyCreate, RateLimit,
+    InvitationAccept, InvitationCreate, InvitationCreated, IssuerUnlink, Key, KeyCreate, RateLimit,
     RecoveryCodes, SecondFactor, SecondFactorConfirm, SecondFactorEnrol, SecondFactorEnrolment,
     SecondFactorProof,
 };
@@ -164,6 +164,40 @@ impl Client {
     /// For administrators.
     pub async fn reset_second_factor(&self, account: &str) -> Result<Account, ClientError> {
         self.delete(&["accounts", account, "two-factor"]).await
+    }
+
+    /// From whom it is at an identity provider; for administrators.
+    pub async fn unlink_account(&self, account: &str) -> Result<Account, ClientError> {
+        self.delete(&["accounts", account, "identity"]).await
+    }
+
+    /// All accounts, from those whom this issuer knew; for administrators.
+    pub async fn unlink_issuer(&self, issuer: &str) -> Result<Vec<Account>, ClientError> {
+        let unlink = IssuerUnlink {
+            issuer: issuer.to_owned(),
+        };
+        let path = ["account-identities", "actions", "unlink"];
+        self.send(Method::POST, &path, &unlink).await
+    }
+
+    /// For administrators.
+    pub async fn suspend_account(&self, account: &str) -> Result<Account, ClientError> {
+        self.send(
+            Method::POST,
+            &["accounts", account, "actions", "suspend"],
+            &(),
+        )
+        .await
+    }
+
+    /// For administrators.
+    pub async fn resume_account(&self, account: &str) -> Result<Account, ClientError> {
+        self.send(
+            Method::POST,
+            &["accounts", account, "actions", "resume"],
+            &(),
+        )
+        .await
     }
 
     /// For administrators.

@@ -51,6 +51,12 @@ pub struct AccountCreate {
     pub is_admin: bool,
 }
 
+/// `POST /account-identities/actions/unlink` (ours, for administrators).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IssuerUnlink {
+    pub issuer: String,
+}
+
 /// Shown once: the password is kept only as a hash.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct AccountCreated {

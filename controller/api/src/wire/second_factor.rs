@@ -17,9 +17,9 @@ pub struct SecondFactor {
 }
 
 /// `POST /account/two-factor`
-#[derive(Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct SecondFactorEnrol {
-    pub password: String,
+    pub password: Secret<String>,
 }
 
 /// Shown once.
@@ -30,39 +30,20 @@ pub struct SecondFactorEnrolment {
 }
 
 /// `POST /account/two-factor/actions/confirm`
-#[derive(Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct SecondFactorConfirm {
-    pub code: String,
+    pub code: Secret<String>,
 }
 
 /// What being rid of it takes, and new recovery codes.
-#[derive(Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct SecondFactorProof {
-    pub password: String,
-    pub code: String,
+    pub password: Secret<String>,
+    pub code: Secret<String>,
 }
 
 /// Shown once: they are kept only as hashes.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct RecoveryCodes {
     pub recovery_codes: Vec<Secret<String>>,
-}
-
-impl std::fmt::Debug for SecondFactorEnrol {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("SecondFactorEnrol").finish_non_exhaustive()
-    }
-}
-
-impl std::fmt::Debug for SecondFactorConfirm {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("SecondFactorConfirm")
-            .finish_non_exhaustive()
-    }
-}
-
-impl std::fmt::Debug for SecondFactorProof {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("SecondFactorProof").finish_non_exhaustive()
-    }
 }
