@@ -16,8 +16,9 @@ Examples:
   $ paas import dokku shop.dokku";
 
 const HEROKU_EXAMPLES: &str = "\
-The token is HEROKU_API_KEY, else the one that `heroku login` left in ~/.netrc. It is sent to the
-API that is read and nowhere else; the app there is only read.
+Heroku's token is HEROKU_API_KEY, else the one in ~/.netrc. HEROKU_API_KEY goes to Heroku only: the
+token of another platform is PAAS_IMPORT_TOKEN, else the one that ~/.netrc has for its API's host.
+The app there is only read.
 
 Examples:
   $ export HEROKU_API_KEY=\"$(heroku auth:token)\"
@@ -25,7 +26,8 @@ Examples:
   $ paas import heroku shop
   $ paas import heroku shop --to shop-eu --skip domains,collaborators
   $ paas import heroku shop --overwrite --confirm shop
-  $ paas import heroku shop --from-url https://api.other-paas.example.com";
+  $ PAAS_IMPORT_TOKEN=\"$(cat other-paas.token)\" \\
+      paas import heroku shop --from-url https://api.other-paas.example.com";
 
 const DEIS_EXAMPLES: &str = "\
 The controller and the token are those that `deis login` left in ~/.deis/client.json, or in the

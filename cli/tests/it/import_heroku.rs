@@ -21,7 +21,7 @@ impl Move {
         let (source, target) = (Platform::start(), Platform::start());
         let (there, mut here) = (source.cli(), target.cli());
         let token = there.paas(&["auth:token"]).stdout;
-        here.set("HEROKU_API_KEY", token.trim());
+        here.set("PAAS_IMPORT_TOKEN", token.trim());
         Self {
             source,
             there,
@@ -336,7 +336,7 @@ fn an_app_can_be_copied_on_one_platform() {
     ok(&cli, &["create", "shop"]);
     ok(&cli, &["config:set", "A=1", "-a", "shop"]);
     let token = ok(&cli, &["auth:token"]).stdout;
-    cli.set("HEROKU_API_KEY", token.trim());
+    cli.set("PAAS_IMPORT_TOKEN", token.trim());
     let api = platform.api();
     ok(
         &cli,
@@ -365,12 +365,12 @@ fn what_is_wrong_with_the_source_is_said_in_plain_words() {
         "{}",
         outcome.stderr
     );
-    both.here.set("HEROKU_API_KEY", "nonsense");
+    both.here.set("PAAS_IMPORT_TOKEN", "nonsense");
     let outcome = both.import(&[]);
     assert_eq!(outcome.code, 1);
     assert!(
         outcome.stderr.contains("answered 401: ")
-            && outcome.stderr.contains("`heroku auth:token` prints one"),
+            && outcome.stderr.contains("good there in PAAS_IMPORT_TOKEN."),
         "{}",
         outcome.stderr
     );
@@ -386,7 +386,7 @@ fn what_is_wrong_with_the_source_is_said_in_plain_words() {
         " ▸    Error: Could not reach 127.0.0.1:1: Connection refused (os error 111)\n \
          ▸    Nothing was changed here. Is this its address, and does this machine reach it?\n",
     );
-    both.here.unset("HEROKU_API_KEY");
+    both.here.unset("PAAS_IMPORT_TOKEN");
     let outcome = both.here.paas(&["import", "heroku", "shop"]);
     assert_eq!(outcome.code, 1);
     assert!(
@@ -407,33 +407,38 @@ fn what_is_wrong_with_the_source_is_said_in_plain_words() {
         "http://api.example.com",
     ];
     assert_eq!(both.here.paas(&clear).code, 2);
-    let name = ["import", "heroku", "shop", "--to", "No_Name"];
-    both.here.set("HEROKU_API_KEY", "nonsense");
-    assert_ne!(both.here.paas(&name).code, 0);
 }
 
 #[test]
-fn the_token_of_this_platform_is_not_sent_to_another() {
+fn a_token_is_not_sent_to_whom_it_is_not_of() {
     let platform = Platform::start();
     let mut cli = platform.cli();
     let token = ok(&cli, &["auth:token"]).stdout;
-    cli.set("HEROKU_API_KEY", token.trim());
     let source = Stub::start();
     let url = format!("http://{}", source.addr);
-    for args in [
-        &["import", "heroku", "shop", "--from-url", &url][..],
-        &["import", "heroku", "shop"],
-    ] {
+    let foreign = ["import", "heroku", "shop", "--from-url", &url];
+    let refuse = |cli: &Cli, args: &[&str], words: &str| {
         let outcome = cli.paas(args);
         assert_eq!(outcome.code, 1);
         assert!(
-            outcome
-                .stderr
-                .contains("HEROKU_API_KEY is a token of this platform, and was not sent to"),
-            "{}",
+            outcome.stderr.contains(words),
+            "{words}: {}",
             outcome.stderr
         );
-    }
+    };
+    // Heroku's variable is for Heroku, whatever is in it.
+    cli.set("HEROKU_API_KEY", TOKEN);
+    refuse(&cli, &foreign, "There is no token for 127.0.0.1:");
+    cli.set("PAAS_IMPORT_TOKEN", "HRKU-secret");
+    refuse(&cli, &foreign, "is one of Heroku's, and was not sent there");
+    cli.set("PAAS_IMPORT_TOKEN", token.trim());
+    refuse(&cli, &foreign, "is one of this platform, and was not sent");
+    cli.set("HEROKU_API_KEY", token.trim());
+    refuse(
+        &cli,
+        &["import", "heroku", "shop"],
+        "The token for api.heroku.com is one of this platform, and was not sent",
+    );
     assert!(source.seen("GET /apps/shop").is_empty());
 }
 
@@ -549,7 +554,7 @@ fn what_only_heroku_has_is_told_with_what_to_do_about_it() {
         source.seen("GET /apps/shop")[0].authorization,
         format!("Bearer {TOKEN}")
     );
-    cli.set("HEROKU_API_KEY", TOKEN);
+    cli.set("PAAS_IMPORT_TOKEN", TOKEN);
     let taken = json_of(&ok(&cli, &[&args[..], &["--addon-vars"]].concat()));
     assert_eq!(
         lines(&taken["steps"]),
@@ -562,7 +567,7 @@ fn a_source_that_answers_nonsense_changes_nothing_here() {
     let source = heroku();
     let platform = Platform::start();
     let mut cli = platform.cli();
-    cli.set("HEROKU_API_KEY", TOKEN);
+    cli.set("PAAS_IMPORT_TOKEN", TOKEN);
     let url = format!("http://{}", source.addr);
     let bad = Stub::start();
     bad.answer("GET /apps/shop", 200, "<html>".to_owned());
