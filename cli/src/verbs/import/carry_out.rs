@@ -15,6 +15,7 @@ use super::plan::{Plan, Scaled, Step};
 use crate::args::WaitArgs;
 use crate::context::Context;
 use crate::failure::Failure;
+use crate::git::shell_quoted;
 use crate::verbs::config;
 
 /// What came of it.
@@ -162,7 +163,8 @@ fn refusal(context: &Context, plan: &Plan, step: &Step, error: anyhow::Error) ->
         // Who has no account cannot be given access, and that is no fault of the import.
         Step::Person(person) => Outcome::Left(format!(
             "{message} Then: paas access:add {} -a {}",
-            person.name, plan.app
+            shell_quoted(&person.name),
+            plan.app
         )),
         _ => Outcome::Refused(message),
     })

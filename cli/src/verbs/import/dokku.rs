@@ -15,6 +15,7 @@ use super::described::{Described, DomainThere, Item, ProcessThere, SizeThere, Ti
 use super::size;
 use crate::args::ImportDokkuArgs;
 use crate::failure::Failure;
+use crate::git::shell_quoted;
 use said::{Said, parse};
 
 /// Config vars are 64 KB at most here; the reports are a few KB each.
@@ -114,7 +115,10 @@ fn describe(said: Said, name: String, whence: String) -> Described {
         (said.facts.is_empty(), "report"),
     ] {
         if missing {
-            let why = format!("nothing is known of it: dokku {what} {name}");
+            let why = format!(
+                "nothing is known of it: dokku {what} {}",
+                shell_quoted(&name)
+            );
             left.push(Item::new("answer", what, why));
         }
     }
@@ -253,7 +257,17 @@ fn without_counterpart(said: &Said, app: &str) -> Vec<Item> {
         .fact("git deploy branch")
         .filter(|branch| !matches!(*branch, "main" | "master"))
     {
-        let why = format!("here main is deployed: git push paas {branch}:main");
+        // A name that begins with a dash would be an option of git's.
+        let full = if branch.starts_with('-') {
+            "refs/heads/"
+        } else {
+            ""
+        };
+        let refspec = format!("{full}{branch}:main");
+        let why = format!(
+            "here main is deployed: git push paas {}",
+            shell_quoted(&refspec)
+        );
         left.push(Item::new("branch", branch, why));
     }
     if let Some(link) = said

@@ -216,6 +216,15 @@ impl Planning<'_> {
     fn config(&mut self) {
         let mut set = BTreeMap::new();
         for (name, value) in &self.there.config {
+            // First: what is missing goes into a command that people paste.
+            if let Err(error) = name.parse::<ConfigVarName>() {
+                self.left(
+                    "config var",
+                    name,
+                    format!("a config var's name {}", error.rule),
+                );
+                continue;
+            }
             match self.there.ties.get(name) {
                 Some(Tie::Platform(why)) => {
                     self.left("config var", name, why);
@@ -229,14 +238,6 @@ impl Planning<'_> {
                     continue;
                 }
                 Some(Tie::Addon(_)) | None => {}
-            }
-            if let Err(error) = name.parse::<ConfigVarName>() {
-                self.left(
-                    "config var",
-                    name,
-                    format!("a config var's name {}", error.rule),
-                );
-                continue;
             }
             if value.expose().contains('\0') {
                 self.left(

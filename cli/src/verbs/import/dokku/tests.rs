@@ -127,6 +127,28 @@ fn what_is_missing_is_told_with_the_command_for_it() {
 }
 
 #[test]
+fn what_dokku_said_is_quoted_in_the_commands_that_are_told() {
+    let shop = described(
+        "=====> shop;id git information\n       Git deploy branch: a$(id)\n       Ssl enabled: false\n",
+    );
+    let notes: Vec<_> = shop.left.iter().map(|item| item.note.as_str()).collect();
+    assert_eq!(
+        notes,
+        [
+            "here main is deployed: git push paas 'a$(id):main'",
+            "nothing is known of it: dokku config:export --format json 'shop;id'",
+            "nothing is known of it: dokku ps:scale 'shop;id'",
+        ]
+    );
+    let dashed = described("=====> shop git information\n       Git deploy branch: --exec=id\n");
+    assert!(
+        dashed.left[0]
+            .note
+            .ends_with("git push paas refs/heads/--exec=id:main")
+    );
+}
+
+#[test]
 fn what_is_not_from_dokku_is_refused() {
     for text in ["", "hello\nworld\n", "[1, 2]\n", "{\"A\": 1}\n"] {
         assert!(parse(text).is_err(), "{text:?}");

@@ -209,6 +209,19 @@ fn what_was_set_here_since_stays_unless_it_is_to_be_overwritten() {
 }
 
 #[test]
+fn no_command_names_a_config_var_that_could_not_be_one() {
+    let mut there = shop();
+    for name in ["A$(id)_URL", "B_URL"] {
+        there.config.insert(name.to_owned(), "x".into());
+        there
+            .ties
+            .insert(name.to_owned(), Tie::Addon("it".to_owned()));
+    }
+    let plan = plan(&there, &here(None), &wanted());
+    assert_eq!(plan.missing, ["B_URL", "DATABASE_URL"]);
+}
+
+#[test]
 fn with_code_here_only_its_own_process_types_are_scaled() {
     let app = AppHere {
         has_code: true,
