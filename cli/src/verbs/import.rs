@@ -22,6 +22,7 @@ use controller_api::AppName;
 use crate::args::{ImportArgs, ImportHow, ImportSource};
 use crate::context::Context;
 use crate::failure::Failure;
+use crate::output::printable;
 use crate::terminal;
 use described::Described;
 use plan::{Plan, Wanted};
@@ -42,7 +43,8 @@ async fn bring(context: &Context, there: &Described, how: &ImportHow) -> Result<
     let name = how.to.as_ref().unwrap_or(&there.name);
     let name = name.parse::<AppName>().map_err(|error| {
         Failure::usage(format!(
-            "The app cannot be called {name} here: a name {}",
+            "The app cannot be called {} here: a name {}",
+            printable(name),
             error.rule
         ))
         .advise("Give it another name with --to NAME.")
@@ -86,7 +88,7 @@ fn confirm(context: &Context, plan: &Plan, how: &ImportHow) -> Result<()> {
             output.hint(format!(
                 "WARNING: What is set here is lost: {}\n\
                  To proceed, type {app} or run this again with --confirm {app}",
-                plan.overwritten.join(", "),
+                printable(&plan.overwritten.join(", ")),
                 app = plan.app
             ))?;
             terminal::ask("> ")?

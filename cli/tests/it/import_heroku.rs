@@ -581,7 +581,7 @@ fn a_source_that_answers_nonsense_changes_nothing_here() {
         "{}",
         outcome.stderr
     );
-    source.refuse("GET /apps/other", 500, "internal", "Oh no.");
+    source.refuse("GET /apps/other", 500, "internal", "Oh\u{202e} no.\u{1b}");
     let outcome = cli.paas(&["import", "heroku", "other", "--from-url", &url]);
     assert!(
         outcome.stderr.contains("answered 500: Oh no."),

@@ -16,6 +16,7 @@ use crate::args::WaitArgs;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::git::shell_quoted;
+use crate::output::printable;
 use crate::verbs::config;
 
 /// What came of it.
@@ -132,7 +133,7 @@ async fn one(
             action.done();
         }
         Step::Person(person) => {
-            let action = output.action(format!("Adding {} to {named}", person.name));
+            let action = output.action(format!("Adding {} to {named}", printable(&person.name)));
             let permissions = person
                 .permission
                 .map(|permission| vec![permission.to_owned()]);
@@ -150,7 +151,7 @@ fn refusal(context: &Context, plan: &Plan, step: &Step, error: anyhow::Error) ->
     let refused = error
         .downcast_ref::<controller_api::ClientError>()
         .filter(|error| matches!(error.status(), Some(400 | 402..=428 | 430..=499)));
-    let Some(message) = refused.map(ToString::to_string) else {
+    let Some(message) = refused.map(|error| printable(&error.to_string())) else {
         return Err(error);
     };
     if matches!(step, Step::Create { .. }) {

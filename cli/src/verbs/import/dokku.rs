@@ -16,6 +16,7 @@ use super::size;
 use crate::args::ImportDokkuArgs;
 use crate::failure::Failure;
 use crate::git::shell_quoted;
+use crate::output::printable;
 use said::{Said, parse};
 
 /// Config vars are 64 KB at most here; the reports are a few KB each.
@@ -36,11 +37,12 @@ pub(super) fn read(args: &ImportDokkuArgs) -> Result<Described> {
         }
         _ => {
             let names: Vec<_> = read.apps.iter().take(10).cloned().collect();
-            return Err(
-                Failure::new(format!("This tells of several apps: {}", names.join(", ")))
-                    .advise("Ask Dokku about one: each of the commands takes the app's name.")
-                    .into(),
-            );
+            return Err(Failure::new(format!(
+                "This tells of several apps: {}",
+                printable(&names.join(", "))
+            ))
+            .advise("Ask Dokku about one: each of the commands takes the app's name.")
+            .into());
         }
     };
     Ok(describe(read, name, whence))

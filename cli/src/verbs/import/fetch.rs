@@ -12,6 +12,7 @@ use url::Url;
 
 use super::described::Item;
 use crate::failure::Failure;
+use crate::output::printable;
 
 /// How long one answer may take, and all of them.
 const ANSWER_WITHIN: Duration = Duration::from_secs(30);
@@ -159,7 +160,10 @@ impl Fetch {
         }
         let decoded = serde_json::from_slice(&body).map_err(|error| {
             let place = format!("{} of {}: {error}", target, self.host());
-            Failure::new(format!("The answer could not be understood: {place}"))
+            Failure::new(format!(
+                "The answer could not be understood: {}",
+                printable(&place)
+            ))
         })?;
         Ok((decoded, headers))
     }
@@ -231,6 +235,6 @@ fn message(body: &[u8]) -> Option<String> {
     let text = ["message", "detail", "error"]
         .iter()
         .find_map(|name| json.get(name)?.as_str())?;
-    let text: String = text.chars().filter(|c| !c.is_control()).take(300).collect();
+    let text: String = printable(text).chars().take(300).collect();
     (!text.is_empty()).then_some(text)
 }

@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::carry_out::{Done, Outcome};
 use super::described::{Described, Item};
 use super::plan::Plan;
-use crate::output::{Output, Table};
+use crate::output::{Output, Table, printable};
 
 #[derive(Debug, Serialize)]
 struct Report<'a> {
@@ -92,11 +92,6 @@ fn list(output: &Output, title: &str, items: &[Item], apart: bool) -> io::Result
         ]);
     }
     output.table(&table)
-}
-
-/// Names come from elsewhere, and a terminal obeys what it is shown.
-fn printable(text: &str) -> String {
-    text.chars().filter(|c| !c.is_control()).collect()
 }
 
 /// After it; without `done`, nothing was.
