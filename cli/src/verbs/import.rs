@@ -28,8 +28,14 @@ use described::Described;
 use plan::{Plan, Wanted};
 
 pub(crate) async fn import(context: &Context, args: ImportArgs) -> Result<()> {
-    // Who is not logged in here is told so before the other side is asked.
+    // Who is not logged in here, or asks for a name that cannot be, is told so before the other side is asked.
     context.client()?;
+    let to = match &args.source {
+        ImportSource::Heroku(args) => &args.how.to,
+        ImportSource::Deis(args) => &args.how.to,
+        ImportSource::Dokku(args) => &args.how.to,
+    };
+    to.as_deref().map(name_here).transpose()?;
     let (there, how) = match &args.source {
         ImportSource::Heroku(args) => (heroku::read(args, context.session()?).await?, &args.how),
         ImportSource::Deis(args) => (deis::read(&context.output, args).await?, &args.how),
@@ -40,15 +46,7 @@ pub(crate) async fn import(context: &Context, args: ImportArgs) -> Result<()> {
 
 async fn bring(context: &Context, there: &Described, how: &ImportHow) -> Result<()> {
     let (client, output) = (context.client()?, &context.output);
-    let name = how.to.as_ref().unwrap_or(&there.name);
-    let name = name.parse::<AppName>().map_err(|error| {
-        Failure::usage(format!(
-            "The app cannot be called {} here: a name {}",
-            printable(name),
-            error.rule
-        ))
-        .advise("Give it another name with --to NAME.")
-    })?;
+    let name = name_here(how.to.as_ref().unwrap_or(&there.name))?;
     let wanted = Wanted {
         name: context.about(name.to_string()),
         skip: how.skip.clone(),
@@ -74,6 +72,17 @@ async fn bring(context: &Context, there: &Described, how: &ImportHow) -> Result<
             .advise("See why above. Once that is mended, run the same again: what is done is not done twice.")
             .into()),
     }
+}
+
+fn name_here(name: &str) -> Result<AppName, Failure> {
+    name.parse::<AppName>().map_err(|error| {
+        Failure::usage(format!(
+            "The app cannot be called {} here: a name {}",
+            printable(name),
+            error.rule
+        ))
+        .advise("Give it another name with --to NAME.")
+    })
 }
 
 /// Nobody loses what was set here without having said so.

@@ -410,6 +410,24 @@ fn what_is_wrong_with_the_source_is_said_in_plain_words() {
 }
 
 #[test]
+fn a_name_that_cannot_be_is_refused_before_the_other_side_is_asked() {
+    let source = heroku();
+    let platform = Platform::start();
+    let mut cli = platform.cli();
+    cli.set("PAAS_IMPORT_TOKEN", TOKEN);
+    let url = format!("http://{}", source.addr);
+    let args = ["import", "heroku", "shop", "--from-url", &url];
+    let outcome = cli.paas(&[&args[..], &["--to", "No_Name"]].concat());
+    assert_eq!(outcome.code, 2);
+    assert!(
+        outcome.stderr.contains("cannot be called No_Name"),
+        "{}",
+        outcome.stderr
+    );
+    assert!(source.seen("GET /apps/shop").is_empty());
+}
+
+#[test]
 fn a_token_is_not_sent_to_whom_it_is_not_of() {
     let platform = Platform::start();
     let mut cli = platform.cli();
