@@ -103,7 +103,7 @@ fn files(directory: &Path) -> Result<Vec<PathBuf>> {
 }
 
 fn describe(said: Said, name: String, whence: String) -> Described {
-    let mut left = without_counterpart(&said, &name);
+    let mut left = without_counterpart(&said);
     let config = said.config.clone().unwrap_or_default();
     let ties = ties(&config);
     let services: BTreeSet<&str> = config.values().filter_map(|value| service(value)).collect();
@@ -227,7 +227,7 @@ fn memory(said: &Said, process_type: &str) -> SizeThere {
     bytes.map_or(SizeThere::Any, SizeThere::Bytes)
 }
 
-fn without_counterpart(said: &Said, app: &str) -> Vec<Item> {
+fn without_counterpart(said: &Said) -> Vec<Item> {
     let mut left = Vec::new();
     let builder = said
         .fact("builder computed selected")
@@ -250,9 +250,7 @@ fn without_counterpart(said: &Said, app: &str) -> Vec<Item> {
     }
     if said.fact("ssl enabled") == Some("true") {
         let names = said.fact("ssl hostnames").unwrap_or("on");
-        let why = format!(
-            "paas certs:auto:enable -a {app}, or paas certs:add with the files of `dokku certs:show`"
-        );
+        let why = "paas certs:auto:enable, or paas certs:add with the files of `dokku certs:show`";
         left.push(Item::new("certificate", names, why));
     }
     if let Some(branch) = said
