@@ -581,6 +581,63 @@ fn what_only_heroku_has_is_told_with_what_to_do_about_it() {
 }
 
 #[test]
+fn what_is_left_out_is_not_asked_for() {
+    let source = heroku();
+    for what in ["config-vars", "formation", "collaborators"] {
+        let call = format!("GET /apps/view/{what}");
+        source.refuse(&call, 403, "forbidden", "You may not.");
+    }
+    source.on("GET /apps/view", json!({ "name": "view" }));
+    for what in [
+        "domains",
+        "buildpack-installations",
+        "addons",
+        "addon-attachments",
+        "log-drains",
+        "features",
+        "sni-endpoints",
+    ] {
+        source.on(&format!("GET /apps/view/{what}"), json!([]));
+    }
+    let platform = Platform::start();
+    let mut cli = platform.cli();
+    cli.set("PAAS_IMPORT_TOKEN", TOKEN);
+    let url = format!("http://{}", source.addr);
+    let import = |skip: &str| {
+        let mut args = vec!["import", "heroku", "view", "--from-url", &url, "--json"];
+        if !skip.is_empty() {
+            args.extend(["--skip", skip]);
+        }
+        cli.paas(&args)
+    };
+    let refused = import("formation");
+    assert_eq!(refused.code, 1);
+    for words in [
+        "Error: The config could not be read: 127.0.0.1:",
+        " answered 403: You may not.",
+        "or leave it out with --skip config.",
+    ] {
+        assert!(
+            refused.stderr.contains(words),
+            "{words}: {}",
+            refused.stderr
+        );
+    }
+    assert!(
+        import("config")
+            .stderr
+            .contains("The formation could not be read: ")
+    );
+    let asked = |what: &str| source.seen(&format!("GET /apps/view/{what}")).len();
+    let before = asked("domains");
+    let left = lines(&json_of(&import("config,formation,domains"))["left"]);
+    assert_eq!(left, ["collaborators all"]);
+    assert_eq!((asked("config-vars"), asked("domains")), (1, before));
+    let report = json_of(&import("config,formation,collaborators"));
+    assert_eq!(lines(&report["left"]), Vec::<String>::new());
+}
+
+#[test]
 fn a_source_that_answers_nonsense_changes_nothing_here() {
     let source = heroku();
     let platform = Platform::start();

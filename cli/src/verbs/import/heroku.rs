@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context as _, Result};
+use clap::ValueEnum as _;
+use clap::builder::PossibleValue;
 use controller_api::Secret;
 use futures::{join, try_join};
 use serde::Deserialize;
@@ -11,7 +13,7 @@ use url::Url;
 use super::described::{Described, DomainThere, Item, PersonThere, ProcessThere, SizeThere, Tie};
 use super::fetch::{Fetch, Other, host, or_left, refused};
 use super::netrc;
-use crate::args::ImportHerokuArgs;
+use crate::args::{ImportHerokuArgs, Part};
 use crate::failure::Failure;
 use crate::session::{Session, parse_api_url};
 
@@ -138,7 +140,7 @@ pub(super) async fn read(args: &ImportHerokuArgs, ours: &Session) -> Result<Desc
         accept: ACCEPT,
         authorization: format!("Bearer {}", token.expose()),
     })?;
-    let answers = ask(&fetch, &args.app)
+    let answers = ask(&fetch, &args.app, &args.how.skip)
         .await
         .map_err(|error| explained(error, &base, &args.app))?;
     Ok(describe(answers, fetch.host()))
@@ -217,7 +219,40 @@ fn no_token(base: &Url) -> Failure {
     }
 }
 
-async fn ask(fetch: &Fetch, app: &str) -> Result<Answers> {
+/// Nothing of a part that is left out, and it is not asked for: the token may not be allowed to.
+async fn unless_skipped<T: Default>(
+    skip: &[Part],
+    part: Part,
+    answer: impl Future<Output = Result<T>>,
+) -> Result<T> {
+    if skip.contains(&part) {
+        return Ok(T::default());
+    }
+    answer.await
+}
+
+/// What an app is not whole without, unless whoever imports says so.
+async fn needed<T: Default>(
+    skip: &[Part],
+    part: Part,
+    answer: impl Future<Output = Result<T>>,
+) -> Result<T> {
+    let answer = unless_skipped(skip, part, answer).await;
+    answer.map_err(|error| match refused(&error).map(|no| no.status) {
+        Some(403) => {
+            let name = part.to_possible_value();
+            let name = name.as_ref().map_or("PART", PossibleValue::get_name);
+            Failure::new(format!("The {name} could not be read: {error}"))
+                .advise(format!(
+                    "Use a token of the app's owner, or leave it out with --skip {name}."
+                ))
+                .into()
+        }
+        _ => error,
+    })
+}
+
+async fn ask(fetch: &Fetch, app: &str, skip: &[Part]) -> Result<Answers> {
     // By itself: what is wrong with the token or the name is said once.
     let found: App = fetch.get(&["apps", app]).await?;
     let of = |what| ["apps", app, what];
@@ -227,12 +262,20 @@ async fn ask(fetch: &Fetch, app: &str) -> Result<Answers> {
         of("domains"),
         of("buildpack-installations"),
     );
+    // What runs there is to be stopped in the end, also where the formation is left out.
+    let formation = async {
+        let formation = fetch.list::<Formation>(&formation).await;
+        if skip.contains(&Part::Formation) {
+            return or_left(formation, "formation", &mut Vec::new());
+        }
+        formation
+    };
     let needed = async {
         try_join!(
-            fetch.get::<BTreeMap<String, Option<Secret<String>>>>(&config),
-            fetch.list::<Formation>(&formation),
-            fetch.list::<Domain>(&domains),
-            fetch.list::<Buildpack>(&buildpacks),
+            needed(skip, Part::Config, fetch.get(&config)),
+            needed(&[], Part::Formation, formation),
+            needed(skip, Part::Domains, fetch.list(&domains)),
+            needed(skip, Part::Buildpacks, fetch.list(&buildpacks)),
         )
     };
     let (collaborators, addons, attachments) =
@@ -240,11 +283,11 @@ async fn ask(fetch: &Fetch, app: &str) -> Result<Answers> {
     let (drains, features, endpoints) = (of("log-drains"), of("features"), of("sni-endpoints"));
     let wished = async {
         join!(
-            fetch.list::<Collaborator>(&collaborators),
+            unless_skipped(skip, Part::Collaborators, fetch.list(&collaborators)),
             fetch.list::<Addon>(&addons),
             fetch.list::<Attachment>(&attachments),
-            fetch.list::<Drain>(&drains),
-            fetch.list::<Feature>(&features),
+            unless_skipped(skip, Part::Drains, fetch.list(&drains)),
+            unless_skipped(skip, Part::Features, fetch.list(&features)),
             fetch.list::<Named>(&endpoints),
         )
     };
