@@ -35,7 +35,7 @@ struct Line {
     name: String,
     #[serde(skip_serializing_if = "String::is_empty")]
     note: String,
-    /// Of a step: `planned`, `done`, `refused`.
+    /// Of a step: `planned`, `done`, `refused`; `left` where somebody else has to do something first.
     #[serde(skip_serializing_if = "Option::is_none")]
     outcome: Option<&'static str>,
 }
@@ -152,7 +152,8 @@ fn report<'a>(
         let (word, message) = match outcome {
             None => ("planned", None),
             Some(Outcome::Done) => ("done", None),
-            Some(Outcome::Refused(why) | Outcome::Left(why)) => ("refused", Some(why)),
+            Some(Outcome::Refused(why)) => ("refused", Some(why)),
+            Some(Outcome::Left(why)) => ("left", Some(why)),
         };
         for item in step.items(&plan.app) {
             let note = message.cloned().unwrap_or(item.note);
