@@ -270,31 +270,40 @@ fn without_counterpart(said: &Said) -> Vec<Item> {
         );
         left.push(Item::new("branch", branch, why));
     }
-    if let Some(link) = said
-        .fact("docker options deploy")
-        .filter(|options| has_more(options))
-    {
-        left.push(Item::new(
-            "docker options",
-            link,
-            "dynos are started the same way for all apps",
-        ));
+    let options = options(said.fact("docker options deploy").unwrap_or_default());
+    if !options.is_empty() {
+        let why = "dynos are started the same way for all apps";
+        left.push(Item::new("docker options", options.join(" "), why));
     }
     left
 }
 
-/// Than what Dokku gives every app, and the links to its services.
-fn has_more(options: &str) -> bool {
-    let mut words = options.split_whitespace().peekable();
-    let mut more = false;
-    while let Some(word) = words.next() {
-        match word {
-            "--link" => drop(words.next()),
-            word if word.starts_with("--restart=") || word.starts_with("--link=") => {}
-            _ => more = true,
+/// Their names, for their values may be secret; without those that Dokku gives every app, and the links to its services.
+fn options(said: &str) -> Vec<&str> {
+    let mut names = Vec::new();
+    let mut in_quotes = false;
+    for word in said.split_whitespace() {
+        let is_of_value = in_quotes || !word.starts_with('-');
+        in_quotes ^= word.matches(['\'', '"']).count() % 2 == 1;
+        if is_of_value {
+            continue;
+        }
+        let name = match word.split_once('=') {
+            Some((name, _)) => name,
+            None => word,
+        };
+        // `-eNAME`: the value may follow at once.
+        let short = name.char_indices().nth(2).map_or(name.len(), |(at, _)| at);
+        let name = if name.starts_with("--") {
+            name
+        } else {
+            &name[..short]
+        };
+        if !matches!(name, "--link" | "--restart") && !names.contains(&name) {
+            names.push(name);
         }
     }
-    more
+    names
 }
 
 #[cfg(test)]

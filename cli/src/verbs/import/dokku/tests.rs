@@ -84,7 +84,7 @@ fn an_app_is_read_from_what_dokku_says_of_it() {
             "cron tasks 2",
             "certificate shop.example www.shop.example",
             "branch production",
-            "docker options --link dokku.postgres.shopdb:dokku-postgres-shopdb --restart=on-failure:10 --shm-size 256m",
+            "docker options --shm-size",
             "service dokku-postgres-shopdb",
             "domain shop.dokku.example",
         ]
@@ -148,6 +148,25 @@ fn what_dokku_said_is_quoted_in_the_commands_that_are_told() {
             .note
             .ends_with("git push paas refs/heads/--exec=id:main")
     );
+}
+
+#[test]
+fn docker_options_are_named_without_their_values() {
+    for (said, names) in [
+        ("--link a:b --link=a:b --restart=on-failure:10", vec![]),
+        (
+            "-e TOKEN=hunter2 -eTOKEN=hunter2 --env=TOKEN=hunter2 --privileged",
+            vec!["-e", "--env", "--privileged"],
+        ),
+        (
+            "--label 'a=b -hunter2 --hunter2' -v /a:/b",
+            vec!["--label", "-v"],
+        ),
+        ("-\u{e9}\u{e9} --", vec!["-\u{e9}", "--"]),
+        ("", vec![]),
+    ] {
+        assert_eq!(options(said), names, "{said}");
+    }
 }
 
 #[test]
