@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use controller_api::wire::{FormationChange, FormationUpdate, Quantity};
-use controller_api::{ConfigVarName, DynoSize, Email, Hostname, Secret};
+use controller_api::{ConfigVarName, DrainUrl, DynoSize, Email, Hostname, Secret};
 
 use super::described::{Described, Item, PersonThere, ProcessThere, Tie};
 use super::size;
@@ -323,9 +323,19 @@ impl Planning<'_> {
     }
 
     fn drains(&mut self) {
+        let here = self.app().drains.iter();
+        let mut known: Vec<DrainUrl> = here.filter_map(|drain| drain.parse().ok()).collect();
         for drain in &self.there.drains {
-            if !self.app().drains.contains(drain.expose()) {
-                self.step(Step::Drain(drain.clone()));
+            match drain.expose().parse::<DrainUrl>() {
+                Err(error) => {
+                    self.left("drain", without_secret(drain.expose()), error.to_string());
+                }
+                // The same may be written in several ways.
+                Ok(url) if known.contains(&url) => {}
+                Ok(url) => {
+                    known.push(url);
+                    self.step(Step::Drain(drain.clone()));
+                }
             }
         }
     }

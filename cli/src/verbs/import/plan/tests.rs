@@ -247,6 +247,36 @@ fn with_code_here_only_its_own_process_types_are_scaled() {
 }
 
 #[test]
+fn a_drain_is_the_same_however_it_is_written() {
+    let mut there = shop();
+    there.drains = [
+        "HTTPS://logs.example:443/in",
+        "syslog+tls://logs.example",
+        "syslog+tls://logs.example:6514",
+        "ftp://user:pw@logs.example/in",
+    ]
+    .map(Secret::from)
+    .to_vec();
+    let app = AppHere {
+        drains: texts(&["https://logs.example/in"]),
+        ..AppHere::default()
+    };
+    let plan = plan(&there, &here(Some(app)), &wanted());
+    let lines = told(&plan);
+    let drains: Vec<_> = lines
+        .iter()
+        .filter(|line| line.contains(" drain "))
+        .collect();
+    assert_eq!(
+        drains,
+        [
+            "+ drain syslog+tls://logs.example",
+            "- drain ftp://logs.example/in (a drain's URL begins with syslog://, syslog+tls://, https:// or http://, not ftp://)",
+        ]
+    );
+}
+
+#[test]
 fn no_web_dyno_is_taken_over_too() {
     let mut there = shop();
     there.formation = vec![
