@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use controller_api::wire::{FormationChange, FormationUpdate, Quantity};
 use controller_api::{ConfigVarName, DrainUrl, DynoSize, Email, Hostname, Secret};
 
-use super::described::{Described, Item, PersonThere, ProcessThere, Tie};
+use super::described::{Described, Item, PersonThere, ProcessThere, SizeThere, Tie};
 use super::size;
 use crate::args::Part;
 
@@ -266,10 +266,14 @@ impl Planning<'_> {
         let mut scaled = Vec::new();
         for process in &self.there.formation {
             let named = |one: &Scaled| one.process_type == process.process_type;
-            let Some(wanted) = scale(process).filter(|_| !scaled.iter().any(named)) else {
+            let Some(mut wanted) = scale(process).filter(|_| !scaled.iter().any(named)) else {
                 continue;
             };
             let now = self.app().formation.get(&wanted.process_type).copied();
+            // Where nobody has said how large, whoever has said so here is right.
+            if let (SizeThere::Any, Some((_, size))) = (&process.size, now) {
+                wanted.size = size;
+            }
             let differs = |now: (u32, DynoSize)| now != (wanted.quantity, wanted.size);
             match now {
                 Some(now) if differs(now) => {

@@ -277,6 +277,38 @@ fn a_drain_is_the_same_however_it_is_written() {
 }
 
 #[test]
+fn where_no_size_is_said_the_size_here_stays() {
+    let mut there = shop();
+    there.formation = vec![
+        process("web", 2, SizeThere::Any),
+        process("worker", 3, SizeThere::Any),
+    ];
+    let app = || AppHere {
+        has_code: true,
+        formation: BTreeMap::from([
+            ("web".to_owned(), (2, DynoSize::PerformanceM)),
+            ("worker".to_owned(), (1, DynoSize::Standard2X)),
+        ]),
+        ..AppHere::default()
+    };
+    let overwrite = Wanted {
+        overwrite: true,
+        ..wanted()
+    };
+    let plan = plan(&there, &here(Some(app())), &overwrite);
+    let lines = told(&plan);
+    assert!(
+        lines.contains(&"+ formation worker=3:Standard-2X".to_owned()),
+        "{lines:#?}"
+    );
+    assert_eq!(
+        after(&plan, Some(app())).formation["web"],
+        (2, DynoSize::PerformanceM)
+    );
+    assert_eq!(plan.overwritten, ["formation worker=1:Standard-2X"]);
+}
+
+#[test]
 fn no_web_dyno_is_taken_over_too() {
     let mut there = shop();
     there.formation = vec![
