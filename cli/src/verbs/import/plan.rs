@@ -188,10 +188,12 @@ impl Planning<'_> {
 
     fn buildpacks(&mut self) {
         let mut ours = Vec::new();
+        let mut all_known = true;
         for (at, theirs) in self.there.buildpacks.iter().enumerate() {
             match buildpack(theirs, &self.here.buildpacks) {
                 Ok(buildpack) => ours.push(buildpack),
                 Err(why) => {
+                    all_known = false;
                     let why = format!(
                         "{why}; once you have its git URL: paas buildpacks:add -i {} URL -a {}",
                         at + 1,
@@ -205,6 +207,17 @@ impl Planning<'_> {
             |one: &String| buildpack(one, &self.here.buildpacks).unwrap_or_else(|_| one.clone());
         let now: Vec<String> = self.app().buildpacks.iter().map(same).collect();
         if ours.is_empty() || ours == now {
+            return;
+        }
+        // What is here more may well be what was advised for the one that is not known.
+        if !all_known && !now.is_empty() {
+            if !ours.iter().all(|one| now.contains(one)) {
+                let why = format!(
+                    "those here stay, since not all of theirs are known: paas buildpacks:set -a {}",
+                    self.wanted.name
+                );
+                self.left("buildpacks", told(&ours), why);
+            }
             return;
         }
         let differs = Item::new("buildpacks", told(&now), format!("{} there", told(&ours)));

@@ -384,6 +384,42 @@ fn buildpacks_are_found_here_by_name_or_fetched_by_url() {
 }
 
 #[test]
+fn buildpacks_stay_where_not_all_of_theirs_are_known() {
+    let mut there = shop();
+    there.buildpacks = texts(&["heroku/nodejs", "vendor/pack"]);
+    let overwrite = Wanted {
+        overwrite: true,
+        ..wanted()
+    };
+    let buildpacks_of = |now: &[&str]| {
+        let app = AppHere {
+            buildpacks: texts(now),
+            ..AppHere::default()
+        };
+        let lines = told(&plan(&there, &here(Some(app)), &overwrite));
+        let of_them = lines.iter().filter(|line| line.contains(" buildpack"));
+        of_them.cloned().collect::<Vec<_>>()
+    };
+    let unknown = "- buildpack vendor/pack (there is no buildpack of this name here; once you have its git URL: paas buildpacks:add -i 2 URL -a shop)";
+    assert_eq!(
+        buildpacks_of(&[]),
+        ["+ buildpacks heroku/nodejs", unknown].map(str::to_owned)
+    );
+    for (now, more) in [
+        (&["heroku/nodejs", "https://x.example/pack.git"][..], None),
+        (
+            &["heroku/python"][..],
+            Some(
+                "- buildpacks heroku/nodejs (those here stay, since not all of theirs are known: paas buildpacks:set -a shop)",
+            ),
+        ),
+    ] {
+        let expected: Vec<_> = [unknown].into_iter().chain(more).collect();
+        assert_eq!(buildpacks_of(now), expected);
+    }
+}
+
+#[test]
 fn what_is_secret_in_a_url_is_not_shown() {
     for (url, shown) in [
         ("https://a:b@x.example/p?token=1", "https://x.example/p"),
