@@ -209,6 +209,33 @@ fn an_app_of_deis_1_comes_over_by_its_older_api() {
 }
 
 #[test]
+fn a_list_of_deis_that_leads_to_itself_is_read_no_further() {
+    let (platform, source) = (Platform::start(), workflow());
+    let cli = platform.cli();
+    login(&cli, &source);
+    source.page(
+        "GET /v2/apps/loop/",
+        200,
+        &json!({ "id": "loop", "owner": "ann" }).to_string(),
+    );
+    source.page(
+        "GET /v2/apps/loop/config/",
+        200,
+        &config(json!({})).to_string(),
+    );
+    let call = "GET /v2/apps/loop/domains/";
+    source.page(call, 200, &page(Some("/?offset=100"), json!([])));
+    let outcome = cli.paas(&["import", "deis", "loop"]);
+    assert_eq!(outcome.code, 1);
+    assert!(
+        outcome.stderr.contains("has a list that does not end"),
+        "{}",
+        outcome.stderr
+    );
+    assert_eq!(source.seen(call).len(), 2);
+}
+
+#[test]
 fn what_is_wrong_with_deis_is_said_in_plain_words() {
     let platform = Platform::start();
     let cli = platform.cli();
