@@ -48,7 +48,8 @@ or on standard input:
 Examples:
   $ paas import dokku shop.dokku --dry-run
   $ paas import dokku shop.dokku --to shop-eu
-  $ ssh root@dokku.example.com ./export shop | paas import dokku -";
+  $ (for question in 'config:export --format json' ps:scale report; do
+      ssh -n dokku@dokku.example.com $question shop; echo; done) | paas import dokku -";
 
 // Without a source, clap would say all of the help and call it an error.
 #[derive(Debug, Args)]
