@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::harness::{Cli, Outcome};
+use super::harness::{Cli, Outcome, lines};
 use super::platform::Platform;
 use super::stub::Stub;
 
@@ -93,18 +93,6 @@ fn workflow() -> Stub {
 
 fn import(cli: &Cli, more: &[&str]) -> Outcome {
     cli.paas(&[&["import", "deis", "shop"], more].concat())
-}
-
-fn lines(list: &Value) -> Vec<String> {
-    let list = list.as_array().unwrap().iter();
-    list.map(|one| {
-        format!(
-            "{} {}",
-            one["kind"].as_str().unwrap(),
-            one["name"].as_str().unwrap()
-        )
-    })
-    .collect()
 }
 
 #[test]

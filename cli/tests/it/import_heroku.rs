@@ -4,7 +4,7 @@ use controller_api::wire::{DomainCreate, FormationChange, FormationUpdate, Quant
 use controller_api::{Client, ClientOptions};
 use serde_json::{Value, json};
 
-use super::harness::{Cli, Outcome};
+use super::harness::{Cli, Outcome, lines};
 use super::platform::Platform;
 use super::stub::{Stub, TOKEN};
 
@@ -120,14 +120,6 @@ fn ok(cli: &Cli, args: &[&str]) -> Outcome {
 fn json_of(outcome: &Outcome) -> Value {
     serde_json::from_str(&outcome.stdout)
         .unwrap_or_else(|error| panic!("{error}: {} {}", outcome.stdout, outcome.stderr))
-}
-
-/// `kind name` of each.
-fn lines(list: &Value) -> Vec<String> {
-    let word = |one: &Value, key: &str| one[key].as_str().unwrap().to_owned();
-    let list = list.as_array().unwrap().iter();
-    list.map(|one| format!("{} {}", word(one, "kind"), word(one, "name")))
-        .collect()
 }
 
 #[test]
