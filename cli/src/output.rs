@@ -4,6 +4,7 @@
 
 mod action;
 mod paint;
+mod printable;
 mod table;
 mod when;
 
@@ -14,6 +15,7 @@ use serde::Serialize;
 
 pub(crate) use action::Action;
 pub(crate) use paint::{Colour, Paint};
+pub(crate) use printable::printable;
 pub(crate) use table::Table;
 pub(crate) use when::{ago, clock};
 

@@ -16,8 +16,9 @@ Examples:
   $ paas import dokku shop.dokku";
 
 const HEROKU_EXAMPLES: &str = "\
-The token is HEROKU_API_KEY, else the one that `heroku login` left in ~/.netrc. It is sent to the
-API that is read and nowhere else; the app there is only read.
+Heroku's token is HEROKU_API_KEY, else the one in ~/.netrc. HEROKU_API_KEY goes to Heroku only: the
+token of another platform is PAAS_IMPORT_TOKEN, else the one that ~/.netrc has for its API's host.
+The app there is only read.
 
 Examples:
   $ export HEROKU_API_KEY=\"$(heroku auth:token)\"
@@ -25,7 +26,8 @@ Examples:
   $ paas import heroku shop
   $ paas import heroku shop --to shop-eu --skip domains,collaborators
   $ paas import heroku shop --overwrite --confirm shop
-  $ paas import heroku shop --from-url https://api.other-paas.example.com";
+  $ PAAS_IMPORT_TOKEN=\"$(cat other-paas.token)\" \\
+      paas import heroku shop --from-url https://api.other-paas.example.com";
 
 const DEIS_EXAMPLES: &str = "\
 The controller and the token are those that `deis login` left in ~/.deis/client.json, or in the
@@ -46,7 +48,8 @@ or on standard input:
 Examples:
   $ paas import dokku shop.dokku --dry-run
   $ paas import dokku shop.dokku --to shop-eu
-  $ ssh root@dokku.example.com ./export shop | paas import dokku -";
+  $ (for question in 'config:export --format json' ps:scale report; do
+      ssh -n dokku@dokku.example.com $question shop; echo; done) | paas import dokku -";
 
 // Without a source, clap would say all of the help and call it an error.
 #[derive(Debug, Args)]

@@ -22,13 +22,20 @@ use controller_api::AppName;
 use crate::args::{ImportArgs, ImportHow, ImportSource};
 use crate::context::Context;
 use crate::failure::Failure;
+use crate::output::printable;
 use crate::terminal;
 use described::Described;
 use plan::{Plan, Wanted};
 
 pub(crate) async fn import(context: &Context, args: ImportArgs) -> Result<()> {
-    // Who is not logged in here is told so before the other side is asked.
+    // Who is not logged in here, or asks for a name that cannot be, is told so before the other side is asked.
     context.client()?;
+    let to = match &args.source {
+        ImportSource::Heroku(args) => &args.how.to,
+        ImportSource::Deis(args) => &args.how.to,
+        ImportSource::Dokku(args) => &args.how.to,
+    };
+    to.as_deref().map(name_here).transpose()?;
     let (there, how) = match &args.source {
         ImportSource::Heroku(args) => (heroku::read(args, context.session()?).await?, &args.how),
         ImportSource::Deis(args) => (deis::read(&context.output, args).await?, &args.how),
@@ -39,14 +46,7 @@ pub(crate) async fn import(context: &Context, args: ImportArgs) -> Result<()> {
 
 async fn bring(context: &Context, there: &Described, how: &ImportHow) -> Result<()> {
     let (client, output) = (context.client()?, &context.output);
-    let name = how.to.as_ref().unwrap_or(&there.name);
-    let name = name.parse::<AppName>().map_err(|error| {
-        Failure::usage(format!(
-            "The app cannot be called {name} here: a name {}",
-            error.rule
-        ))
-        .advise("Give it another name with --to NAME.")
-    })?;
+    let name = name_here(how.to.as_ref().unwrap_or(&there.name))?;
     let wanted = Wanted {
         name: context.about(name.to_string()),
         skip: how.skip.clone(),
@@ -74,6 +74,17 @@ async fn bring(context: &Context, there: &Described, how: &ImportHow) -> Result<
     }
 }
 
+fn name_here(name: &str) -> Result<AppName, Failure> {
+    name.parse::<AppName>().map_err(|error| {
+        Failure::usage(format!(
+            "The app cannot be called {} here: a name {}",
+            printable(name),
+            error.rule
+        ))
+        .advise("Give it another name with --to NAME.")
+    })
+}
+
 /// Nobody loses what was set here without having said so.
 fn confirm(context: &Context, plan: &Plan, how: &ImportHow) -> Result<()> {
     if plan.overwritten.is_empty() {
@@ -86,7 +97,7 @@ fn confirm(context: &Context, plan: &Plan, how: &ImportHow) -> Result<()> {
             output.hint(format!(
                 "WARNING: What is set here is lost: {}\n\
                  To proceed, type {app} or run this again with --confirm {app}",
-                plan.overwritten.join(", "),
+                printable(&plan.overwritten.join(", ")),
                 app = plan.app
             ))?;
             terminal::ask("> ")?

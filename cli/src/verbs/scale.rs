@@ -9,7 +9,7 @@ use crate::args::ScaleArgs;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::follow;
-use crate::output::Colour;
+use crate::output::{Colour, Output};
 
 pub(crate) async fn scale(context: &Context, args: &ScaleArgs) -> Result<()> {
     // What is wrong with the words is said before anything is asked.
@@ -40,28 +40,36 @@ pub(crate) async fn scale(context: &Context, args: &ScaleArgs) -> Result<()> {
     if !args.wait.no_wait && !to_come.is_empty() {
         follow::formation(&client, &app, &to_come, &action).await?;
     }
-    let now: Vec<String> = scaled
-        .iter()
-        .map(|formation| {
-            let process_type = output
-                .err_paint
-                .in_colour(Colour::Green, &formation.process_type);
-            format!(
-                "{process_type} at {}:{}",
-                formation.quantity, formation.size
-            )
-        })
-        .collect();
-    let running = match (args.wait.no_wait, ahead.is_empty()) {
-        (false, true) => "now running",
-        (true, true) => "now asked to run",
-        (_, false) => "to run once there is code for it:",
+    let now = if args.wait.no_wait {
+        "now asked to run"
+    } else {
+        "now running"
     };
-    action.done_with(format!("{running} {}", now.join(", ")));
+    let parts: Vec<String> = [(now, to_come), ("to run once there is code for it:", ahead)]
+        .into_iter()
+        .filter(|(_, formations)| !formations.is_empty())
+        .map(|(when, formations)| format!("{when} {}", listed(output, &formations)))
+        .collect();
+    action.done_with(parts.join("; "));
     if args.json.json {
         output.json(&scaled)?;
     }
     Ok(())
+}
+
+/// `web at 2:Standard-1X, worker at 1:Basic`
+fn listed(output: &Output, formations: &[Formation]) -> String {
+    let one = |formation: &Formation| {
+        let process_type = output
+            .err_paint
+            .in_colour(Colour::Green, &formation.process_type);
+        format!(
+            "{process_type} at {}:{}",
+            formation.quantity, formation.size
+        )
+    };
+    let all: Vec<String> = formations.iter().map(one).collect();
+    all.join(", ")
 }
 
 async fn show(context: &Context, app: &str, json: bool) -> Result<()> {

@@ -62,6 +62,20 @@ fn scaling_waits_until_as_many_are_up() {
 }
 
 #[test]
+fn scaling_tells_what_runs_apart_from_what_has_no_code_yet() {
+    let cli = Cli::new();
+    let mut clock = formation("clock", 1);
+    clock["command"] = json!("");
+    cli.stub
+        .on(SCALE, json!([formation("web", 1), clock]))
+        .on(DYNOS, json!([dyno("web.1", 1, "up")]));
+    cli.paas(&["ps:scale", "web=1", "clock=1", "-a", "myapp"])
+        .says(
+            "Scaling dynos... done, now running web at 1:Standard-1X; to run once there is code for it: clock at 1:Standard-1X\n",
+        );
+}
+
+#[test]
 fn scaling_stops_waiting_when_a_new_dyno_crashes() {
     let cli = Cli::new();
     cli.stub.on(SCALE, json!([formation("web", 2)])).on(

@@ -4,6 +4,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use serde_json::Value;
 use tempfile::TempDir;
 
 use super::stub::{Stub, TOKEN};
@@ -135,6 +136,14 @@ impl Outcome {
         assert_eq!(self.code, code);
         self
     }
+}
+
+/// `kind name` of each, of a list in JSON.
+pub(crate) fn lines(list: &Value) -> Vec<String> {
+    let word = |one: &Value, key: &str| one[key].as_str().unwrap().to_owned();
+    let list = list.as_array().unwrap().iter();
+    list.map(|one| format!("{} {}", word(one, "kind"), word(one, "name")))
+        .collect()
 }
 
 pub(crate) fn program() -> &'static str {

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::harness::{Cli, Outcome};
+use super::harness::{Cli, Outcome, lines};
 use super::platform::Platform;
 use super::stub::Stub;
 
@@ -93,18 +93,6 @@ fn workflow() -> Stub {
 
 fn import(cli: &Cli, more: &[&str]) -> Outcome {
     cli.paas(&[&["import", "deis", "shop"], more].concat())
-}
-
-fn lines(list: &Value) -> Vec<String> {
-    let list = list.as_array().unwrap().iter();
-    list.map(|one| {
-        format!(
-            "{} {}",
-            one["kind"].as_str().unwrap(),
-            one["name"].as_str().unwrap()
-        )
-    })
-    .collect()
 }
 
 #[test]
@@ -206,6 +194,33 @@ fn an_app_of_deis_1_comes_over_by_its_older_api() {
     }
     cli.paas(&["config:get", "MODE", "-a", "shop-two"])
         .answers("production\n");
+}
+
+#[test]
+fn a_list_of_deis_that_leads_to_itself_is_read_no_further() {
+    let (platform, source) = (Platform::start(), workflow());
+    let cli = platform.cli();
+    login(&cli, &source);
+    source.page(
+        "GET /v2/apps/loop/",
+        200,
+        &json!({ "id": "loop", "owner": "ann" }).to_string(),
+    );
+    source.page(
+        "GET /v2/apps/loop/config/",
+        200,
+        &config(json!({})).to_string(),
+    );
+    let call = "GET /v2/apps/loop/domains/";
+    source.page(call, 200, &page(Some("/?offset=100"), json!([])));
+    let outcome = cli.paas(&["import", "deis", "loop"]);
+    assert_eq!(outcome.code, 1);
+    assert!(
+        outcome.stderr.contains("has a list that does not end"),
+        "{}",
+        outcome.stderr
+    );
+    assert_eq!(source.seen(call).len(), 2);
 }
 
 #[test]

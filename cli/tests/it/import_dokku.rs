@@ -70,6 +70,15 @@ fn what_is_no_answer_of_dokkus_is_refused_in_plain_words() {
         b"=====> one ps information\n       Running: true\n=====> two ps information\n",
         "This tells of several apps: one, two",
     );
+    // A terminal is shown nothing that it would obey, nor what turns the words about.
+    refuse(
+        "=====> o\u{1b}ne ps information\n       Running: true\n=====> t\u{202e}wo ps information\n".as_bytes(),
+        "This tells of several apps: one, two",
+    );
+    refuse(
+        "{\"A\u{202e}B\": 1}\n".as_bytes(),
+        "Error: AB in the JSON is no text",
+    );
     refuse(&vec![b'x'; 5 << 20], "at most 4 MB are read");
     let missing = cli.paas(&["import", "dokku", "nosuch"]);
     assert_eq!(missing.code, 1);

@@ -4,7 +4,7 @@ use controller_api::wire::{DomainCreate, FormationChange, FormationUpdate, Quant
 use controller_api::{Client, ClientOptions};
 use serde_json::{Value, json};
 
-use super::harness::{Cli, Outcome};
+use super::harness::{Cli, Outcome, lines};
 use super::platform::Platform;
 use super::stub::{Stub, TOKEN};
 
@@ -21,7 +21,7 @@ impl Move {
         let (source, target) = (Platform::start(), Platform::start());
         let (there, mut here) = (source.cli(), target.cli());
         let token = there.paas(&["auth:token"]).stdout;
-        here.set("HEROKU_API_KEY", token.trim());
+        here.set("PAAS_IMPORT_TOKEN", token.trim());
         Self {
             source,
             there,
@@ -120,14 +120,6 @@ fn ok(cli: &Cli, args: &[&str]) -> Outcome {
 fn json_of(outcome: &Outcome) -> Value {
     serde_json::from_str(&outcome.stdout)
         .unwrap_or_else(|error| panic!("{error}: {} {}", outcome.stdout, outcome.stderr))
-}
-
-/// `kind name` of each.
-fn lines(list: &Value) -> Vec<String> {
-    let word = |one: &Value, key: &str| one[key].as_str().unwrap().to_owned();
-    let list = list.as_array().unwrap().iter();
-    list.map(|one| format!("{} {}", word(one, "kind"), word(one, "name")))
-        .collect()
 }
 
 #[test]
@@ -311,12 +303,12 @@ fn what_is_refused_is_told_the_rest_is_done_and_the_same_again_mends_it() {
     );
     let report = json_of(&outcome);
     let steps = report["steps"].as_array().unwrap();
-    let refused: Vec<_> = steps
-        .iter()
-        .filter(|step| step["outcome"] == "refused")
-        .map(|step| step["name"].as_str().unwrap())
-        .collect();
-    assert_eq!(refused, ["www.shop.example", "viewer@example.com"]);
+    let with = |outcome: &str| -> Vec<_> {
+        let steps = steps.iter().filter(|step| step["outcome"] == outcome);
+        steps.map(|step| step["name"].as_str().unwrap()).collect()
+    };
+    assert_eq!(with("refused"), ["www.shop.example"]);
+    assert_eq!(with("left"), ["viewer@example.com"]);
     ok(
         &both.here,
         &["domains:remove", "www.shop.example", "-a", "squatter"],
@@ -336,7 +328,7 @@ fn an_app_can_be_copied_on_one_platform() {
     ok(&cli, &["create", "shop"]);
     ok(&cli, &["config:set", "A=1", "-a", "shop"]);
     let token = ok(&cli, &["auth:token"]).stdout;
-    cli.set("HEROKU_API_KEY", token.trim());
+    cli.set("PAAS_IMPORT_TOKEN", token.trim());
     let api = platform.api();
     ok(
         &cli,
@@ -365,12 +357,12 @@ fn what_is_wrong_with_the_source_is_said_in_plain_words() {
         "{}",
         outcome.stderr
     );
-    both.here.set("HEROKU_API_KEY", "nonsense");
+    both.here.set("PAAS_IMPORT_TOKEN", "nonsense");
     let outcome = both.import(&[]);
     assert_eq!(outcome.code, 1);
     assert!(
         outcome.stderr.contains("answered 401: ")
-            && outcome.stderr.contains("`heroku auth:token` prints one"),
+            && outcome.stderr.contains("good there in PAAS_IMPORT_TOKEN."),
         "{}",
         outcome.stderr
     );
@@ -386,7 +378,7 @@ fn what_is_wrong_with_the_source_is_said_in_plain_words() {
         " ▸    Error: Could not reach 127.0.0.1:1: Connection refused (os error 111)\n \
          ▸    Nothing was changed here. Is this its address, and does this machine reach it?\n",
     );
-    both.here.unset("HEROKU_API_KEY");
+    both.here.unset("PAAS_IMPORT_TOKEN");
     let outcome = both.here.paas(&["import", "heroku", "shop"]);
     assert_eq!(outcome.code, 1);
     assert!(
@@ -407,33 +399,56 @@ fn what_is_wrong_with_the_source_is_said_in_plain_words() {
         "http://api.example.com",
     ];
     assert_eq!(both.here.paas(&clear).code, 2);
-    let name = ["import", "heroku", "shop", "--to", "No_Name"];
-    both.here.set("HEROKU_API_KEY", "nonsense");
-    assert_ne!(both.here.paas(&name).code, 0);
 }
 
 #[test]
-fn the_token_of_this_platform_is_not_sent_to_another() {
+fn a_name_that_cannot_be_is_refused_before_the_other_side_is_asked() {
+    let source = heroku();
+    let platform = Platform::start();
+    let mut cli = platform.cli();
+    cli.set("PAAS_IMPORT_TOKEN", TOKEN);
+    let url = format!("http://{}", source.addr);
+    let args = ["import", "heroku", "shop", "--from-url", &url];
+    let outcome = cli.paas(&[&args[..], &["--to", "No_Name"]].concat());
+    assert_eq!(outcome.code, 2);
+    assert!(
+        outcome.stderr.contains("cannot be called No_Name"),
+        "{}",
+        outcome.stderr
+    );
+    assert!(source.seen("GET /apps/shop").is_empty());
+}
+
+#[test]
+fn a_token_is_not_sent_to_whom_it_is_not_of() {
     let platform = Platform::start();
     let mut cli = platform.cli();
     let token = ok(&cli, &["auth:token"]).stdout;
-    cli.set("HEROKU_API_KEY", token.trim());
     let source = Stub::start();
     let url = format!("http://{}", source.addr);
-    for args in [
-        &["import", "heroku", "shop", "--from-url", &url][..],
-        &["import", "heroku", "shop"],
-    ] {
+    let foreign = ["import", "heroku", "shop", "--from-url", &url];
+    let refuse = |cli: &Cli, args: &[&str], words: &str| {
         let outcome = cli.paas(args);
         assert_eq!(outcome.code, 1);
         assert!(
-            outcome
-                .stderr
-                .contains("HEROKU_API_KEY is a token of this platform, and was not sent to"),
-            "{}",
+            outcome.stderr.contains(words),
+            "{words}: {}",
             outcome.stderr
         );
-    }
+    };
+    // Heroku's variable is for Heroku, whatever is in it.
+    cli.set("HEROKU_API_KEY", TOKEN);
+    refuse(&cli, &foreign, "There is no token for 127.0.0.1:");
+    cli.set("PAAS_IMPORT_TOKEN", "HRKU-secret");
+    refuse(&cli, &foreign, "is one of Heroku's, and was not sent there");
+    cli.set("PAAS_IMPORT_TOKEN", token.trim());
+    refuse(&cli, &foreign, "is one of this platform, and was not sent");
+    cli.set("HEROKU_API_KEY", token.trim());
+    refuse(
+        &cli,
+        &["import", "heroku", "shop"],
+        "The token for api.heroku.com is one of this platform, and was not sent",
+    );
     assert!(source.seen("GET /apps/shop").is_empty());
 }
 
@@ -549,7 +564,7 @@ fn what_only_heroku_has_is_told_with_what_to_do_about_it() {
         source.seen("GET /apps/shop")[0].authorization,
         format!("Bearer {TOKEN}")
     );
-    cli.set("HEROKU_API_KEY", TOKEN);
+    cli.set("PAAS_IMPORT_TOKEN", TOKEN);
     let taken = json_of(&ok(&cli, &[&args[..], &["--addon-vars"]].concat()));
     assert_eq!(
         lines(&taken["steps"]),
@@ -558,11 +573,68 @@ fn what_only_heroku_has_is_told_with_what_to_do_about_it() {
 }
 
 #[test]
+fn what_is_left_out_is_not_asked_for() {
+    let source = heroku();
+    for what in ["config-vars", "formation", "collaborators"] {
+        let call = format!("GET /apps/view/{what}");
+        source.refuse(&call, 403, "forbidden", "You may not.");
+    }
+    source.on("GET /apps/view", json!({ "name": "view" }));
+    for what in [
+        "domains",
+        "buildpack-installations",
+        "addons",
+        "addon-attachments",
+        "log-drains",
+        "features",
+        "sni-endpoints",
+    ] {
+        source.on(&format!("GET /apps/view/{what}"), json!([]));
+    }
+    let platform = Platform::start();
+    let mut cli = platform.cli();
+    cli.set("PAAS_IMPORT_TOKEN", TOKEN);
+    let url = format!("http://{}", source.addr);
+    let import = |skip: &str| {
+        let mut args = vec!["import", "heroku", "view", "--from-url", &url, "--json"];
+        if !skip.is_empty() {
+            args.extend(["--skip", skip]);
+        }
+        cli.paas(&args)
+    };
+    let refused = import("formation");
+    assert_eq!(refused.code, 1);
+    for words in [
+        "Error: The config could not be read: 127.0.0.1:",
+        " answered 403: You may not.",
+        "or leave it out with --skip config.",
+    ] {
+        assert!(
+            refused.stderr.contains(words),
+            "{words}: {}",
+            refused.stderr
+        );
+    }
+    assert!(
+        import("config")
+            .stderr
+            .contains("The formation could not be read: ")
+    );
+    let asked = |what: &str| source.seen(&format!("GET /apps/view/{what}")).len();
+    let before = asked("domains");
+    let left = lines(&json_of(&import("config,formation,domains"))["left"]);
+    assert_eq!(left, ["collaborators all"]);
+    assert_eq!((asked("config-vars"), asked("domains")), (1, before));
+    let report = json_of(&import("config,formation,collaborators"));
+    assert_eq!(lines(&report["left"]), Vec::<String>::new());
+}
+
+#[test]
 fn a_source_that_answers_nonsense_changes_nothing_here() {
     let source = heroku();
     let platform = Platform::start();
     let mut cli = platform.cli();
-    cli.set("HEROKU_API_KEY", TOKEN);
+    cli.set("PAAS_IMPORT_TOKEN", TOKEN);
     let url = format!("http://{}", source.addr);
     let bad = Stub::start();
     bad.answer("GET /apps/shop", 200, "<html>".to_owned());
@@ -576,7 +648,7 @@ fn a_source_that_answers_nonsense_changes_nothing_here() {
         "{}",
         outcome.stderr
     );
-    source.refuse("GET /apps/other", 500, "internal", "Oh no.");
+    source.refuse("GET /apps/other", 500, "internal", "Oh\u{202e} no.\u{1b}");
     let outcome = cli.paas(&["import", "heroku", "other", "--from-url", &url]);
     assert!(
         outcome.stderr.contains("answered 500: Oh no."),

@@ -24,7 +24,9 @@ pub use client::{
 };
 pub use log_sink::{LogSink, LogSinkTask};
 pub use log_stream::LogStream;
-pub use model::{AppName, ConfigVarName, DynoId, DynoSize, Email, HostRole, Hostname, Secret};
+pub use model::{
+    AppName, ConfigVarName, DrainUrl, DynoId, DynoSize, Email, HostRole, Hostname, Secret,
+};
 pub use time::WireTime;
 
 /// The header in which the platform says its version to those who are logged in.

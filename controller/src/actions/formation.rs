@@ -61,17 +61,20 @@ pub(crate) async fn scale(
                     "The process type {process_type} is named twice; say once how it should be."
                 )));
             }
-            apply(&mut changed, &process_type, change)?;
             if ahead && slug.is_none() {
-                // No web dyno is a wish, too: without a word, the first release begins with one.
-                let (quantity, size) =
-                    (changed.quantity(&process_type), changed.size(&process_type));
-                let asked = Formation { quantity, size };
+                // No web dyno is a wish, too, and has to be said: without a word of how many, there is the one that a first
+                // release begins with.
+                let unsaid = change.change.quantity.is_none();
+                let begun = Formation {
+                    quantity: u32::from(unsaid && process_type.is_web()),
+                    size: DynoSize::default(),
+                };
                 changed
                     .formation
                     .entry(process_type.clone())
-                    .or_insert(asked);
+                    .or_insert(begun);
             }
+            apply(&mut changed, &process_type, change)?;
             types.push(process_type);
         }
         if ahead && slug.is_none() && changed.formation.len() > MAX_AHEAD {

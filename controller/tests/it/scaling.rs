@@ -157,6 +157,33 @@ async fn a_type_that_left_the_procfile_is_shown_while_it_has_dynos() {
 }
 
 #[tokio::test]
+async fn a_size_alone_ahead_of_the_first_push_leaves_it_its_web_dyno() {
+    let platform = Platform::start().await;
+    let ann = platform.user("ann").await;
+    let app = id_of(&ann.app("ticks").await);
+    let sizes = json!({"ahead": true, "updates": [
+        {"type": "web", "size": "standard-2x"},
+        {"type": "worker", "size": "standard-2x"},
+    ]});
+    for _ in 0..2 {
+        ann.patch("/apps/ticks/formation", sizes.clone())
+            .await
+            .expect(200);
+    }
+    platform
+        .push(app, &ann, &[("web", "serve"), ("worker", "work")])
+        .await;
+    platform.prove(app).await;
+    let shown = ann
+        .get_range("/apps/ticks/formation", "type ..")
+        .await
+        .expect(200);
+    assert_eq!(each(&shown, "type"), ["web", "worker"]);
+    assert_eq!(each(&shown, "quantity"), ["1", "0"]);
+    assert_eq!(each(&shown, "size"), ["Standard-2X", "Standard-2X"]);
+}
+
+#[tokio::test]
 async fn what_is_scaled_ahead_of_the_first_push_is_there_when_it_comes() {
     let platform = Platform::start().await;
     let ann = platform.user("ann").await;

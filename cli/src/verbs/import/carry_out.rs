@@ -6,15 +6,17 @@
 use std::collections::BTreeMap;
 
 use anyhow::Result;
-use controller_api::Client;
 use controller_api::wire::app::Identity;
 use controller_api::wire::{AppCreate, DomainCreate, LogDrainCreate};
+use controller_api::{ApiError, Client, ClientError};
 use serde_json::{Map, Value};
 
 use super::plan::{Plan, Scaled, Step};
 use crate::args::WaitArgs;
 use crate::context::Context;
 use crate::failure::Failure;
+use crate::git::shell_quoted;
+use crate::output::printable;
 use crate::verbs::config;
 
 /// What came of it.
@@ -31,7 +33,7 @@ pub(super) enum Outcome {
     Done,
     /// The platform's own words.
     Refused(String),
-    /// Refused, and it is for somebody else to do something about it.
+    /// It is for somebody else to do something about it first.
     Left(String),
 }
 
@@ -131,7 +133,7 @@ async fn one(
             action.done();
         }
         Step::Person(person) => {
-            let action = output.action(format!("Adding {} to {named}", person.name));
+            let action = output.action(format!("Adding {} to {named}", printable(&person.name)));
             let permissions = person
                 .permission
                 .map(|permission| vec![permission.to_owned()]);
@@ -147,29 +149,78 @@ async fn one(
 /// What the refusal of a step means; an error where the rest must not be tried.
 fn refusal(context: &Context, plan: &Plan, step: &Step, error: anyhow::Error) -> Result<Outcome> {
     let refused = error
-        .downcast_ref::<controller_api::ClientError>()
-        .filter(|error| matches!(error.status(), Some(400 | 402..=428 | 430..=499)));
-    let Some(message) = refused.map(ToString::to_string) else {
+        .downcast_ref::<ClientError>()
+        .and_then(ClientError::api)
+        .filter(|no| matches!(no.status, 400 | 402..=428 | 430..=499));
+    let Some(no) = refused else {
         return Err(error);
     };
+    let message = printable(&no.message);
     if matches!(step, Step::Create { .. }) {
         return Err(Failure::new(message)
             .advise("Nothing was changed. Another name is given with --to NAME.")
             .into());
     }
     context.output.hint(&message)?;
-    Ok(match step {
+    Ok(outcome(no, step, &plan.app))
+}
+
+fn outcome(no: &ApiError, step: &Step, app: &str) -> Outcome {
+    let message = printable(&no.message);
+    match step {
         // Who has no account cannot be given access, and that is no fault of the import.
-        Step::Person(person) => Outcome::Left(format!(
-            "{message} Then: paas access:add {} -a {}",
-            person.name, plan.app
+        Step::Person(person) if no.is_about_account() => Outcome::Left(format!(
+            "{message} Then: paas access:add {} -a {app}",
+            shell_quoted(&person.name),
         )),
         _ => Outcome::Refused(message),
-    })
+    }
 }
 
 /// `1 config var`, `2 config vars`.
 fn count(count: usize, what: &str) -> String {
     let plural = if count == 1 { "" } else { "s" };
     format!("{count} {what}{plural}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::described::PersonThere;
+    use super::*;
+
+    #[test]
+    fn only_who_has_no_account_is_left_to_others() {
+        let person = Step::Person(PersonThere {
+            name: "dev@x.com".to_owned(),
+            permission: None,
+        });
+        let no = |status, message: &str| ApiError {
+            status,
+            id: "invalid_params".to_owned(),
+            message: message.to_owned(),
+            url: None,
+            request_id: None,
+        };
+        let missing = no(422, "There is no account for dev@x.com. Make one.");
+        assert_eq!(
+            outcome(&missing, &person, "shop"),
+            Outcome::Left(format!(
+                "{} Then: paas access:add dev@x.com -a shop",
+                missing.message
+            ))
+        );
+        for refused in [
+            no(403, "You may not."),
+            no(409, "Others changed it."),
+            no(422, "dev@x.com owns shop and needs no invitation."),
+        ] {
+            let expected = Outcome::Refused(refused.message.clone());
+            assert_eq!(outcome(&refused, &person, "shop"), expected);
+        }
+        let domain = Step::Domain("x.example".to_owned());
+        assert!(matches!(
+            outcome(&missing, &domain, "shop"),
+            Outcome::Refused(_)
+        ));
+    }
 }

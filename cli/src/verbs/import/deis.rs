@@ -239,9 +239,9 @@ async fn list<T: DeserializeOwned>(fetch: &Fetch, path: &[&str]) -> Result<Vec<T
         let Some((_, next)) = page.next.as_deref().and_then(|next| next.split_once('?')) else {
             return Ok(all);
         };
-        query = Some(next.to_owned());
+        query = Some(fetch.goes_on(query.as_deref(), next)?);
     }
-    Err(fetch.failed("has a list that does not end").into())
+    Err(fetch.endless().into())
 }
 
 /// Of a list that may be long, the newest few.

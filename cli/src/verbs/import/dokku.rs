@@ -15,6 +15,8 @@ use super::described::{Described, DomainThere, Item, ProcessThere, SizeThere, Ti
 use super::size;
 use crate::args::ImportDokkuArgs;
 use crate::failure::Failure;
+use crate::git::shell_quoted;
+use crate::output::printable;
 use said::{Said, parse};
 
 /// Config vars are 64 KB at most here; the reports are a few KB each.
@@ -35,11 +37,12 @@ pub(super) fn read(args: &ImportDokkuArgs) -> Result<Described> {
         }
         _ => {
             let names: Vec<_> = read.apps.iter().take(10).cloned().collect();
-            return Err(
-                Failure::new(format!("This tells of several apps: {}", names.join(", ")))
-                    .advise("Ask Dokku about one: each of the commands takes the app's name.")
-                    .into(),
-            );
+            return Err(Failure::new(format!(
+                "This tells of several apps: {}",
+                printable(&names.join(", "))
+            ))
+            .advise("Ask Dokku about one: each of the commands takes the app's name.")
+            .into());
         }
     };
     Ok(describe(read, name, whence))
@@ -100,7 +103,7 @@ fn files(directory: &Path) -> Result<Vec<PathBuf>> {
 }
 
 fn describe(said: Said, name: String, whence: String) -> Described {
-    let mut left = without_counterpart(&said, &name);
+    let mut left = without_counterpart(&said);
     let config = said.config.clone().unwrap_or_default();
     let ties = ties(&config);
     let services: BTreeSet<&str> = config.values().filter_map(|value| service(value)).collect();
@@ -114,7 +117,10 @@ fn describe(said: Said, name: String, whence: String) -> Described {
         (said.facts.is_empty(), "report"),
     ] {
         if missing {
-            let why = format!("nothing is known of it: dokku {what} {name}");
+            let why = format!(
+                "nothing is known of it: dokku {what} {}",
+                shell_quoted(&name)
+            );
             left.push(Item::new("answer", what, why));
         }
     }
@@ -221,7 +227,7 @@ fn memory(said: &Said, process_type: &str) -> SizeThere {
     bytes.map_or(SizeThere::Any, SizeThere::Bytes)
 }
 
-fn without_counterpart(said: &Said, app: &str) -> Vec<Item> {
+fn without_counterpart(said: &Said) -> Vec<Item> {
     let mut left = Vec::new();
     let builder = said
         .fact("builder computed selected")
@@ -244,43 +250,60 @@ fn without_counterpart(said: &Said, app: &str) -> Vec<Item> {
     }
     if said.fact("ssl enabled") == Some("true") {
         let names = said.fact("ssl hostnames").unwrap_or("on");
-        let why = format!(
-            "paas certs:auto:enable -a {app}, or paas certs:add with the files of `dokku certs:show`"
-        );
+        let why = "paas certs:auto:enable, or paas certs:add with the files of `dokku certs:show`";
         left.push(Item::new("certificate", names, why));
     }
     if let Some(branch) = said
         .fact("git deploy branch")
         .filter(|branch| !matches!(*branch, "main" | "master"))
     {
-        let why = format!("here main is deployed: git push paas {branch}:main");
+        // A name that begins with a dash would be an option of git's.
+        let full = if branch.starts_with('-') {
+            "refs/heads/"
+        } else {
+            ""
+        };
+        let refspec = format!("{full}{branch}:main");
+        let why = format!(
+            "here main is deployed: git push paas {}",
+            shell_quoted(&refspec)
+        );
         left.push(Item::new("branch", branch, why));
     }
-    if let Some(link) = said
-        .fact("docker options deploy")
-        .filter(|options| has_more(options))
-    {
-        left.push(Item::new(
-            "docker options",
-            link,
-            "dynos are started the same way for all apps",
-        ));
+    let options = options(said.fact("docker options deploy").unwrap_or_default());
+    if !options.is_empty() {
+        let why = "dynos are started the same way for all apps";
+        left.push(Item::new("docker options", options.join(" "), why));
     }
     left
 }
 
-/// Than what Dokku gives every app, and the links to its services.
-fn has_more(options: &str) -> bool {
-    let mut words = options.split_whitespace().peekable();
-    let mut more = false;
-    while let Some(word) = words.next() {
-        match word {
-            "--link" => drop(words.next()),
-            word if word.starts_with("--restart=") || word.starts_with("--link=") => {}
-            _ => more = true,
+/// Their names, for their values may be secret; without those that Dokku gives every app, and the links to its services.
+fn options(said: &str) -> Vec<&str> {
+    let mut names = Vec::new();
+    let mut in_quotes = false;
+    for word in said.split_whitespace() {
+        let is_of_value = in_quotes || !word.starts_with('-');
+        in_quotes ^= word.matches(['\'', '"']).count() % 2 == 1;
+        if is_of_value {
+            continue;
+        }
+        let name = match word.split_once('=') {
+            Some((name, _)) => name,
+            None => word,
+        };
+        // `-eNAME`: the value may follow at once.
+        let short = name.char_indices().nth(2).map_or(name.len(), |(at, _)| at);
+        let name = if name.starts_with("--") {
+            name
+        } else {
+            &name[..short]
+        };
+        if !matches!(name, "--link" | "--restart") && !names.contains(&name) {
+            names.push(name);
         }
     }
-    more
+    names
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! Reading another platform's API: with its own token, to that host and no other, and never without an end.
 
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use anyhow::Result;
@@ -12,12 +14,14 @@ use url::Url;
 
 use super::described::Item;
 use crate::failure::Failure;
+use crate::output::printable;
 
 /// How long one answer may take, and all of them.
 const ANSWER_WITHIN: Duration = Duration::from_secs(30);
 const ALL_WITHIN: Duration = Duration::from_secs(180);
-/// The largest that an API has a reason to say at once.
+/// The largest that an API has a reason to say at once, and in all.
 const MAX_ANSWER: usize = 8 << 20;
+const MAX_ALL: usize = 64 << 20;
 pub(super) const MAX_PAGES: usize = 100;
 
 #[derive(Debug)]
@@ -26,6 +30,19 @@ pub(super) struct Fetch {
     base: Url,
     headers: HeaderMap,
     deadline: Instant,
+    left: Left,
+}
+
+/// How many bytes may still come.
+#[derive(Debug)]
+struct Left(AtomicUsize);
+
+impl Left {
+    /// Whether there were as many, which there then are no more.
+    fn take(&self, bytes: usize) -> bool {
+        let less = |left: usize| left.checked_sub(bytes);
+        self.0.fetch_update(Relaxed, Relaxed, less).is_ok()
+    }
 }
 
 /// The other side has understood and said no.
@@ -103,6 +120,7 @@ impl Fetch {
             base: other.base.clone(),
             headers,
             deadline: Instant::now() + ALL_WITHIN,
+            left: Left(AtomicUsize::new(MAX_ALL)),
         })
     }
 
@@ -159,7 +177,10 @@ impl Fetch {
         }
         let decoded = serde_json::from_slice(&body).map_err(|error| {
             let place = format!("{} of {}: {error}", target, self.host());
-            Failure::new(format!("The answer could not be understood: {place}"))
+            Failure::new(format!(
+                "The answer could not be understood: {}",
+                printable(&place)
+            ))
         })?;
         Ok((decoded, headers))
     }
@@ -170,6 +191,9 @@ impl Fetch {
         while let Some(chunk) = response.chunk().await.map_err(cut)? {
             if body.len() + chunk.len() > MAX_ANSWER {
                 return Err(self.failed("says more at once than an app can be").into());
+            }
+            if !self.left.take(chunk.len()) {
+                return Err(self.failed("says more in all than an app can be").into());
             }
             body.extend_from_slice(&chunk);
         }
@@ -189,9 +213,21 @@ impl Fetch {
             let Some(next) = next else {
                 return Ok(all);
             };
-            range = Some(next.to_owned());
+            range = Some(self.goes_on(range.as_deref(), next)?);
         }
-        Err(self.failed("has a list that does not end").into())
+        Err(self.endless().into())
+    }
+
+    /// Where the next page is, which is never where the last one was.
+    pub(super) fn goes_on(&self, last: Option<&str>, next: &str) -> Result<String, Failure> {
+        if last == Some(next) {
+            return Err(self.endless());
+        }
+        Ok(next.to_owned())
+    }
+
+    pub(super) fn endless(&self) -> Failure {
+        self.failed("has a list that does not end")
     }
 
     pub(super) fn failed(&self, what: &str) -> Failure {
@@ -231,6 +267,38 @@ fn message(body: &[u8]) -> Option<String> {
     let text = ["message", "detail", "error"]
         .iter()
         .find_map(|name| json.get(name)?.as_str())?;
-    let text: String = text.chars().filter(|c| !c.is_control()).take(300).collect();
+    let text: String = printable(text).chars().take(300).collect();
     (!text.is_empty()).then_some(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_comes_is_counted_over_all_answers() {
+        let left = Left(AtomicUsize::new(10));
+        assert!(left.take(6));
+        assert!(!left.take(5), "no more than there are");
+        assert!(left.take(4));
+        assert!(!left.take(1));
+    }
+
+    #[test]
+    fn a_page_that_leads_to_itself_ends_the_list() {
+        let fetch = Fetch::new(Other {
+            base: &"http://127.0.0.1:1".parse().unwrap(),
+            ca_pem: None,
+            accept: "application/json",
+            authorization: "Bearer x".to_owned(),
+        })
+        .unwrap();
+        assert_eq!(fetch.goes_on(None, "id a..").unwrap(), "id a..");
+        assert_eq!(fetch.goes_on(Some("id a.."), "id b..").unwrap(), "id b..");
+        let error = fetch.goes_on(Some("id b.."), "id b..").unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "127.0.0.1:1 has a list that does not end"
+        );
+    }
 }

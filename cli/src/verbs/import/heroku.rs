@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context as _, Result};
+use clap::ValueEnum as _;
+use clap::builder::PossibleValue;
 use controller_api::Secret;
 use futures::{join, try_join};
 use serde::Deserialize;
@@ -11,7 +13,7 @@ use url::Url;
 use super::described::{Described, DomainThere, Item, PersonThere, ProcessThere, SizeThere, Tie};
 use super::fetch::{Fetch, Other, host, or_left, refused};
 use super::netrc;
-use crate::args::ImportHerokuArgs;
+use crate::args::{ImportHerokuArgs, Part};
 use crate::failure::Failure;
 use crate::session::{Session, parse_api_url};
 
@@ -138,42 +140,119 @@ pub(super) async fn read(args: &ImportHerokuArgs, ours: &Session) -> Result<Desc
         accept: ACCEPT,
         authorization: format!("Bearer {}", token.expose()),
     })?;
-    let answers = ask(&fetch, &args.app)
+    let answers = ask(&fetch, &args.app, &args.how.skip)
         .await
-        .map_err(|error| explained(error, &fetch.host(), &args.app))?;
+        .map_err(|error| explained(error, &base, &args.app))?;
     Ok(describe(answers, fetch.host()))
 }
 
-/// What the user gave for that host; never what is for our platform.
+/// The variable with the token for that host: Heroku's own is for Heroku and for nobody else.
+fn variable(base: &Url) -> &'static str {
+    if is_heroku(base) {
+        "HEROKU_API_KEY"
+    } else {
+        "PAAS_IMPORT_TOKEN"
+    }
+}
+
+/// `heroku.com` and what is below it, at whatever port.
+fn is_heroku(base: &Url) -> bool {
+    let host = base.host_str().unwrap_or_default();
+    let host = host.strip_suffix('.').unwrap_or(host);
+    host == "heroku.com" || host.ends_with(".heroku.com")
+}
+
+/// What the user gave for that host; never what is for another.
 fn token(base: &Url, ours: &Session) -> Result<Secret<String>> {
-    let from_environment = std::env::var("HEROKU_API_KEY").ok();
+    let variable = variable(base);
+    let from_environment = std::env::var(variable).ok();
     let token = match from_environment.filter(|token| !token.trim().is_empty()) {
         Some(token) => Secret::new(token.trim().to_owned()),
         None => netrc::password(&host(base))?.ok_or_else(|| no_token(base))?,
     };
     let is_ours = ours.token.as_ref() == Some(token.expose()) && ours.api.origin() != base.origin();
-    // What tokens of platforms like ours begin with, and Heroku's do not.
-    let is_for_heroku = host(base).ends_with("heroku.com");
-    if is_ours || (is_for_heroku && token.expose().starts_with("paas_")) {
-        return Err(Failure::new(format!(
-            "HEROKU_API_KEY is a token of this platform, and was not sent to {}",
-            host(base)
-        ))
-        .advise("`paas heroku-env` sets it so. Give Heroku's own: export HEROKU_API_KEY=\"$(env -u HEROKU_API_KEY -u HEROKU_HOST heroku auth:token)\"")
-        .into());
+    match misplaced(base, &token, is_ours) {
+        Some(failure) => Err(failure.into()),
+        None => Ok(token),
     }
-    Ok(token)
+}
+
+/// Why the token must not go there, if it is another's by its looks.
+fn misplaced(base: &Url, token: &Secret<String>, is_ours: bool) -> Option<Failure> {
+    let (host, variable) = (host(base), variable(base));
+    let refuse = |whose: &str| {
+        Failure::new(format!(
+            "The token for {host} is one of {whose}, and was not sent there"
+        ))
+    };
+    let begins_with = |mark: &str| token.expose().starts_with(mark);
+    if is_heroku(base) && (is_ours || begins_with("paas_")) {
+        return Some(refuse("this platform").advise(format!(
+            "`paas heroku-env` sets {variable} so. Give Heroku's own: export {variable}=\"$(env -u HEROKU_API_KEY -u HEROKU_HOST heroku auth:token)\""
+        )));
+    }
+    if is_ours {
+        return Some(refuse("this platform").advise(format!(
+            "Set {variable} to a token that {host} gave, or correct the one in ~/.netrc."
+        )));
+    }
+    (!is_heroku(base) && begins_with("HRKU-")).then(|| {
+        refuse("Heroku's").advise(format!(
+            "Set {variable} to a token that {host} gave, or correct the one in ~/.netrc. To read from Heroku, leave out --from-url."
+        ))
+    })
 }
 
 fn no_token(base: &Url) -> Failure {
     let host = host(base);
-    Failure::new(format!("There is no token for {host}")).advise(format!(
-        "Give it in HEROKU_API_KEY: export HEROKU_API_KEY=\"$(heroku auth:token)\"\n\
-         Or in ~/.netrc, where `heroku login` leaves it: machine {host} login EMAIL password TOKEN"
-    ))
+    let failure = Failure::new(format!("There is no token for {host}"));
+    if is_heroku(base) {
+        failure.advise(format!(
+            "Give it in HEROKU_API_KEY: export HEROKU_API_KEY=\"$(heroku auth:token)\"\n\
+             Or in ~/.netrc, where `heroku login` leaves it on machines without a keychain: machine {host} login EMAIL password TOKEN"
+        ))
+    } else {
+        failure.advise(format!(
+            "Give one of that platform's in PAAS_IMPORT_TOKEN. HEROKU_API_KEY is not sent there.\n\
+             Or in ~/.netrc: machine {host} login EMAIL password TOKEN"
+        ))
+    }
 }
 
-async fn ask(fetch: &Fetch, app: &str) -> Result<Answers> {
+/// Nothing of a part that is left out, and it is not asked for: the token may not be allowed to.
+async fn unless_skipped<T: Default>(
+    skip: &[Part],
+    part: Part,
+    answer: impl Future<Output = Result<T>>,
+) -> Result<T> {
+    if skip.contains(&part) {
+        return Ok(T::default());
+    }
+    answer.await
+}
+
+/// What an app is not whole without, unless whoever imports says so.
+async fn needed<T: Default>(
+    skip: &[Part],
+    part: Part,
+    answer: impl Future<Output = Result<T>>,
+) -> Result<T> {
+    let answer = unless_skipped(skip, part, answer).await;
+    answer.map_err(|error| match refused(&error).map(|no| no.status) {
+        Some(403) => {
+            let name = part.to_possible_value();
+            let name = name.as_ref().map_or("PART", PossibleValue::get_name);
+            Failure::new(format!("The {name} could not be read: {error}"))
+                .advise(format!(
+                    "Use a token of the app's owner, or leave it out with --skip {name}."
+                ))
+                .into()
+        }
+        _ => error,
+    })
+}
+
+async fn ask(fetch: &Fetch, app: &str, skip: &[Part]) -> Result<Answers> {
     // By itself: what is wrong with the token or the name is said once.
     let found: App = fetch.get(&["apps", app]).await?;
     let of = |what| ["apps", app, what];
@@ -183,12 +262,20 @@ async fn ask(fetch: &Fetch, app: &str) -> Result<Answers> {
         of("domains"),
         of("buildpack-installations"),
     );
+    // What runs there is to be stopped in the end, also where the formation is left out.
+    let formation = async {
+        let formation = fetch.list::<Formation>(&formation).await;
+        if skip.contains(&Part::Formation) {
+            return or_left(formation, "formation", &mut Vec::new());
+        }
+        formation
+    };
     let needed = async {
         try_join!(
-            fetch.get::<BTreeMap<String, Option<Secret<String>>>>(&config),
-            fetch.list::<Formation>(&formation),
-            fetch.list::<Domain>(&domains),
-            fetch.list::<Buildpack>(&buildpacks),
+            needed(skip, Part::Config, fetch.get(&config)),
+            needed(&[], Part::Formation, formation),
+            needed(skip, Part::Domains, fetch.list(&domains)),
+            needed(skip, Part::Buildpacks, fetch.list(&buildpacks)),
         )
     };
     let (collaborators, addons, attachments) =
@@ -196,11 +283,11 @@ async fn ask(fetch: &Fetch, app: &str) -> Result<Answers> {
     let (drains, features, endpoints) = (of("log-drains"), of("features"), of("sni-endpoints"));
     let wished = async {
         join!(
-            fetch.list::<Collaborator>(&collaborators),
+            unless_skipped(skip, Part::Collaborators, fetch.list(&collaborators)),
             fetch.list::<Addon>(&addons),
             fetch.list::<Attachment>(&attachments),
-            fetch.list::<Drain>(&drains),
-            fetch.list::<Feature>(&features),
+            unless_skipped(skip, Part::Drains, fetch.list(&drains)),
+            unless_skipped(skip, Part::Features, fetch.list(&features)),
             fetch.list::<Named>(&endpoints),
         )
     };
@@ -227,11 +314,13 @@ async fn ask(fetch: &Fetch, app: &str) -> Result<Answers> {
     })
 }
 
-fn explained(error: anyhow::Error, host: &str, app: &str) -> anyhow::Error {
+fn explained(error: anyhow::Error, base: &Url, app: &str) -> anyhow::Error {
+    let host = host(base);
     let advice = match refused(&error).map(|no| no.status) {
-        Some(401) => {
+        Some(401) if is_heroku(base) => {
             "Give a token that is good there in HEROKU_API_KEY: `heroku auth:token` prints one."
         }
+        Some(401) => "Give a token that is good there in PAAS_IMPORT_TOKEN.",
         Some(403) => "The token's account may not read all of the app. Use one of its owner.",
         Some(404) => {
             return Failure::new(format!(
@@ -443,6 +532,43 @@ mod tests {
                     name: app.to_owned(),
                 }),
             },
+        }
+    }
+
+    #[test]
+    fn a_token_goes_to_whom_it_is_of_and_to_nobody_else() {
+        let misplaced = |url: &str, token: &str, is_ours| {
+            let failure = misplaced(&url.parse().unwrap(), &Secret::from(token), is_ours);
+            failure.map(|failure| failure.to_string())
+        };
+        for url in [
+            "https://api.heroku.com",
+            "https://heroku.com",
+            "https://API.Heroku.com.:8443",
+        ] {
+            assert_eq!(variable(&url.parse().unwrap()), "HEROKU_API_KEY", "{url}");
+            assert_eq!(misplaced(url, "HRKU-1", false), None, "{url}");
+            assert_eq!(misplaced(url, "a-uuid", false), None, "{url}");
+            for (token, is_ours) in [("paas_1", false), ("a-uuid", true)] {
+                let why = misplaced(url, token, is_ours).unwrap();
+                assert!(why.contains("is one of this platform,"), "{why}");
+            }
+        }
+        for url in [
+            "https://api.notheroku.com",
+            "https://heroku.com.example",
+            "https://api.other-paas.example.com",
+        ] {
+            assert_eq!(
+                variable(&url.parse().unwrap()),
+                "PAAS_IMPORT_TOKEN",
+                "{url}"
+            );
+            assert_eq!(misplaced(url, "paas_1", false), None, "{url}");
+            let why = misplaced(url, "HRKU-1", false).unwrap();
+            assert!(why.contains("is one of Heroku's,"), "{why}");
+            let why = misplaced(url, "paas_1", true).unwrap();
+            assert!(why.contains("is one of this platform,"), "{why}");
         }
     }
 

@@ -53,10 +53,14 @@ pub(super) fn steps(there: &Described, plan: &Plan, done: &Done) -> Vec<String> 
             "Once the DNS leads here: paas certs:auto:enable -a {app}"
         ));
     }
-    if !plan.has_code && !there.config.is_empty() {
+    if !plan.has_code && there.formation.iter().any(|process| process.quantity > 0) {
+        // Dokku's was read from a file.
+        let place = match there.kind {
+            "dokku" => "on the Dokku host".to_owned(),
+            _ => format!("at {}", there.whence),
+        };
         next.push(format!(
-            "When all is well, stop the app at {}: its processes may otherwise do the same work as those here",
-            there.whence
+            "When all is well, stop the app {place}: its processes may otherwise do the same work as those here"
         ));
     }
     next
@@ -83,14 +87,59 @@ fn domains<'a>(plan: &'a Plan, done: &Done) -> Vec<&'a str> {
 mod tests {
     use std::collections::BTreeMap;
 
-    use super::super::described::DomainThere;
+    use super::super::described::{DomainThere, ProcessThere, SizeThere};
     use super::*;
+
+    fn running(quantity: u32) -> ProcessThere {
+        ProcessThere {
+            process_type: "web".to_owned(),
+            quantity,
+            size: SizeThere::Any,
+        }
+    }
+
+    #[test]
+    fn what_runs_there_is_to_be_stopped_where_it_runs() {
+        let plan = |has_code| Plan {
+            app: "shop".to_owned(),
+            is_new: false,
+            has_code,
+            steps: Vec::new(),
+            overwritten: Vec::new(),
+            kept: Vec::new(),
+            left: Vec::new(),
+            missing: Vec::new(),
+        };
+        let stop = |kind, quantity, has_code| {
+            let there = Described {
+                kind,
+                whence: "shop.dokku".to_owned(),
+                config: BTreeMap::from([("A".to_owned(), "1".into())]),
+                formation: vec![running(quantity)],
+                ..Described::default()
+            };
+            let next = steps(&there, &plan(has_code), &Done::default());
+            next.into_iter().find(|step| step.contains("stop the app"))
+        };
+        assert!(
+            stop("dokku", 1, false)
+                .unwrap()
+                .contains("stop the app on the Dokku host: ")
+        );
+        assert!(
+            stop("deis", 1, false)
+                .unwrap()
+                .contains("stop the app at shop.dokku: ")
+        );
+        assert_eq!(stop("dokku", 0, false), None);
+        assert_eq!(stop("dokku", 1, true), None);
+    }
 
     #[test]
     fn each_step_is_told_when_it_is_to_be_done_and_only_then() {
         let there = Described {
             whence: "api.heroku.com".to_owned(),
-            config: BTreeMap::from([("A".to_owned(), "1".into())]),
+            formation: vec![running(1)],
             domains: vec![DomainThere {
                 hostname: "WWW.x.example".to_owned(),
                 target: Some("deep.herokudns.com".to_owned()),

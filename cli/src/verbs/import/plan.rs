@@ -6,9 +6,9 @@
 use std::collections::BTreeMap;
 
 use controller_api::wire::{FormationChange, FormationUpdate, Quantity};
-use controller_api::{ConfigVarName, DynoSize, Email, Hostname, Secret};
+use controller_api::{ConfigVarName, DrainUrl, DynoSize, Email, Hostname, Secret};
 
-use super::described::{Described, Item, PersonThere, ProcessThere, Tie};
+use super::described::{Described, Item, PersonThere, ProcessThere, SizeThere, Tie};
 use super::size;
 use crate::args::Part;
 
@@ -188,10 +188,12 @@ impl Planning<'_> {
 
     fn buildpacks(&mut self) {
         let mut ours = Vec::new();
+        let mut all_known = true;
         for (at, theirs) in self.there.buildpacks.iter().enumerate() {
             match buildpack(theirs, &self.here.buildpacks) {
                 Ok(buildpack) => ours.push(buildpack),
                 Err(why) => {
+                    all_known = false;
                     let why = format!(
                         "{why}; once you have its git URL: paas buildpacks:add -i {} URL -a {}",
                         at + 1,
@@ -207,6 +209,17 @@ impl Planning<'_> {
         if ours.is_empty() || ours == now {
             return;
         }
+        // What is here more may well be what was advised for the one that is not known.
+        if !all_known && !now.is_empty() {
+            if !ours.iter().all(|one| now.contains(one)) {
+                let why = format!(
+                    "those here stay, since not all of theirs are known: paas buildpacks:set -a {}",
+                    self.wanted.name
+                );
+                self.left("buildpacks", told(&ours), why);
+            }
+            return;
+        }
         let differs = Item::new("buildpacks", told(&now), format!("{} there", told(&ours)));
         if now.is_empty() || self.may_overwrite(differs) {
             self.step(Step::Buildpacks(ours));
@@ -216,6 +229,15 @@ impl Planning<'_> {
     fn config(&mut self) {
         let mut set = BTreeMap::new();
         for (name, value) in &self.there.config {
+            // First: what is missing goes into a command that people paste.
+            if let Err(error) = name.parse::<ConfigVarName>() {
+                self.left(
+                    "config var",
+                    name,
+                    format!("a config var's name {}", error.rule),
+                );
+                continue;
+            }
             match self.there.ties.get(name) {
                 Some(Tie::Platform(why)) => {
                     self.left("config var", name, why);
@@ -229,14 +251,6 @@ impl Planning<'_> {
                     continue;
                 }
                 Some(Tie::Addon(_)) | None => {}
-            }
-            if let Err(error) = name.parse::<ConfigVarName>() {
-                self.left(
-                    "config var",
-                    name,
-                    format!("a config var's name {}", error.rule),
-                );
-                continue;
             }
             if value.expose().contains('\0') {
                 self.left(
@@ -265,10 +279,14 @@ impl Planning<'_> {
         let mut scaled = Vec::new();
         for process in &self.there.formation {
             let named = |one: &Scaled| one.process_type == process.process_type;
-            let Some(wanted) = scale(process).filter(|_| !scaled.iter().any(named)) else {
+            let Some(mut wanted) = scale(process).filter(|_| !scaled.iter().any(named)) else {
                 continue;
             };
             let now = self.app().formation.get(&wanted.process_type).copied();
+            // Where nobody has said how large, whoever has said so here is right.
+            if let (SizeThere::Any, Some((_, size))) = (&process.size, now) {
+                wanted.size = size;
+            }
             let differs = |now: (u32, DynoSize)| now != (wanted.quantity, wanted.size);
             match now {
                 Some(now) if differs(now) => {
@@ -322,9 +340,19 @@ impl Planning<'_> {
     }
 
     fn drains(&mut self) {
+        let here = self.app().drains.iter();
+        let mut known: Vec<DrainUrl> = here.filter_map(|drain| drain.parse().ok()).collect();
         for drain in &self.there.drains {
-            if !self.app().drains.contains(drain.expose()) {
-                self.step(Step::Drain(drain.clone()));
+            match drain.expose().parse::<DrainUrl>() {
+                Err(error) => {
+                    self.left("drain", without_secret(drain.expose()), error.to_string());
+                }
+                // The same may be written in several ways.
+                Ok(url) if known.contains(&url) => {}
+                Ok(url) => {
+                    known.push(url);
+                    self.step(Step::Drain(drain.clone()));
+                }
             }
         }
     }

@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::carry_out::{Done, Outcome};
 use super::described::{Described, Item};
 use super::plan::Plan;
-use crate::output::{Output, Table};
+use crate::output::{Output, Table, printable};
 
 #[derive(Debug, Serialize)]
 struct Report<'a> {
@@ -35,7 +35,7 @@ struct Line {
     name: String,
     #[serde(skip_serializing_if = "String::is_empty")]
     note: String,
-    /// Of a step: `planned`, `done`, `refused`.
+    /// Of a step: `planned`, `done`, `refused`; `left` where somebody else has to do something first.
     #[serde(skip_serializing_if = "Option::is_none")]
     outcome: Option<&'static str>,
 }
@@ -92,11 +92,6 @@ fn list(output: &Output, title: &str, items: &[Item], apart: bool) -> io::Result
         ]);
     }
     output.table(&table)
-}
-
-/// Names come from elsewhere, and a terminal obeys what it is shown.
-fn printable(text: &str) -> String {
-    text.chars().filter(|c| !c.is_control()).collect()
 }
 
 /// After it; without `done`, nothing was.
@@ -157,7 +152,8 @@ fn report<'a>(
         let (word, message) = match outcome {
             None => ("planned", None),
             Some(Outcome::Done) => ("done", None),
-            Some(Outcome::Refused(why) | Outcome::Left(why)) => ("refused", Some(why)),
+            Some(Outcome::Refused(why)) => ("refused", Some(why)),
+            Some(Outcome::Left(why)) => ("left", Some(why)),
         };
         for item in step.items(&plan.app) {
             let note = message.cloned().unwrap_or(item.note);

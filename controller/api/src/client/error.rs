@@ -29,6 +29,11 @@ impl ApiError {
     pub fn is_about_app(&self) -> bool {
         self.id == "not_found" && self.message.contains("find that app")
     }
+
+    /// Whether who was named has no account on the platform.
+    pub fn is_about_account(&self) -> bool {
+        self.status == 422 && self.message.starts_with("There is no account for ")
+    }
 }
 
 #[derive(Debug, thiserror::Error)]

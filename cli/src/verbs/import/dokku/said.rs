@@ -10,6 +10,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::failure::Failure;
+use crate::output::printable;
 
 /// What was understood.
 #[derive(Debug, Default)]
@@ -100,7 +101,8 @@ impl Said {
         for (name, value) in object {
             let Value::String(value) = value else {
                 return Err(Failure::new(format!(
-                    "{name} in the JSON is no text, so it is not from config:export"
+                    "{} in the JSON is no text, so it is not from config:export",
+                    printable(&name)
                 ))
                 .advise("Make it with `dokku config:export --format json APP`.")
                 .into());

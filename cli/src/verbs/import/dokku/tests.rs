@@ -75,6 +75,8 @@ fn an_app_is_read_from_what_dokku_says_of_it() {
         "what `report` says of Docker is no formation"
     );
     assert!(shop.has_certificates);
+    // What it will be called here is not known yet.
+    assert!(!shop.left.iter().any(|item| item.note.contains("-a shop")));
     assert_eq!(
         left(&shop),
         [
@@ -82,7 +84,7 @@ fn an_app_is_read_from_what_dokku_says_of_it() {
             "cron tasks 2",
             "certificate shop.example www.shop.example",
             "branch production",
-            "docker options --link dokku.postgres.shopdb:dokku-postgres-shopdb --restart=on-failure:10 --shm-size 256m",
+            "docker options --shm-size",
             "service dokku-postgres-shopdb",
             "domain shop.dokku.example",
         ]
@@ -124,6 +126,47 @@ fn what_is_missing_is_told_with_the_command_for_it() {
         left(&shop),
         ["answer config:export --format json", "answer report"]
     );
+}
+
+#[test]
+fn what_dokku_said_is_quoted_in_the_commands_that_are_told() {
+    let shop = described(
+        "=====> shop;id git information\n       Git deploy branch: a$(id)\n       Ssl enabled: false\n",
+    );
+    let notes: Vec<_> = shop.left.iter().map(|item| item.note.as_str()).collect();
+    assert_eq!(
+        notes,
+        [
+            "here main is deployed: git push paas 'a$(id):main'",
+            "nothing is known of it: dokku config:export --format json 'shop;id'",
+            "nothing is known of it: dokku ps:scale 'shop;id'",
+        ]
+    );
+    let dashed = described("=====> shop git information\n       Git deploy branch: --exec=id\n");
+    assert!(
+        dashed.left[0]
+            .note
+            .ends_with("git push paas refs/heads/--exec=id:main")
+    );
+}
+
+#[test]
+fn docker_options_are_named_without_their_values() {
+    for (said, names) in [
+        ("--link a:b --link=a:b --restart=on-failure:10", vec![]),
+        (
+            "-e TOKEN=hunter2 -eTOKEN=hunter2 --env=TOKEN=hunter2 --privileged",
+            vec!["-e", "--env", "--privileged"],
+        ),
+        (
+            "--label 'a=b -hunter2 --hunter2' -v /a:/b",
+            vec!["--label", "-v"],
+        ),
+        ("-\u{e9}\u{e9} --", vec!["-\u{e9}", "--"]),
+        ("", vec![]),
+    ] {
+        assert_eq!(options(said), names, "{said}");
+    }
 }
 
 #[test]

@@ -209,6 +209,19 @@ fn what_was_set_here_since_stays_unless_it_is_to_be_overwritten() {
 }
 
 #[test]
+fn no_command_names_a_config_var_that_could_not_be_one() {
+    let mut there = shop();
+    for name in ["A$(id)_URL", "B_URL"] {
+        there.config.insert(name.to_owned(), "x".into());
+        there
+            .ties
+            .insert(name.to_owned(), Tie::Addon("it".to_owned()));
+    }
+    let plan = plan(&there, &here(None), &wanted());
+    assert_eq!(plan.missing, ["B_URL", "DATABASE_URL"]);
+}
+
+#[test]
 fn with_code_here_only_its_own_process_types_are_scaled() {
     let app = AppHere {
         has_code: true,
@@ -231,6 +244,68 @@ fn with_code_here_only_its_own_process_types_are_scaled() {
         ),
         "{lines:#?}"
     );
+}
+
+#[test]
+fn a_drain_is_the_same_however_it_is_written() {
+    let mut there = shop();
+    there.drains = [
+        "HTTPS://logs.example:443/in",
+        "syslog+tls://logs.example",
+        "syslog+tls://logs.example:6514",
+        "ftp://user:pw@logs.example/in",
+    ]
+    .map(Secret::from)
+    .to_vec();
+    let app = AppHere {
+        drains: texts(&["https://logs.example/in"]),
+        ..AppHere::default()
+    };
+    let plan = plan(&there, &here(Some(app)), &wanted());
+    let lines = told(&plan);
+    let drains: Vec<_> = lines
+        .iter()
+        .filter(|line| line.contains(" drain "))
+        .collect();
+    assert_eq!(
+        drains,
+        [
+            "+ drain syslog+tls://logs.example",
+            "- drain ftp://logs.example/in (a drain's URL begins with syslog://, syslog+tls://, https:// or http://, not ftp://)",
+        ]
+    );
+}
+
+#[test]
+fn where_no_size_is_said_the_size_here_stays() {
+    let mut there = shop();
+    there.formation = vec![
+        process("web", 2, SizeThere::Any),
+        process("worker", 3, SizeThere::Any),
+    ];
+    let app = || AppHere {
+        has_code: true,
+        formation: BTreeMap::from([
+            ("web".to_owned(), (2, DynoSize::PerformanceM)),
+            ("worker".to_owned(), (1, DynoSize::Standard2X)),
+        ]),
+        ..AppHere::default()
+    };
+    let overwrite = Wanted {
+        overwrite: true,
+        ..wanted()
+    };
+    let plan = plan(&there, &here(Some(app())), &overwrite);
+    let lines = told(&plan);
+    assert!(
+        lines.contains(&"+ formation worker=3:Standard-2X".to_owned()),
+        "{lines:#?}"
+    );
+    assert_eq!(
+        after(&plan, Some(app())).formation["web"],
+        (2, DynoSize::PerformanceM)
+    );
+    assert_eq!(plan.overwritten, ["formation worker=1:Standard-2X"]);
 }
 
 #[test]
@@ -305,6 +380,42 @@ fn buildpacks_are_found_here_by_name_or_fetched_by_url() {
     ] {
         let ours = ours.map(str::to_owned).map_err(str::to_owned);
         assert_eq!(buildpack(theirs, &shipped), ours, "{theirs}");
+    }
+}
+
+#[test]
+fn buildpacks_stay_where_not_all_of_theirs_are_known() {
+    let mut there = shop();
+    there.buildpacks = texts(&["heroku/nodejs", "vendor/pack"]);
+    let overwrite = Wanted {
+        overwrite: true,
+        ..wanted()
+    };
+    let buildpacks_of = |now: &[&str]| {
+        let app = AppHere {
+            buildpacks: texts(now),
+            ..AppHere::default()
+        };
+        let lines = told(&plan(&there, &here(Some(app)), &overwrite));
+        let of_them = lines.iter().filter(|line| line.contains(" buildpack"));
+        of_them.cloned().collect::<Vec<_>>()
+    };
+    let unknown = "- buildpack vendor/pack (there is no buildpack of this name here; once you have its git URL: paas buildpacks:add -i 2 URL -a shop)";
+    assert_eq!(
+        buildpacks_of(&[]),
+        ["+ buildpacks heroku/nodejs", unknown].map(str::to_owned)
+    );
+    for (now, more) in [
+        (&["heroku/nodejs", "https://x.example/pack.git"][..], None),
+        (
+            &["heroku/python"][..],
+            Some(
+                "- buildpacks heroku/nodejs (those here stay, since not all of theirs are known: paas buildpacks:set -a shop)",
+            ),
+        ),
+    ] {
+        let expected: Vec<_> = [unknown].into_iter().chain(more).collect();
+        assert_eq!(buildpacks_of(now), expected);
     }
 }
 
