@@ -37,7 +37,8 @@ pub(crate) use certs::{
     CertAddArgs, CertArgs, CertFiles, CertUpdateArgs, DomainUpdateArgs, PlatformCertSetArgs,
 };
 pub(crate) use dynos::{
-    LogsArgs, OneOffArgs, PsArgs, RestartArgs, RunArgs, RunDetachedArgs, ScaleArgs, StopArgs,
+    LogsArgs, OneOffArgs, PsArgs, RestartArgs, RunArgs, RunDetachedArgs, RunInsideArgs, ScaleArgs,
+    StopArgs,
 };
 pub(crate) use heroku::{DEFAULT_PORT, HerokuEnvArgs, HerokuProxyArgs};
 pub(crate) use import::{
@@ -507,6 +508,13 @@ pub(crate) enum Verb {
         after_help = "Example:\n  $ paas run:detached --size Standard-2X -- python import.py"
     )]
     RunDetached(RunDetachedArgs),
+    /// Run a command inside a dyno that is up, attached to this terminal
+    #[command(
+        name = "run:inside",
+        visible_alias = "ps:exec",
+        after_help = dynos::RUN_INSIDE_EXAMPLES
+    )]
+    RunInside(RunInsideArgs),
 
     /// List an app's domains
     #[command(name = "domains", after_help = "Example:\n  $ paas domains")]

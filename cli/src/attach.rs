@@ -40,6 +40,26 @@ pub(crate) enum End {
     Signalled(i32),
 }
 
+/// Of whoever is attached to a dyno of their own.
+pub(crate) const ADVICE_ONE_OFF: &str =
+    "The dyno is ended when nobody is attached. For long work use `paas run:detached`.";
+/// Of whoever is attached to a command inside a dyno.
+pub(crate) const ADVICE_INSIDE: &str =
+    "The command is ended when nobody is attached; the dyno is not. See how it is with `paas ps`.";
+
+/// Waits until the other end is there. The platform is silent until then, and pings both ends when they are.
+pub(crate) async fn met(socket: &mut Socket) -> Result<Option<Message>> {
+    let first = match socket.next().await {
+        Some(Ok(Message::Ping(_) | Message::Pong(_))) => return Ok(None),
+        Some(Ok(message)) => message,
+        Some(Err(_)) | None => return Err(lost(ADVICE_INSIDE).into()),
+    };
+    match Word::of(&first, ADVICE_INSIDE) {
+        Word::Last(Err(error)) => Err(error),
+        _ => Ok(Some(first)),
+    }
+}
+
 /// Waits for the dyno's first word, or for someone else to know that it is up. The platform takes our connection long
 /// before there is a dyno at the other end of it.
 pub(crate) async fn first_word(
@@ -52,7 +72,7 @@ pub(crate) async fn first_word(
                 Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
                 Some(Ok(message)) => return Ok(message),
                 // What TLS or the socket calls it says nothing more.
-                Some(Err(_)) | None => return Err(lost()),
+                Some(Err(_)) | None => return Err(lost(ADVICE_ONE_OFF)),
             }
         }
     };
@@ -61,14 +81,20 @@ pub(crate) async fn first_word(
         up = up => return up.map(|()| None),
     };
     // A dyno that was never up is told as an error at once.
-    match Word::of(&first) {
+    match Word::of(&first, ADVICE_ONE_OFF) {
         Word::Last(Err(error)) => Err(error),
         _ => Ok(Some(first)),
     }
 }
 
-/// Carries bytes both ways until the command ends; `first` is a word that was heard already.
-pub(crate) async fn pump(socket: Socket, first: Option<Message>, kind: Kind) -> Result<End> {
+/// Carries bytes both ways until the command ends; `first` is a word that was heard already, `advice` what to say should
+/// the connection be lost.
+pub(crate) async fn pump(
+    socket: Socket,
+    first: Option<Message>,
+    kind: Kind,
+    advice: &'static str,
+) -> Result<End> {
     // Restored when this function returns, whichever way.
     let _mode = match kind {
         Kind::Terminal => Some(Mode::raw().context("could not put the terminal in raw mode")?),
@@ -94,8 +120,8 @@ pub(crate) async fn pump(socket: Socket, first: Option<Message>, kind: Kind) -> 
         }
     };
     let end = tokio::select! {
-        end = receive(first, stream) => end,
-        () = send => unreachable_end(),
+        end = receive(first, stream, advice) => end,
+        () = send => Err(lost(advice).into()),
         signal = follow_signals(&outbox, kind) => signal.map(End::Signalled),
         Ok(()) = gave_up => Ok(End::Signalled(2)),
     };
@@ -104,14 +130,8 @@ pub(crate) async fn pump(socket: Socket, first: Option<Message>, kind: Kind) -> 
     end
 }
 
-/// The sending side never ends by itself; were it to, the connection is lost.
-fn unreachable_end() -> Result<End> {
-    Err(lost().into())
-}
-
-fn lost() -> Failure {
-    Failure::new("The connection to the dyno was lost before the command ended")
-        .advise("The dyno is ended when nobody is attached. For long work use `paas run:detached`.")
+fn lost(advice: &str) -> Failure {
+    Failure::new("The connection to the dyno was lost before the command ended").advise(advice)
 }
 
 /// What the far end says.
@@ -125,7 +145,7 @@ enum Word<'a> {
 }
 
 impl<'a> Word<'a> {
-    fn of(message: &'a Message) -> Self {
+    fn of(message: &'a Message, advice: &str) -> Self {
         match message {
             Message::Binary(frame) => {
                 read_frame(frame).map_or(Self::Other, |(stream, data)| Self::Data(stream, data))
@@ -135,19 +155,23 @@ impl<'a> Word<'a> {
                 Some(Control::Error(reason)) => Self::Last(Err(Failure::new(reason).into())),
                 _ => Self::Other,
             },
-            Message::Close(_) => Self::Last(Err(lost().into())),
+            Message::Close(_) => Self::Last(Err(lost(advice).into())),
             _ => Self::Other,
         }
     }
 }
 
 /// What the dyno says goes to our standard output and error, until it says how it ended.
-async fn receive(first: Option<Message>, mut stream: SplitStream<Socket>) -> Result<End> {
+async fn receive(
+    first: Option<Message>,
+    mut stream: SplitStream<Socket>,
+    advice: &str,
+) -> Result<End> {
     let (mut stdout, mut stderr) = (tokio::io::stdout(), tokio::io::stderr());
     let mut heard = first;
     loop {
         if let Some(message) = heard {
-            match Word::of(&message) {
+            match Word::of(&message, advice) {
                 Word::Data(stream, data) => write(stream, data, &mut stdout, &mut stderr).await?,
                 Word::Last(end) => return end,
                 Word::Other => {}
@@ -155,7 +179,7 @@ async fn receive(first: Option<Message>, mut stream: SplitStream<Socket>) -> Res
         }
         heard = match stream.next().await {
             Some(Ok(message)) => Some(message),
-            Some(Err(_)) | None => return Err(lost().into()),
+            Some(Err(_)) | None => return Err(lost(advice).into()),
         };
     }
 }

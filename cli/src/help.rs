@@ -73,6 +73,7 @@ const TOPICS: &[(&str, &[&str])] = &[
             "tags:unset",
             "run",
             "run:detached",
+            "run:inside",
         ],
     ),
     ("Logs", &["logs", "drains", "drains:add", "drains:remove"]),

@@ -89,6 +89,7 @@ fn version(context: &Context) -> Result<()> {
 async fn online(verb: Verb, context: &Context) -> Result<ExitCode> {
     match verb {
         Verb::Run(args) => return run::attached(context, args).await,
+        Verb::RunInside(args) => return run::inside(context, args).await,
         Verb::HerokuProxy(args) => return heroku::proxy(context, &args).await,
         Verb::Doctor(args) => return doctor::doctor(context, &args).await,
         Verb::Login(args) => auth::login(context, &args).await,

@@ -13,6 +13,7 @@ pub(crate) mod config_vars;
 pub(crate) mod domains;
 pub(crate) mod dynos;
 pub(crate) mod formation;
+pub(crate) mod inside;
 pub(crate) mod invitations;
 pub(crate) mod joining;
 pub(crate) mod keys;

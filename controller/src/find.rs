@@ -183,15 +183,24 @@ pub(crate) async fn dyno(
     app: AppId,
     identity: &str,
 ) -> Result<Option<KnownDyno>, StoreError> {
-    let id = identity.parse::<DynoId>().ok();
-    let name = identity.parse::<DynoName>().ok();
-    let matching = dynos(store, app).await?.into_iter().filter(|known| {
-        Some(known.dyno.value.id) == id || Some(&known.dyno.value.name) == name.as_ref()
-    });
+    let all = dynos(store, app).await?.into_iter();
+    let matching = all.filter(|known| known.is_called(identity));
     Ok(matching.max_by_key(|known| known.dyno.value.created_at))
 }
 
 impl KnownDyno {
+    pub(crate) fn is_called(&self, identity: &str) -> bool {
+        let dyno = &self.dyno.value;
+        identity.parse::<DynoId>() == Ok(dyno.id)
+            || identity.parse::<DynoName>().as_ref() == Ok(&dyno.name)
+    }
+
+    pub(crate) fn is_up(&self) -> bool {
+        self.status
+            .as_ref()
+            .is_some_and(|status| status.state.is_up())
+    }
+
     fn is_wanted(&self) -> bool {
         !self.dyno.value.is_stopping()
             && !self

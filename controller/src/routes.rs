@@ -140,6 +140,7 @@ fn table(r: &mut Routes) {
     r.post("/apps/{app}/dynos", App(Operate), dynos::create);
     r.delete("/apps/{app}/dynos", App(Operate), dynos::restart_all);
     r.get("/apps/{app}/dynos/{dyno}", App(View), dynos::show);
+    r.post("/apps/{app}/dynos/{dyno}", App(Operate), dynos::run_inside);
     r.delete("/apps/{app}/dynos/{dyno}", App(Operate), dynos::restart);
     r.post("/apps/{app}/dynos/{dyno}/actions/stop", App(Operate), dynos::stop);
     r.delete("/apps/{app}/formations/{type}", App(Operate), dynos::restart_type);

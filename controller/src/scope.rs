@@ -175,7 +175,8 @@ mod tests {
                 "log-drains",
                 "webhooks",
             ];
-            let is_run = method == Method::POST && path.ends_with("/dynos");
+            let is_run = method == Method::POST
+                && (path.ends_with("/dynos") || path.ends_with("/dynos/{dyno}"));
             let touches = is_run || secrets.iter().any(|word| path.contains(word));
             if touches && method != Method::GET {
                 assert!(

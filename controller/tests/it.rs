@@ -43,6 +43,8 @@ mod drains;
 mod dynos;
 #[path = "it/fuzz.rs"]
 mod fuzz;
+#[path = "it/inside.rs"]
+mod inside;
 #[path = "it/invitations.rs"]
 mod invitations;
 #[path = "it/joining.rs"]

@@ -64,6 +64,7 @@ ids! {
     DynoId,
     /// A certificate of an app.
     EndpointId,
+    InsideId,
     InvitationId,
     KeyId,
     /// A host that runs dynos.

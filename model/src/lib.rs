@@ -18,6 +18,7 @@ pub mod domain;
 pub mod dyno;
 pub mod dyno_status;
 pub mod id;
+pub mod inside;
 pub mod invitation;
 pub mod log;
 pub mod log_drain;
@@ -61,10 +62,11 @@ pub use dyno::{Dyno, DynoKind, DynoName, Intent};
 pub use dyno_status::{DynoState, DynoStatus, Exit, ExitReason};
 pub use id::{
     AccountId, AppId, AppSetupId, BuildId, CouplingId, DomainId, DrainId, DynoId, EndpointId,
-    InvitationId, KeyId, NodeId, PipelineId, PromotionId, PromotionTargetId, ReleaseId,
+    InsideId, InvitationId, KeyId, NodeId, PipelineId, PromotionId, PromotionTargetId, ReleaseId,
     ReviewAppId, RouterId, ServiceId, SlugId, SourceId, TokenId, TransferId, WebhookDeliveryId,
     WebhookEventId, WebhookId,
 };
+pub use inside::Inside;
 pub use invitation::Invitation;
 pub use log::{LogLine, LogSource};
 pub use log_drain::{DrainToken, DrainTransport, DrainUrl, InvalidDrainUrl, LogDrain};

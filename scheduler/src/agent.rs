@@ -11,6 +11,7 @@
 //! - Only this agent writes the statuses of its node's dynos, only when they change, by compare-and-set.
 //! - The node counts as alive only while its engine answers and its disk takes writes ([`health`]), and only once every
 //!   dyno that it had before has been looked at ([`presence`]).
+//! - What was asked for inside a dyno ends with its user, with the dyno and with the agent, and holds up neither ([`inside`]).
 //! - A dyno can reach the world, and neither its host, its neighbours nor the cloud's metadata ([`firewall`]).
 
 mod attach;
@@ -19,6 +20,7 @@ mod decide;
 mod environment;
 mod firewall;
 mod health;
+mod inside;
 mod keeper;
 mod launch;
 mod log_follow;

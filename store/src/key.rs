@@ -59,6 +59,7 @@
 //! /paas/v1/alive/builds/<app>                      BuildId          (leased: the one running build)
 //! /paas/v1/alive/build-requests/<app>              BuildRequest     (leased, with the one running build)
 //! /paas/v1/alive/builders/<service>                BuilderReport    (leased)
+//! /paas/v1/alive/inside/<app>/<session>            Inside           (leased: a command in a dyno that runs)
 //! /paas/v1/alive/leader/<election>                 id of the leader (leased)
 //! ```
 
@@ -69,13 +70,13 @@ use model::{
     Account, AccountId, Acm, AcmProgress, App, AppId, AppName, AppSetup, AppSetupId, BrowserLogin,
     Build, BuildCache, BuildId, BuildPlace, BuildRequest, BuildSource, BuilderReport, Challenge,
     Checksum, Collaborator, Coupling, Domain, DrainId, Dyno, DynoId, DynoStatus, Email, EndpointId,
-    Hostname, Invitation, LogDrain, Node, NodeHeartbeat, NodeId, NodeToken, Pipeline, PipelineId,
-    PlatformCertificate, Promotion, PromotionId, RebalanceProgress, RebalanceRequest, Release,
-    ReleaseVersion, Repository, ReviewApp, ReviewAppConfig, ReviewAppId, Route, RouterId,
-    RouterReport, Sealed, ServiceEndpoint, ServiceId, ServiceRole, Slug, SlugId, SniEndpoint,
-    Source, SourceId, SshKey, TcpRoute, TicketKeys, Token, Transfer, TransferId, Webhook,
-    WebhookDelivery, WebhookDeliveryId, WebhookEntity, WebhookEvent, WebhookEventId, WebhookFeed,
-    WebhookId,
+    Hostname, Inside, InsideId, Invitation, LogDrain, Node, NodeHeartbeat, NodeId, NodeToken,
+    Pipeline, PipelineId, PlatformCertificate, Promotion, PromotionId, RebalanceProgress,
+    RebalanceRequest, Release, ReleaseVersion, Repository, ReviewApp, ReviewAppConfig, ReviewAppId,
+    Route, RouterId, RouterReport, Sealed, ServiceEndpoint, ServiceId, ServiceRole, Slug, SlugId,
+    SniEndpoint, Source, SourceId, SshKey, TcpRoute, TicketKeys, Token, Transfer, TransferId,
+    Webhook, WebhookDelivery, WebhookDeliveryId, WebhookEntity, WebhookEvent, WebhookEventId,
+    WebhookFeed, WebhookId,
 };
 
 use serde_json::Value;
@@ -197,6 +198,7 @@ pub const ALIVE_SERVICES: Table<ServiceEndpoint> = Table::new("alive/services/")
 pub const ALIVE_BUILDS: Table<BuildId> = Table::new("alive/builds/");
 pub const BUILD_REQUESTS: Table<BuildRequest> = Table::new("alive/build-requests/");
 pub const ALIVE_BUILDERS: Table<BuilderReport> = Table::new("alive/builders/");
+pub const INSIDE: Table<Inside> = Table::new("alive/inside/");
 pub const LEADERS: Table<String> = Table::new("alive/leader/");
 
 macro_rules! keys {
@@ -277,6 +279,8 @@ keys! {
     ALIVE_BUILDS: BuildId = alive_build(app: AppId) "{app}";
     BUILD_REQUESTS: BuildRequest = build_request(app: AppId) "{app}";
     ALIVE_BUILDERS: BuilderReport = alive_builder(builder: ServiceId) "{builder}";
+    INSIDE: Inside = inside(app: AppId, id: InsideId) "{app}/{id}";
+    INSIDE: Inside = inside_of(app: AppId) "{app}/";
     LEADERS: String = leader(election: &str) "{election}";
 }
 

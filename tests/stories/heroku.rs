@@ -90,6 +90,15 @@ async fn heroku_run_takes_input() {
     let counted = String::from_utf8_lossy(&counted.stdout).into_owned();
     let expected = String::from_utf8_lossy(&expected.stdout).into_owned();
     assert!(counted.contains(expected.trim()), "{counted}");
+    let typed = b"echo typed-$((40+2)) inside $DYNO\nexit\n";
+    let shell = heroku(
+        &platform,
+        &["run:inside", "web.1", "-a", app, "bash"],
+        typed,
+    )
+    .await;
+    let shell = String::from_utf8_lossy(&shell.stdout).into_owned();
+    assert!(shell.contains("typed-42 inside web.1"), "{shell}");
 }
 
 #[tokio::test]

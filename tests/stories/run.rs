@@ -171,6 +171,108 @@ async fn a_terminal_has_the_size_of_ours_and_takes_keys() {
     );
 }
 
+#[tokio::test]
+async fn run_inside_joins_a_dyno_that_serves_and_leaves_it_serving() {
+    let platform = Platform::start().await;
+    let project = platform.project("procfile-only").await;
+    project.push().await.ok();
+    let before = platform.containers("dyno").await;
+    let inside = async |words: &[&str]| {
+        let all = [&["run:inside", "--no-tty", "web.1", "--"], words].concat();
+        project.paas(&all).await
+    };
+
+    inside(&["sh", "-c", "echo $DYNO:$PORT:$PWD > /app/left"])
+        .await
+        .ok();
+    let found = inside(&["cat", "/app/left"]).await.ok();
+    assert_eq!(found.stdout, "web.1:5000:/app\n");
+    // One word is a shell line.
+    inside(&["cat /proc/[0-9]*/cmdline"])
+        .await
+        .says("server.py");
+    let said = inside(&["sh", "-c", "echo out; echo err >&2; exit 7"]).await;
+    assert_eq!(
+        (said.status, said.stdout.as_str()),
+        (7, "out\n"),
+        "{said:?}"
+    );
+    assert!(said.stderr.contains("err"), "{said:?}");
+
+    let mut cat = platform.command(&["ps:exec", "-a", &project.app, "web.1", "sha256sum"]);
+    cat.stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .kill_on_drop(true);
+    let mut cat = cat.spawn().unwrap();
+    let mut stdin = cat.stdin.take().unwrap();
+    let input: String = (0..100_000).map(|n| format!("{n:09}\n")).collect();
+    let feed = tokio::spawn(async move { stdin.write_all(input.as_bytes()).await });
+    let output = tokio::time::timeout(Duration::from_secs(60), cat.wait_with_output())
+        .await
+        .unwrap()
+        .unwrap();
+    feed.await.unwrap().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    let sum = "9ee83169944fc6c3791173603b00180b3eec690383f852335c621f4779f09bec";
+    assert!(output.status.success() && said.starts_with(sum), "{said}");
+
+    let nobody = project
+        .paas(&["run:inside", "web.7", "true"])
+        .await
+        .failed();
+    nobody.says("Couldn't find the dyno web.7");
+    assert_eq!(platform.containers("dyno").await, before);
+    let shown = project.paas(&["ps"]).await.ok();
+    assert!(!shown.stdout.contains("run."), "{shown:?}");
+    assert_eq!(project.get("/").await.status, 200);
+}
+
+#[tokio::test]
+async fn a_shell_inside_a_dyno_has_our_terminal_and_ends_when_the_dyno_is_restarted() {
+    let platform = Platform::start().await;
+    let project = platform.project("procfile-only").await;
+    project.push().await.ok();
+    let paas = tests::platform::binary("paas");
+    let inner = format!(
+        "stty cols 97 rows 31; {} run:inside web.1 -a {}",
+        paas.display(),
+        project.app
+    );
+    let mut script = tokio::process::Command::new("script");
+    script
+        .args(["-qefc", &inner, "/dev/null"])
+        .current_dir(platform.home());
+    platform.environment(&mut script);
+    script
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .kill_on_drop(true);
+    let mut script = script.spawn().unwrap();
+    let mut keys = script.stdin.take().unwrap();
+    let mut screen = script.stdout.take().unwrap();
+    let mut seen = Seen::default();
+    let talk = async {
+        expect(&mut screen, &mut seen, "$ ").await;
+        keys.write_all(b"stty size; echo in-$DYNO-$((40+2))\r")
+            .await
+            .unwrap();
+        expect(&mut screen, &mut seen, "31 97").await;
+        expect(&mut screen, &mut seen, "in-web.1-42").await;
+        project.paas(&["ps:restart", "web.1"]).await.ok();
+        expect(&mut screen, &mut seen, "the dyno has ended").await;
+        script.wait().await.unwrap().code()
+    };
+    let code = tokio::time::timeout(Duration::from_secs(60), talk).await;
+    assert_eq!(
+        code.unwrap_or_else(|_| panic!("no end in sight:\n{}", seen.text)),
+        Some(1),
+        "{}",
+        seen.text
+    );
+}
+
 /// What the terminal has shown, and how much of it was looked for already.
 #[derive(Default)]
 struct Seen {

@@ -29,6 +29,16 @@ Examples:
 One word is a shell line; several are the command and its arguments, passed on as they are.
 The command's exit status becomes that of paas. Four Ctrl-C within a second let go of a dyno that hangs.";
 
+pub(super) const RUN_INSIDE_EXAMPLES: &str = "\
+Examples:
+  $ paas run:inside web.1
+  $ paas run:inside web.1 ps aux
+  $ paas run:inside worker.1 -- cat /app/tmp/state.json > state.json
+  $ paas ps:exec web.2 -a myapp -- top
+
+The command has the dyno's own files, processes, network and environment, and shares its memory. It ends when you leave
+or the dyno stops; the dyno runs on. Words and exit status are passed on as by `paas run`.";
+
 #[derive(Debug, Args)]
 pub(crate) struct PsArgs {
     /// Only these process types
@@ -168,5 +178,26 @@ pub(crate) struct RunDetachedArgs {
     pub(crate) tail: bool,
     /// Command to run
     #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
+    pub(crate) command: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RunInsideArgs {
+    /// Variable for this command only, over the dyno's
+    #[arg(short, long, value_name = "NAME=VALUE")]
+    pub(crate) env: Vec<String>,
+    #[command(flatten)]
+    pub(crate) app: AppArgs,
+    /// Give the command pipes, not a terminal
+    #[arg(long)]
+    pub(crate) no_tty: bool,
+    /// Accepted for Heroku's sake: the exit status is always the command's
+    #[arg(short = 'x', long, hide = true)]
+    pub(crate) exit_code: bool,
+    /// A dyno that is up: web.1
+    #[arg(value_name = "DYNO")]
+    pub(crate) dyno: String,
+    /// Command to run [default: bash]
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     pub(crate) command: Vec<String>,
 }

@@ -1,4 +1,4 @@
-//! run, run:detached: a command in a dyno of its own.
+//! run, run:detached: a command in a dyno of its own. run:inside: a command in one that is there.
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use anyhow::Result;
 use controller_api::Client;
-use controller_api::wire::{Dyno, DynoCreate, LogSessionCreate};
+use controller_api::wire::{Dyno, DynoCreate, InsideCreate, LogSessionCreate};
 
 use super::{config, logs};
-use crate::args::{AppArgs, OneOffArgs, RunArgs, RunDetachedArgs};
-use crate::attach::{self, End, Kind};
+use crate::args::{AppArgs, OneOffArgs, RunArgs, RunDetachedArgs, RunInsideArgs};
+use crate::attach::{self, End, Kind, Socket};
 use crate::context::Context;
 use crate::failure::{FAILED, Failure};
 use crate::follow;
@@ -20,11 +20,7 @@ use crate::terminal;
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 
 pub(crate) async fn attached(context: &Context, args: RunArgs) -> Result<ExitCode> {
-    let kind = if args.no_tty || !terminal::is_interactive() {
-        Kind::Pipes
-    } else {
-        Kind::Terminal
-    };
+    let kind = kind(args.no_tty);
     let (one_off, words) = options_at_end(args.one_off, args.command, separator_typed());
     let app = context.app(&one_off.app)?;
     let (client, output) = (context.client()?, &context.output);
@@ -40,19 +36,72 @@ pub(crate) async fn attached(context: &Context, args: RunArgs) -> Result<ExitCod
     let action = output.action(format!("Running {shown} on {}", output.app(&app)));
     let dyno = client.run(&app, &create).await?;
     action.progress(format!("starting, {}", dyno.name));
-    let attach_url = dyno
-        .attach_url
-        .clone()
-        .ok_or_else(|| Failure::new("The platform gave no way to attach to the dyno"))?;
-    let ca_pem = context.session()?.ca_pem()?;
-    let mut socket = attach::connect(&client, ca_pem.as_deref(), &attach_url).await?;
+    let mut socket = connect(context, &client, &dyno).await?;
     let first = attach::first_word(&mut socket, is_up(&client, &app, &dyno)).await?;
     action.end(&format!("up, {}", dyno.name));
+    Ok(exit_code(
+        attach::pump(socket, first, kind, attach::ADVICE_ONE_OFF).await?,
+    ))
+}
 
-    Ok(match attach::pump(socket, first, kind).await? {
-        End::Exited(status) => ExitCode::from(u8::try_from(status).unwrap_or(FAILED)),
-        End::Signalled(number) => ExitCode::from(u8::try_from(128 + number).unwrap_or(FAILED)),
-    })
+pub(crate) async fn inside(context: &Context, args: RunInsideArgs) -> Result<ExitCode> {
+    let kind = kind(args.no_tty);
+    // The dyno counts as the first word: what is left of it may be the app alone.
+    let words = std::iter::once(args.dyno).chain(args.command).collect();
+    let (app, mut words) = app_at_end(args.app, words, separator_typed());
+    let dyno = words.remove(0);
+    let app = context.app(&app)?;
+    let (client, output) = (context.client()?, &context.output);
+    let mut create = InsideCreate {
+        command: (!words.is_empty()).then(|| command_line(&words)),
+        env: variables(&args.env)?,
+        force_no_tty: None,
+    };
+    match kind {
+        Kind::Terminal => create.env.extend(terminal_env()),
+        Kind::Pipes => create.force_no_tty = Some(true),
+    }
+
+    let what = match words.as_slice() {
+        [] => "a shell".to_owned(),
+        words => output.err_paint.command(&words.join(" ")),
+    };
+    let action = output.action(format!(
+        "Running {what} inside {dyno} of {}",
+        output.app(&app)
+    ));
+    let dyno = client.run_inside(&app, &dyno, &create).await?;
+    let mut socket = connect(context, &client, &dyno).await?;
+    let first = attach::met(&mut socket).await?;
+    action.end(&format!("up, {}", dyno.name));
+    Ok(exit_code(
+        attach::pump(socket, first, kind, attach::ADVICE_INSIDE).await?,
+    ))
+}
+
+fn kind(no_tty: bool) -> Kind {
+    if no_tty || !terminal::is_interactive() {
+        Kind::Pipes
+    } else {
+        Kind::Terminal
+    }
+}
+
+async fn connect(context: &Context, client: &Client, dyno: &Dyno) -> Result<Socket> {
+    let attach_url = dyno
+        .attach_url
+        .as_deref()
+        .ok_or_else(|| Failure::new("The platform gave no way to attach to the dyno"))?;
+    let ca_pem = context.session()?.ca_pem()?;
+    attach::connect(client, ca_pem.as_deref(), attach_url).await
+}
+
+fn exit_code(end: End) -> ExitCode {
+    let status = match end {
+        End::Exited(status) => u8::try_from(status),
+        End::Signalled(number) => u8::try_from(128 + number),
+    };
+    ExitCode::from(status.unwrap_or(FAILED))
 }
 
 /// Returns once the dyno has started, or is known never to. Any other that is no longer there has had its say on the
@@ -100,18 +149,20 @@ pub(crate) async fn detached(context: &Context, args: RunDetachedArgs) -> Result
 }
 
 fn wanted(args: &OneOffArgs, command: &str) -> Result<DynoCreate, Failure> {
-    let mut env = BTreeMap::new();
-    for pair in &args.env {
-        let (name, value) = config::split_pair(pair)?;
-        env.insert(name.to_owned(), value.to_owned());
-    }
     Ok(DynoCreate {
         command: command.to_owned(),
-        env,
+        env: variables(&args.env)?,
         size: args.size.clone(),
         process_type: args.r#type.clone(),
         ..DynoCreate::default()
     })
+}
+
+fn variables(pairs: &[String]) -> Result<BTreeMap<String, String>, Failure> {
+    let pairs = pairs.iter().map(|pair| config::split_pair(pair));
+    pairs
+        .map(|pair| pair.map(|(name, value)| (name.to_owned(), value.to_owned())))
+        .collect()
 }
 
 fn terminal_env() -> Vec<(String, String)> {
@@ -144,14 +195,19 @@ fn separator_typed() -> bool {
 
 /// As with Heroku's, the app may be named after the command (`paas run bash -a myapp`), unless `--` sets them apart.
 fn options_at_end(
-    mut args: OneOffArgs,
-    mut words: Vec<String>,
+    args: OneOffArgs,
+    words: Vec<String>,
     separated: bool,
 ) -> (OneOffArgs, Vec<String>) {
-    let named_before = args.app.remote.is_some()
-        || (args.app.app.is_some() && std::env::var("PAAS_APP").ok() != args.app.app);
+    let (app, words) = app_at_end(args.app, words, separated);
+    (OneOffArgs { app, ..args }, words)
+}
+
+fn app_at_end(given: AppArgs, mut words: Vec<String>, separated: bool) -> (AppArgs, Vec<String>) {
+    let named_before = given.remote.is_some()
+        || (given.app.is_some() && std::env::var("PAAS_APP").ok() != given.app);
     if separated || named_before {
-        return (args, words);
+        return (given, words);
     }
     let app = |app: &str| AppArgs {
         app: Some(app.to_owned()),
@@ -171,11 +227,13 @@ fn options_at_end(
             .map(|named| (named, 1)),
         _ => None,
     };
-    if let Some((named, length)) = found {
-        args.app = named;
-        words.truncate(words.len() - length);
+    match found {
+        Some((named, length)) => {
+            words.truncate(words.len() - length);
+            (named, words)
+        }
+        None => (given, words),
     }
-    (args, words)
 }
 
 #[cfg(test)]

@@ -275,6 +275,71 @@ fn an_attach_that_is_refused_says_why() {
     );
 }
 
+/// A dyno that is up, and can be attached to.
+fn inside(kind: Kind) -> Cli {
+    let (cli, _) = cli(kind);
+    let mut web = attachable("web.1");
+    web["state"] = "up".into();
+    cli.stub.on("POST /apps/myapp/dynos/web.1", web);
+    cli
+}
+
+#[test]
+fn a_command_inside_a_dyno_is_run_as_one_in_a_dyno_of_its_own() {
+    for (verb, words) in [
+        (
+            "run:inside",
+            &["web.1", "sh", "-c", "exit 3", "-a", "myapp"][..],
+        ),
+        (
+            "ps:exec",
+            &["-a", "myapp", "web.1", "--", "sh", "-c", "exit 3"],
+        ),
+    ] {
+        let cli = inside(Kind::BothOutputs);
+        let outcome = cli.paas(&[&[verb], words].concat());
+        assert_eq!((outcome.stdout.as_str(), outcome.code), ("to out\n", 3));
+        assert_eq!(
+            outcome.stderr,
+            "Running sh -c exit 3 inside web.1 of ⬢ myapp... up, web.1\nto err\n"
+        );
+        assert_eq!(
+            cli.stub.seen("POST /apps/myapp/dynos/web.1")[0].body,
+            json!({ "command": "sh -c 'exit 3'", "force_no_tty": true })
+        );
+    }
+}
+
+#[test]
+fn inside_a_dyno_no_command_is_a_shell() {
+    let cli = inside(Kind::BothOutputs);
+    let outcome = cli.paas(&["run:inside", "web.1", "-e", "A=1", "-a", "myapp"]);
+    assert!(
+        outcome
+            .stderr
+            .starts_with("Running a shell inside web.1 of ⬢ myapp... up, web.1\n"),
+        "{}",
+        outcome.stderr
+    );
+    assert_eq!(
+        cli.stub.seen("POST /apps/myapp/dynos/web.1")[0].body,
+        json!({ "env": { "A": "1" }, "force_no_tty": true })
+    );
+}
+
+#[test]
+fn losing_a_command_inside_a_dyno_is_not_losing_the_dyno() {
+    let outcome = inside(Kind::Broken).paas(&["run:inside", "web.1", "x", "-a", "myapp"]);
+    assert!(outcome.code == 1 && outcome.stderr.contains("no room on any node"));
+    let outcome = inside(Kind::Lost).paas(&["run:inside", "web.1", "x", "-a", "myapp"]);
+    assert_eq!(outcome.code, 1);
+    let said = outcome.stderr;
+    assert!(
+        said.contains("was lost") && said.contains("the dyno is not"),
+        "{said}"
+    );
+}
+
 /// Looks again and again, for ten seconds at most.
 #[track_caller]
 pub(crate) fn eventually(mut holds: impl FnMut() -> bool) {

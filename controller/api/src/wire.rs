@@ -62,7 +62,7 @@ pub use build::{
 pub use certificate::{CertificateUpload, PlatformCertificate, SniEndpoint, SslCert};
 pub use config::{ConfigVars, ConfigVarsUpdate};
 pub use domain::{Domain, DomainCreate, DomainUpdate};
-pub use dyno::{Dyno, DynoCreate};
+pub use dyno::{Dyno, DynoCreate, InsideCreate};
 pub use error::ErrorBody;
 pub use feature::{AppFeature, AppFeatureUpdate};
 pub use formation::{Formation, FormationBatch, FormationChange, FormationUpdate, Quantity};

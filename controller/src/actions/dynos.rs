@@ -12,7 +12,7 @@ use rand::Rng as _;
 use store::{Committed, Txn, Versioned, key};
 
 use super::{ActionError, Attempts, read_app};
-use crate::attach;
+use crate::attach::{Kind, new_secret};
 use crate::context::Context;
 use crate::find::{self, KnownDyno};
 
@@ -111,25 +111,8 @@ fn one_off(
     create: &DynoCreate,
 ) -> Result<OneOff, ActionError> {
     let env = environment(&create.env)?;
-    let side = |name: &str, usual: u16| {
-        create
-            .env
-            .get(name)
-            .and_then(|text| text.parse().ok())
-            .filter(|size| *size > 0)
-            .unwrap_or(usual)
-    };
-    let tty = !create.force_no_tty.unwrap_or_default();
-    let kind = match tty {
-        true => attach::Kind::Terminal,
-        false => attach::Kind::Pipes,
-    };
-    let attach = create.attach.unwrap_or_default().then(|| Attach {
-        secret: attach::new_secret(&context.keyring, kind),
-        tty,
-        columns: side("COLUMNS", SCREEN.0),
-        lines: side("LINES", SCREEN.1),
-    });
+    let is_attached = create.attach.unwrap_or_default();
+    let attach = is_attached.then(|| attach(context, &create.env, create.force_no_tty));
     let time_to_live = create
         .time_to_live
         .unwrap_or(MAX_TIME_TO_LIVE)
@@ -143,7 +126,32 @@ fn one_off(
     })
 }
 
-fn environment(env: &BTreeMap<String, String>) -> Result<ConfigVars, ActionError> {
+/// A new secret, and what the two who meet by it have.
+pub(super) fn attach(
+    context: &Context,
+    env: &BTreeMap<String, String>,
+    force_no_tty: Option<bool>,
+) -> Attach {
+    let side = |name: &str, usual: u16| {
+        env.get(name)
+            .and_then(|text| text.parse().ok())
+            .filter(|size| *size > 0)
+            .unwrap_or(usual)
+    };
+    let tty = !force_no_tty.unwrap_or_default();
+    let kind = match tty {
+        true => Kind::Terminal,
+        false => Kind::Pipes,
+    };
+    Attach {
+        secret: new_secret(&context.keyring, kind),
+        tty,
+        columns: side("COLUMNS", SCREEN.0),
+        lines: side("LINES", SCREEN.1),
+    }
+}
+
+pub(super) fn environment(env: &BTreeMap<String, String>) -> Result<ConfigVars, ActionError> {
     let mut change = model::ConfigChange::default();
     for (name, value) in env {
         change.0.insert(
@@ -155,7 +163,7 @@ fn environment(env: &BTreeMap<String, String>) -> Result<ConfigVars, ActionError
 }
 
 /// The command to run; a process type of the app stands for its command.
-fn command(given: &str, slug: &Slug) -> Result<String, ActionError> {
+pub(super) fn command(given: &str, slug: &Slug) -> Result<String, ActionError> {
     let given = given.trim();
     if given.is_empty() || given.len() > MAX_COMMAND || given.contains('\0') {
         return Err(ActionError::invalid(format!(

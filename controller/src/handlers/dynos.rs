@@ -14,10 +14,12 @@ use controller_api::attach::MAX_FRAME_BYTES;
 use controller_api::wire;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
+use model::dyno::Attach;
 use model::{Dyno, DynoKind, ProcessType};
 
 use super::{Created, accepted, created};
 use crate::actions::dynos::{Order, Which, no_dyno, order, run};
+use crate::actions::inside::open;
 use crate::attach::{End, Kind, PROTOCOL, Rendezvous, Side, kind_of};
 use crate::context::{Context, Ctx, actor};
 use crate::error::{ApiError, ApiResult};
@@ -59,6 +61,21 @@ pub(crate) async fn create(
     let (app, dyno) = run(&context, access.app.value.id, &by, &body).await?;
     let attach_url = attach_url(&context, &dyno);
     Ok(created(views::dyno::new_dyno(&app, &dyno, attach_url)))
+}
+
+/// A command inside a dyno that is up.
+pub(crate) async fn run_inside(
+    State(context): State<Ctx>,
+    access: AppAccess,
+    Path((_, identity)): Path<(String, String)>,
+    JsonBody(body): JsonBody<wire::InsideCreate>,
+) -> ApiResult<Created<wire::Dyno>> {
+    let by = actor(&access.session.account);
+    let app = &access.app.value;
+    let (known, inside) = open(&context, app, &by, &identity, &body).await?;
+    let attach_url = url_of(&context, &inside.attach);
+    let attached = views::dyno::attached(app, &known, inside.command, attach_url);
+    Ok(created(attached))
 }
 
 pub(crate) async fn restart_all(
@@ -115,7 +132,7 @@ pub(crate) async fn stop_type(
 /// An answer of ours where a request does not ask for a WebSocket.
 pub(super) type Upgrade = Result<WebSocketUpgrade, WebSocketUpgradeRejection>;
 
-/// The client's end of an attached one-off dyno. The secret is the proof.
+/// The client's end of an attached dyno. The secret is the proof.
 pub(crate) async fn attach(
     State(context): State<Ctx>,
     Path(secret): Path<String>,
@@ -190,9 +207,12 @@ fn attach_url(context: &Context, dyno: &Dyno) -> Option<String> {
     let DynoKind::OneOff(one_off) = &dyno.kind else {
         return None;
     };
-    let secret = &one_off.attach.as_ref()?.secret;
+    Some(url_of(context, one_off.attach.as_ref()?))
+}
+
+fn url_of(context: &Context, attach: &Attach) -> String {
     let (host, port) = (context.config.api_host(), context.config.api.port);
-    Some(format!("rendezvous://{host}:{port}/{}", secret.expose()))
+    format!("rendezvous://{host}:{port}/{}", attach.secret.expose())
 }
 
 async fn give(

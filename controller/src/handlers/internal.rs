@@ -110,7 +110,7 @@ pub(crate) async fn read_logs(
     ))
 }
 
-/// The agent's end of an attached one-off dyno.
+/// The agent's end of an attached dyno.
 pub(crate) async fn attach(
     State(context): State<Ctx>,
     Path(secret): Path<String>,

@@ -23,6 +23,20 @@ pub(crate) fn new_dyno(app: &App, dyno: &Dyno, attach_url: Option<String>) -> wi
     record(app, dyno, "starting", dyno.created_at, attach_url)
 }
 
+/// A dyno that somebody is to be attached to, as what runs inside it for them.
+pub(crate) fn attached(
+    app: &App,
+    known: &KnownDyno,
+    command: String,
+    attach_url: String,
+) -> wire::Dyno {
+    wire::Dyno {
+        command,
+        attach_url: Some(attach_url),
+        ..dyno(app, known)
+    }
+}
+
 fn record(
     app: &App,
     dyno: &Dyno,

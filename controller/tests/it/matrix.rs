@@ -150,6 +150,7 @@ const EXPECTED: &[(&str, &str, Who)] = &[
     ("POST", "/apps/{app}/dynos", Members),
     ("DELETE", "/apps/{app}/dynos", Members),
     ("GET", "/apps/{app}/dynos/{dyno}", Members),
+    ("POST", "/apps/{app}/dynos/{dyno}", Members),
     ("DELETE", "/apps/{app}/dynos/{dyno}", Members),
     ("POST", "/apps/{app}/dynos/{dyno}/actions/stop", Members),
     ("DELETE", "/apps/{app}/formations/{type}", Members),

@@ -36,6 +36,7 @@ const DEVIATIONS: [(&str, &str); 4] = [
 /// Endpoints the schema does not have.
 const OURS: &[(&str, &str)] = &[
     ("PATCH", "/apps/*/collaborators/*"),
+    ("POST", "/apps/*/dynos/*"),
     ("GET", "/oauth/sessions"),
     ("GET", "/audit-entries"),
     ("GET", "/apps/*/audit-entries"),

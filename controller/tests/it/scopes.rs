@@ -22,24 +22,25 @@ async fn each_scope_is_good_for_what_it_says_and_no_more() {
     let ann = platform.user("ann").await;
     ann.app("ticks").await;
     let (get, patch, post) = (Method::GET, Method::PATCH, Method::POST);
-    let calls: [(&Method, &str, Value); 8] = [
+    let calls: [(&Method, &str, Value); 9] = [
         (&get, "/account", json!({})),
         (&get, "/apps/ticks", json!({})),
         (&get, "/apps/ticks/config-vars", json!({})),
         (&patch, "/apps/ticks", json!({"maintenance": true})),
         (&patch, "/apps/ticks/config-vars", json!({"A": "b"})),
         (&post, "/apps/ticks/dynos", json!({"command": "env"})),
+        (&post, "/apps/ticks/dynos/web.1", json!({"command": "env"})),
         (&post, "/apps/ticks/collaborators", json!({"user": "x@y.z"})),
         (&post, "/oauth/authorizations", json!({"scope": ["global"]})),
     ];
     for (scope, let_in) in [
-        (&["identity"][..], "y......."),
-        (&["read"], "yy......"),
-        (&["read-protected"], "yyy....."),
-        (&["write"], "yy.y...."),
-        (&["write-protected"], "yyyyyyy."),
-        (&["read-protected", "write"], "yyyy...."),
-        (&["global"], "yyyyyyyy"),
+        (&["identity"][..], "y........"),
+        (&["read"], "yy......."),
+        (&["read-protected"], "yyy......"),
+        (&["write"], "yy.y....."),
+        (&["write-protected"], "yyyyyyyy."),
+        (&["read-protected", "write"], "yyyy....."),
+        (&["global"], "yyyyyyyyy"),
     ] {
         let narrow = token(&ann, scope).await;
         let mut found = String::new();

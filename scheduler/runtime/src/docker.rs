@@ -2,6 +2,7 @@
 
 mod attach;
 mod body;
+mod exec;
 mod hearing;
 mod logs;
 mod signal;
@@ -22,8 +23,8 @@ use futures::StreamExt as _;
 
 use crate::{
     Attached, ContainerEvent, ContainerExit, ContainerId, ContainerInfo, ContainerSpec,
-    ContainerState, ContainerSummary, EventStream, Labels, LogQuery, LogStream, NetworkInfo,
-    NetworkSpec, Runtime, RuntimeError, Signal, TtySize,
+    ContainerState, ContainerSummary, EventStream, Exec, ExecSpec, Labels, LogQuery, LogStream,
+    NetworkInfo, NetworkSpec, Runtime, RuntimeError, Signal, TtySize,
 };
 
 /// The newest API we know how to speak; an older engine's is taken instead.
@@ -74,6 +75,28 @@ impl Docker {
             socket: socket.to_owned(),
             deadlines,
         })
+    }
+
+    /// What Docker turns the connection of such a request into.
+    async fn streams(
+        &self,
+        path: &str,
+        body: &str,
+        has_terminal: bool,
+    ) -> Result<Attached, RuntimeError> {
+        let call = attach::open(attach::Target {
+            socket: &self.socket,
+            version: self.client.client_version(),
+            path,
+            body,
+            has_terminal,
+        });
+        tokio::time::timeout(self.deadlines.quick, call)
+            .await
+            .map_err(|_| RuntimeError::TimedOut {
+                doing: attach::DOING,
+                after: self.deadlines.quick,
+            })?
     }
 
     async fn quick<T>(
@@ -230,18 +253,8 @@ impl Runtime for Docker {
                 message: id.to_string(),
             });
         };
-        let call = attach::open(attach::Target {
-            socket: &self.socket,
-            version: self.client.client_version(),
-            container: id,
-            has_terminal: found.tty.unwrap_or(false),
-        });
-        tokio::time::timeout(self.deadlines.quick, call)
-            .await
-            .map_err(|_| RuntimeError::TimedOut {
-                doing: attach::DOING,
-                after: self.deadlines.quick,
-            })?
+        let path = format!("containers/{id}/attach?stream=1&stdin=1&stdout=1&stderr=1");
+        self.streams(&path, "", found.tty.unwrap_or(false)).await
     }
 
     async fn resize(&self, id: &ContainerId, size: TtySize) -> Result<(), RuntimeError> {
@@ -254,6 +267,30 @@ impl Runtime for Docker {
             self.client.resize_container_tty(id.as_str(), options),
         )
         .await
+    }
+
+    async fn exec(
+        &self,
+        id: &ContainerId,
+        spec: &ExecSpec,
+    ) -> Result<(Exec, Attached), RuntimeError> {
+        exec::start(self, id, spec).await
+    }
+
+    async fn execs(&self, id: &ContainerId, word: &str) -> Result<Vec<Exec>, RuntimeError> {
+        exec::running(self, id, word).await
+    }
+
+    async fn resize_exec(&self, exec: &Exec, size: TtySize) -> Result<(), RuntimeError> {
+        exec::resize(self, exec, size).await
+    }
+
+    async fn signal_exec(&self, exec: &Exec, signal: Signal) -> Result<(), RuntimeError> {
+        exec::signal(self, exec, signal).await
+    }
+
+    async fn wait_exec(&self, exec: &Exec) -> Result<Option<i64>, RuntimeError> {
+        exec::wait(self, exec).await
     }
 
     async fn memory_used(&self, id: &ContainerId) -> Result<u64, RuntimeError> {

@@ -5,6 +5,7 @@
 
 mod container;
 mod engine;
+mod exec;
 mod pack;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -24,6 +25,7 @@ use crate::{
 };
 use container::Container;
 
+pub use exec::FakeExec;
 pub use pack::{PackedFile, pack_slug};
 
 /// What a container does once it is started.
@@ -74,6 +76,7 @@ pub enum Call {
     Remove,
     Logs,
     Attach,
+    Exec,
 }
 
 type Script = Box<dyn Fn(&ContainerSpec) -> Behaviour + Send + Sync>;

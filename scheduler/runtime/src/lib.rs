@@ -1,6 +1,6 @@
 //! What the platform asks of a container engine, and nothing more: a trait, Docker behind it, and a fake for tests.
 //!
-//! Invariants: every call but [`Runtime::wait`] and the streams ends within a deadline, so a hung engine is an error and
+//! Invariants: every call but [`Runtime::wait`], [`Runtime::wait_exec`] and the streams ends within a deadline, so a hung engine is an error and
 //! not a hung platform; no call passes user data through a shell; nobody else imports the engine's client.
 
 pub mod docker;
@@ -21,13 +21,13 @@ pub use error::RuntimeError;
 pub use fake::Fake;
 pub use observed::{
     Attached, ContainerEvent, ContainerExit, ContainerId, ContainerInfo, ContainerState,
-    ContainerSummary, EventStream, LogQuery, LogStream, NetworkInfo, OutputChunk, OutputStream,
-    RuntimeLogLine, StdStream,
+    ContainerSummary, EventStream, Exec, LogQuery, LogStream, NetworkInfo, OutputChunk,
+    OutputStream, RuntimeLogLine, StdStream,
 };
 pub use position::{LogPosition, LogResume};
 pub use spec::{
-    ContainerSpec, Labels, Limits, LogKeeping, Mount, NetworkSpec, Publish, Signal, Terminal,
-    TtySize, Ulimit,
+    ContainerSpec, ExecSpec, Labels, Limits, LogKeeping, Mount, NetworkSpec, Publish, Signal,
+    Terminal, TtySize, Ulimit,
 };
 
 /// A container engine on this host.
@@ -65,6 +65,25 @@ pub trait Runtime: Send + Sync + fmt::Debug {
 
     /// Of a container with a terminal.
     async fn resize(&self, id: &ContainerId, size: TtySize) -> Result<(), RuntimeError>;
+
+    /// Starts a command in a running container.
+    async fn exec(
+        &self,
+        id: &ContainerId,
+        spec: &ExecSpec,
+    ) -> Result<(Exec, Attached), RuntimeError>;
+
+    /// Those that have not ended, and whose argument vectors have this word. None of a container that does not run.
+    async fn execs(&self, id: &ContainerId, word: &str) -> Result<Vec<Exec>, RuntimeError>;
+
+    /// Of one with a terminal.
+    async fn resize_exec(&self, exec: &Exec, size: TtySize) -> Result<(), RuntimeError>;
+
+    /// Sends the signal to every process of its session, and to their descendants. Fine when it has ended.
+    async fn signal_exec(&self, exec: &Exec, signal: Signal) -> Result<(), RuntimeError>;
+
+    /// Its status, as a shell tells it, once it has ended; `None` when it ended with its container. No deadline.
+    async fn wait_exec(&self, exec: &Exec) -> Result<Option<i64>, RuntimeError>;
 
     /// Bytes of memory its processes use now, without reclaimable page cache.
     async fn memory_used(&self, id: &ContainerId) -> Result<u64, RuntimeError>;

@@ -35,6 +35,14 @@ impl fmt::Display for ContainerId {
     }
 }
 
+/// A command that runs in a container besides what it was made for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Exec {
+    /// The engine's.
+    pub id: String,
+    pub container: ContainerId,
+}
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ContainerInfo {
     pub id: ContainerId,

@@ -58,6 +58,17 @@ impl ContainerSpec {
     }
 }
 
+/// A command in a container that runs already: as its user, in its working directory, with its environment and limits.
+#[derive(Debug, Clone)]
+pub struct ExecSpec {
+    /// The argument vector, run as it is.
+    pub command: Vec<String>,
+    /// Over the container's own.
+    pub env: BTreeMap<String, Secret<String>>,
+    /// A terminal, or three pipes.
+    pub tty: bool,
+}
+
 /// One TCP port of the container that is reached at the host's own address, at a port that the engine chooses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Publish {

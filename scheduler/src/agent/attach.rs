@@ -1,4 +1,5 @@
-//! The dyno's end of `paas run`: the container's streams on one side, a WebSocket to a controller on the other.
+//! The dyno's end of `paas run` and `paas run:inside`: a process's streams on one side, a WebSocket to a controller on the
+//! other.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -9,7 +10,9 @@ use futures::stream::FuturesUnordered;
 use futures::{SinkExt as _, StreamExt as _};
 use model::dyno::Attach;
 use model::{Secret, ServiceRole};
-use runtime::{Attached, ContainerId, OutputStream, Runtime, Signal, StdStream};
+use runtime::{
+    Attached, ContainerId, Exec, OutputStream, Runtime, RuntimeError, Signal, StdStream, TtySize,
+};
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use store::{Store, key};
@@ -30,9 +33,12 @@ type Socket = WebSocketStream<Either<TcpStream, TlsStream<TcpStream>>>;
 
 /// Often enough that nothing on the way takes a silent shell for a dead one.
 const PING_EVERY: Duration = Duration::from_secs(20);
+const LAST_WORD_WITHIN: Duration = Duration::from_secs(1);
 const RETRY_AFTER: Duration = Duration::from_millis(200);
 /// End of input, as a terminal's user types it.
 const EOT: &[u8] = &[4];
+pub(crate) const DYNO_ENDED: &str =
+    "the dyno has ended, and with it all that ran inside; see `paas ps`";
 
 /// A connection with the user at its other end, and the first thing that came over it.
 pub(crate) struct Met {
@@ -145,23 +151,63 @@ pub(crate) enum End {
     Exited,
     /// The other end went away.
     Disconnected,
+    /// It was to end, and the other end was told why.
+    Halted,
 }
 
-/// A session between a started container and its user.
+/// What a user is attached to.
+#[derive(Debug, Clone)]
+pub(crate) enum Process {
+    /// The container's own.
+    Container(ContainerId),
+    /// One besides it.
+    Exec(Exec),
+}
+
+impl Process {
+    async fn resize(&self, runtime: &dyn Runtime, size: TtySize) -> Result<(), RuntimeError> {
+        match self {
+            Self::Container(id) => runtime.resize(id, size).await,
+            Self::Exec(exec) => runtime.resize_exec(exec, size).await,
+        }
+    }
+
+    async fn signal(&self, runtime: &dyn Runtime, signal: Signal) -> Result<(), RuntimeError> {
+        match self {
+            Self::Container(id) => runtime.signal_all(id, signal).await,
+            Self::Exec(exec) => runtime.signal_exec(exec, signal).await,
+        }
+    }
+
+    /// How it ended, for its user.
+    async fn last_word(&self, runtime: &dyn Runtime) -> Control {
+        let ended = match self {
+            Self::Container(id) => runtime.wait(id).await.map(|exit| Some(exit.status)),
+            Self::Exec(exec) => runtime.wait_exec(exec).await,
+        };
+        match ended {
+            Ok(Some(status)) => Control::Exit { status },
+            Ok(None) => Control::Error(DYNO_ENDED.to_owned()),
+            Err(error) => Control::Error(error.to_string()),
+        }
+    }
+}
+
+/// A session between a started process and its user.
 pub(crate) struct Session {
     pub runtime: Arc<dyn Runtime>,
-    pub container: ContainerId,
+    pub process: Process,
     pub met: Met,
     pub streams: Attached,
     pub tty: bool,
 }
 
 impl Session {
-    /// Carries bytes both ways until one side ends.
-    pub(crate) async fn pump(self) -> End {
+    /// Carries bytes both ways until one side ends, or there is a reason to end it.
+    pub(crate) async fn pump(self, halted: impl Future<Output = &'static str>) -> End {
         let Self {
             runtime,
-            container,
+            process,
             met,
             streams,
             tty,
@@ -170,7 +216,7 @@ impl Session {
         let mut source = futures::stream::iter([Ok(met.first)]).chain(source);
         let mut inward = Inward {
             runtime: Arc::clone(&runtime),
-            container: container.clone(),
+            process: process.clone(),
             tty,
             input: Some(streams.input),
         };
@@ -190,12 +236,7 @@ impl Session {
             if !whole {
                 return End::Disconnected;
             }
-            let last = match runtime.wait(&container).await {
-                Ok(exit) => Control::Exit {
-                    status: exit.status,
-                },
-                Err(error) => Control::Error(error.to_string()),
-            };
+            let last = process.last_word(&*runtime).await;
             let sent = sink.send(Message::text(last.to_text())).await;
             let _ = sink.close().await;
             if sent.is_ok() {
@@ -204,11 +245,19 @@ impl Session {
                 End::Disconnected
             }
         };
-        tokio::pin!(to_dyno, to_user);
-        tokio::select! {
-            end = &mut to_user => end,
-            () = &mut to_dyno => End::Disconnected,
-        }
+        let why = tokio::select! {
+            end = to_user => return end,
+            () = to_dyno => return End::Disconnected,
+            why = halted => why,
+        };
+        let last = Control::Error(why.to_owned()).to_text();
+        let tell = async {
+            let _ = sink.send(Message::text(last)).await;
+            let _ = sink.close().await;
+        };
+        // One that does not listen is not waited for.
+        let _ = tokio::time::timeout(LAST_WORD_WITHIN, tell).await;
+        End::Halted
     }
 }
 
@@ -248,7 +297,7 @@ async fn send_output(
 /// What comes from the user.
 struct Inward {
     runtime: Arc<dyn Runtime>,
-    container: ContainerId,
+    process: Process,
     tty: bool,
     input: Option<std::pin::Pin<Box<dyn AsyncWrite + Send>>>,
 }
@@ -263,12 +312,11 @@ impl Inward {
     async fn control(&mut self, text: &str) {
         let done = match Control::from_text(text) {
             Some(Control::Resize { columns, lines }) if self.tty => {
-                self.runtime
-                    .resize(&self.container, terminal_size(columns, lines))
-                    .await
+                let size = terminal_size(columns, lines);
+                self.process.resize(&*self.runtime, size).await
             }
             Some(Control::Signal(name)) => match name.parse::<Signal>() {
-                Ok(signal) => self.runtime.signal_all(&self.container, signal).await,
+                Ok(signal) => self.process.signal(&*self.runtime, signal).await,
                 Err(_) => Ok(()),
             },
             Some(Control::Eof(_)) => {

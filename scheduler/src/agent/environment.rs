@@ -54,6 +54,31 @@ pub(crate) fn environment(parts: &Parts<'_>) -> Env {
     env
 }
 
+/// What the caller of a command inside a dyno adds to that dyno's environment.
+pub(crate) fn additions(extra: &ConfigVars) -> Env {
+    extra
+        .0
+        .iter()
+        .filter(|(name, _)| !OURS.contains(&name.as_str()))
+        .map(|(name, value)| (name.as_str().to_owned(), value.clone()))
+        .collect()
+}
+
+/// The names of [`ours`].
+const OURS: [&str; 11] = [
+    "HOME",
+    "DYNO",
+    "STACK",
+    "HEROKU_APP_ID",
+    "HEROKU_APP_NAME",
+    "HEROKU_DYNO_ID",
+    "HEROKU_RELEASE_VERSION",
+    "HEROKU_RELEASE_CREATED_AT",
+    "HEROKU_SLUG_COMMIT",
+    "HEROKU_SLUG_DESCRIPTION",
+    "PORT",
+];
+
 fn ours(parts: &Parts<'_>) -> Vec<(&'static str, String)> {
     let Parts {
         dyno,
@@ -193,6 +218,24 @@ mod tests {
             Some("2026-01-02T03:04:05Z")
         );
         assert_eq!(get(&env, "HEROKU_SLUG_COMMIT"), Some("abc"));
+    }
+
+    #[test]
+    fn what_the_platform_says_of_a_dyno_is_not_changed_from_inside() {
+        let given: Vec<(&str, &str)> = OURS.iter().map(|name| (*name, "given")).collect();
+        let env = env_of("web.1", &vars(&given), &ConfigVars::default());
+        for name in OURS {
+            assert_ne!(get(&env, name), Some("given"), "{name}");
+        }
+        let usual = env_of("web.1", &ConfigVars::default(), &vars(&[]));
+        let names = |env: &Env| env.keys().cloned().collect::<Vec<_>>();
+        assert_eq!(names(&env), names(&usual), "all of ours are on the list");
+        let added = additions(&vars(&[
+            ("TERM", "xterm"),
+            ("DYNO", "web.2"),
+            ("PATH", "/x"),
+        ]));
+        assert_eq!(names(&added), ["PATH", "TERM"]);
     }
 
     #[test]

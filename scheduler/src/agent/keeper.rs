@@ -20,9 +20,10 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 use tracing::error;
 
-use super::attach::End;
+use super::attach::{End, Proof};
 use super::config::Config;
 use super::decide::{Action, Found, Times, View, decide};
+use super::inside::Insides;
 use super::launch::{Inputs, label};
 use super::log_follow::{LogFollower, Source};
 use super::network::Readiness;
@@ -51,7 +52,17 @@ pub(crate) struct Shared {
     pub readiness: watch::Receiver<Readiness>,
     /// Log followers outlive their keepers by the moment it takes to keep their position.
     pub followers: TaskTracker,
+    pub insides: Insides,
     pub shutdown: CancellationToken,
+}
+
+impl Shared {
+    pub(crate) fn proof(&self) -> Proof {
+        Proof {
+            token: self.keyring.internal_token().clone(),
+            tls: self.config.controller_tls.clone(),
+        }
+    }
 }
 
 /// What a keeper begins with.
@@ -331,6 +342,9 @@ impl Keeper {
 
     /// Says how the dyno is. A dyno whose record is gone has nobody to tell.
     fn set(&mut self, state: DynoState) {
+        if !matches!(state, DynoState::Starting { .. } | DynoState::Up { .. }) {
+            self.shared.insides.end(self.id);
+        }
         self.state = state;
         if self.wanted.borrow().is_some() {
             self.shared.statuses.say(DynoStatus {

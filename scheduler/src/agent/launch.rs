@@ -139,6 +139,16 @@ if [ -r .profile ]; then . ./.profile; fi
 exec bash -c "$1"
 "#;
 
+/// What tells our commands in a container from those that the host's operators start there.
+pub(crate) const INSIDE: &str = "paas-inside";
+
+/// Begins as the dyno's own process did.
+pub(crate) fn inside(command: &str) -> Vec<String> {
+    ["/bin/bash", "-c", LAUNCHER, INSIDE, command]
+        .map(str::to_owned)
+        .to_vec()
+}
+
 pub(crate) fn container(
     config: &Config,
     dyno: &Dyno,

@@ -19,6 +19,7 @@ use tracing::{error, info, warn};
 
 use super::config::Config;
 use super::health::{self, Health};
+use super::inside::{self, Insides};
 use super::keeper::{Beginning, Keeper, Shared, dynos_dir, remove_dir};
 use super::launch::{container_name, label, own_labels};
 use super::network::{self, Readiness};
@@ -85,6 +86,7 @@ pub(super) async fn run(means: Means, shutdown: CancellationToken) -> Result<(),
         logs,
         readiness: ready,
         followers: TaskTracker::new(),
+        insides: Insides::default(),
         shutdown: shutdown.clone(),
     });
     info!(node.id = %shared.config.node_id, node.name = %shared.config.name, "The node agent begins");
@@ -125,7 +127,11 @@ pub(super) async fn run(means: Means, shutdown: CancellationToken) -> Result<(),
             _ = background => {}
         }
     };
-    tokio::join!(work, be_present(&shared, looked, health_seen));
+    tokio::join!(
+        work,
+        be_present(&shared, looked, health_seen),
+        inside::attend(&shared)
+    );
     // The keepers are gone; containers run on. What was said is written, where logs stand is kept.
     shared.followers.close();
     let last_words = async {

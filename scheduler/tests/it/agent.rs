@@ -4,6 +4,7 @@ mod attached;
 mod docker;
 mod fixture;
 mod flaky;
+mod inside;
 mod life;
 mod presence;
 mod restart;

@@ -5,6 +5,7 @@ use reqwest::Method;
 use super::{Client, ClientError};
 use crate::wire::{
     Dyno, DynoCreate, Empty, Formation, FormationBatch, FormationChange, FormationUpdate,
+    InsideCreate,
 };
 
 impl Client {
@@ -72,6 +73,17 @@ impl Client {
     /// Starts a one-off dyno.
     pub async fn run(&self, app: &str, create: &DynoCreate) -> Result<Dyno, ClientError> {
         self.send(Method::POST, &["apps", app, "dynos"], create)
+            .await
+    }
+
+    /// Starts a command inside a dyno that is up: by name or id.
+    pub async fn run_inside(
+        &self,
+        app: &str,
+        dyno: &str,
+        create: &InsideCreate,
+    ) -> Result<Dyno, ClientError> {
+        self.send(Method::POST, &["apps", app, "dynos", dyno], create)
             .await
     }
 

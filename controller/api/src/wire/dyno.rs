@@ -11,7 +11,7 @@ use crate::WireTime;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Dyno {
     pub app: AppRef,
-    /// `rendezvous://host:port/secret`, in the answer to the creation of an attached dyno only.
+    /// `rendezvous://host:port/secret`, in the answer to the creation of an attached dyno, or of a command inside one, only.
     pub attach_url: Option<String>,
     pub command: String,
     pub created_at: WireTime,
@@ -65,4 +65,26 @@ pub struct DynoCreate {
     /// Seconds until it is ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub time_to_live: Option<i64>,
+}
+
+/// `POST …/dynos/{dyno}`: a command inside a dyno that is up.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct InsideCreate {
+    /// A shell when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub command: Option<String>,
+    /// Variables of this command only; `COLUMNS` and `LINES` also give the terminal's first size.
+    #[serde(
+        default,
+        skip_serializing_if = "BTreeMap::is_empty",
+        deserialize_with = "super::lenient::string_map"
+    )]
+    pub env: BTreeMap<String, String>,
+    /// Pipes instead of a terminal.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "super::lenient::flag"
+    )]
+    pub force_no_tty: Option<bool>,
 }

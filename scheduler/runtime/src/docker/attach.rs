@@ -1,4 +1,4 @@
-//! Attaching: Docker turns the HTTP connection into the container's raw streams.
+//! Attaching: Docker turns the HTTP connection into raw streams, of a container or of a command in it.
 //!
 //! Done by hand, because the client library takes the first byte of terminal output for a frame header when it is a
 //! control character, and because end of file must reach the container while its output goes on.
@@ -13,7 +13,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixStream;
 use tokio_util::codec::{Decoder, FramedRead};
 
-use crate::{Attached, ContainerId, OutputChunk, RuntimeError, StdStream};
+use crate::{Attached, OutputChunk, RuntimeError, StdStream};
 
 pub(super) const DOING: &str = "attaching to a container";
 const MAX_HEAD_BYTES: usize = 16 * 1024;
@@ -21,7 +21,10 @@ const MAX_HEAD_BYTES: usize = 16 * 1024;
 pub(super) struct Target<'a> {
     pub socket: &'a Path,
     pub version: ClientVersion,
-    pub container: &'a ContainerId,
+    /// Of the request, below the version.
+    pub path: &'a str,
+    /// JSON, or nothing.
+    pub body: &'a str,
     pub has_terminal: bool,
 }
 
@@ -33,9 +36,12 @@ pub(super) async fn open(target: Target<'_>) -> Result<Attached, RuntimeError> {
         minor_version,
     } = target.version;
     let request = format!(
-        "POST /v{major_version}.{minor_version}/containers/{}/attach?stream=1&stdin=1&stdout=1&stderr=1 HTTP/1.1\r\n\
-         Host: docker\r\nConnection: Upgrade\r\nUpgrade: tcp\r\nContent-Length: 0\r\n\r\n",
-        target.container
+        "POST /v{major_version}.{minor_version}/{} HTTP/1.1\r\n\
+         Host: docker\r\nConnection: Upgrade\r\nUpgrade: tcp\r\nContent-Type: application/json\r\n\
+         Content-Length: {}\r\n\r\n{}",
+        target.path,
+        target.body.len(),
+        target.body
     );
     stream.write_all(request.as_bytes()).await.map_err(io)?;
     let rest = read_head(&mut stream).await?;

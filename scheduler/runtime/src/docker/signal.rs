@@ -25,24 +25,8 @@ pub(super) async fn to_all(
     id: &ContainerId,
     signal: Signal,
 ) -> Result<(), RuntimeError> {
-    let call = docker.client.inspect_container(id.as_str(), None);
-    let found = match docker.quick("inspecting a container", call).await {
-        Ok(found) => found,
-        Err(error) if error.is_not_found() => return Ok(()),
-        Err(error) => return Err(error),
-    };
-    let Some(init) = found
-        .state
-        .and_then(|state| state.pid)
-        .filter(|pid| *pid > 0)
-    else {
+    let Some(container) = Running::of(docker, id).await? else {
         return Ok(());
-    };
-    let container = Running {
-        docker: docker.clone(),
-        id: id.clone(),
-        full_id: found.id.unwrap_or_default(),
-        init,
     };
     let processes = match container.processes().await {
         Ok(processes) => processes,
@@ -65,7 +49,7 @@ pub(super) async fn to_all(
     Ok(())
 }
 
-struct Running {
+pub(super) struct Running {
     docker: Docker,
     id: ContainerId,
     full_id: String,
@@ -74,8 +58,28 @@ struct Running {
 }
 
 impl Running {
+    /// `None` when it does not run.
+    pub(super) async fn of(
+        docker: &Docker,
+        id: &ContainerId,
+    ) -> Result<Option<Self>, RuntimeError> {
+        let call = docker.client.inspect_container(id.as_str(), None);
+        let found = match docker.quick("inspecting a container", call).await {
+            Ok(found) => found,
+            Err(error) if error.is_not_found() => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let init = found.state.and_then(|state| state.pid);
+        Ok(init.filter(|pid| *pid > 0).map(|init| Self {
+            docker: docker.clone(),
+            id: id.clone(),
+            full_id: found.id.unwrap_or_default(),
+            init,
+        }))
+    }
+
     /// All but the init.
-    async fn processes(&self) -> Result<Vec<Process>, RuntimeError> {
+    pub(super) async fn processes(&self) -> Result<Vec<Process>, RuntimeError> {
         let options = query::TopOptionsBuilder::new().ps_args("-eo pid").build();
         let call = self
             .docker
@@ -151,7 +155,7 @@ pub(super) async fn to_init(
     }
 }
 
-fn send(pid: i32, signal: Signal) -> bool {
+pub(super) fn send(pid: i32, signal: Signal) -> bool {
     matches!(
         signal::kill(Pid::from_raw(pid), number(signal)),
         Ok(()) | Err(Errno::ESRCH)

@@ -11,7 +11,7 @@ use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::{Behaviour, FakeContainer, Shared};
+use super::{Behaviour, FakeContainer, FakeExec, Shared};
 use crate::{
     ContainerEvent, ContainerExit, ContainerId, ContainerSpec, ContainerState, OutputChunk,
     RuntimeLogLine, Signal, StdStream,
@@ -28,6 +28,7 @@ pub(super) struct Container {
     pub behaviour: Behaviour,
     /// Cancelled when it ends: stops what it does.
     pub life: CancellationToken,
+    pub execs: Vec<FakeExec>,
     /// The container's ends of an attachment.
     pub attached: Option<(DuplexStream, mpsc::Sender<OutputChunk>)>,
 }

@@ -14,11 +14,11 @@ use super::container::{self, Container};
 use super::{Call, Fake, Script, State, next_address};
 use crate::{
     Attached, ContainerExit, ContainerId, ContainerInfo, ContainerSpec, ContainerState,
-    ContainerSummary, EventStream, Labels, LogQuery, LogStream, NetworkInfo, NetworkSpec, Runtime,
-    RuntimeError, RuntimeLogLine, Signal, StdStream, TtySize,
+    ContainerSummary, EventStream, Exec, ExecSpec, Labels, LogQuery, LogStream, NetworkInfo,
+    NetworkSpec, Runtime, RuntimeError, RuntimeLogLine, Signal, StdStream, TtySize,
 };
 
-const DOING: &str = "asking the fake engine";
+pub(super) const DOING: &str = "asking the fake engine";
 
 impl Fake {
     /// Notes the call; hangs or fails if it was told to.
@@ -52,13 +52,13 @@ impl Fake {
 
 impl State {
     /// Docker takes names for ids.
-    fn find(&mut self, id: &ContainerId) -> Option<&mut Container> {
+    pub(super) fn find(&mut self, id: &ContainerId) -> Option<&mut Container> {
         self.containers
             .values_mut()
             .find(|container| container.id == *id || container.spec.name == id.as_str())
     }
 
-    fn known(&mut self, id: &ContainerId) -> Result<&mut Container, RuntimeError> {
+    pub(super) fn known(&mut self, id: &ContainerId) -> Result<&mut Container, RuntimeError> {
         self.find(id).ok_or_else(|| RuntimeError::NotFound {
             doing: DOING,
             message: id.to_string(),
@@ -116,6 +116,7 @@ impl Runtime for Fake {
             signals: Vec::new(),
             lines: Vec::new(),
             life: CancellationToken::new(),
+            execs: Vec::new(),
             attached: None,
         };
         state.containers.insert(id.clone(), container);
@@ -333,6 +334,50 @@ impl Runtime for Fake {
         let container = state.known(id)?;
         container.spec.terminal = crate::Terminal::Tty(size);
         Ok(())
+    }
+
+    async fn exec(
+        &self,
+        id: &ContainerId,
+        spec: &ExecSpec,
+    ) -> Result<(Exec, Attached), RuntimeError> {
+        self.enter(Call::Exec, id.as_str()).await?;
+        self.start_exec(id, spec)
+    }
+
+    async fn execs(&self, id: &ContainerId, word: &str) -> Result<Vec<Exec>, RuntimeError> {
+        let is_meant = |found: &super::FakeExec| {
+            found.status.is_none() && found.spec.command.iter().any(|argument| argument == word)
+        };
+        let all = self.execs_of(id).into_iter();
+        Ok(all
+            .filter(is_meant)
+            .map(|found| found.exec)
+            .filter(|exec| self.exec_end(exec).is_none())
+            .collect())
+    }
+
+    async fn resize_exec(&self, exec: &Exec, size: TtySize) -> Result<(), RuntimeError> {
+        self.with_exec(exec, |found| found.size = Some(size));
+        Ok(())
+    }
+
+    async fn signal_exec(&self, exec: &Exec, signal: Signal) -> Result<(), RuntimeError> {
+        self.tell_exec(exec, signal);
+        Ok(())
+    }
+
+    async fn wait_exec(&self, exec: &Exec) -> Result<Option<i64>, RuntimeError> {
+        let mut version = self.shared.version.subscribe();
+        loop {
+            version.borrow_and_update();
+            if let Some(end) = self.exec_end(exec) {
+                return Ok(end);
+            }
+            if version.changed().await.is_err() {
+                return Ok(None);
+            }
+        }
     }
 
     async fn memory_used(&self, id: &ContainerId) -> Result<u64, RuntimeError> {

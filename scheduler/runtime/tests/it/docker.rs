@@ -258,3 +258,68 @@ async fn a_port_on_loopback_only_is_seen_from_outside() {
     assert_eq!(seen("0.0.0.0").await, [None, None]);
     engine.clear().await;
 }
+
+#[tokio::test]
+async fn a_command_in_a_container_is_as_confined_as_it_and_is_ended_with_all_its_children() {
+    let engine = Engine::docker().await;
+    let mut spec = engine.spec("exec sleep 600");
+    spec.env
+        .insert("GIVEN".to_owned(), model::Secret::from("to both"));
+    let id = engine.start(&spec).await;
+    let script = r#"id -u; echo "$GIVEN, $MORE"; grep -E '^(CapBnd|NoNewPrivs|Seccomp):' /proc/self/status | tr -d '\t'
+        stty size; setsid sleep 601 & sleep 602 & tty; wait"#;
+    let (exec, mut streams) = engine
+        .runtime
+        .exec(
+            &id,
+            &runtime::ExecSpec {
+                command: ["/bin/bash", "-c", script].map(str::to_owned).to_vec(),
+                env: [("MORE".to_owned(), model::Secret::from("to it"))].into(),
+                tty: true,
+            },
+        )
+        .await
+        .unwrap();
+    let mut said = String::new();
+    while !said.contains("/dev/pts/") {
+        let chunk = streams.output.next().await.expect("it goes on").unwrap();
+        said.push_str(&String::from_utf8_lossy(&chunk.bytes));
+    }
+    for line in [
+        "2000\r\n",
+        "to both, to it\r\n",
+        "CapBnd:0000000000000000\r\n",
+        "NoNewPrivs:1\r\n",
+        "Seccomp:2\r\n",
+    ] {
+        assert!(said.contains(line), "{line} is in {said}");
+    }
+    engine
+        .runtime
+        .resize_exec(
+            &exec,
+            TtySize {
+                columns: 99,
+                lines: 9,
+            },
+        )
+        .await
+        .unwrap();
+    engine
+        .runtime
+        .signal_exec(&exec, Signal::Kill)
+        .await
+        .unwrap();
+    assert_eq!(engine.runtime.wait_exec(&exec).await.unwrap(), Some(137));
+    let left = std::process::Command::new("docker")
+        .args(["top", id.as_str(), "-eo", "pid,args"])
+        .output()
+        .unwrap();
+    let left = String::from_utf8(left.stdout).unwrap();
+    assert!(left.contains("sleep 600"), "{left}");
+    assert!(
+        !left.contains("sleep 601") && !left.contains("sleep 602"),
+        "{left}"
+    );
+    engine.clear().await;
+}

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use futures::StreamExt as _;
-use runtime::{ContainerId, ContainerState, LogQuery, RuntimeError, Signal, StdStream, Terminal};
+use runtime::{
+    ContainerId, ContainerState, ExecSpec, LogQuery, RuntimeError, Signal, StdStream, Terminal,
+};
 use tokio::io::AsyncWriteExt as _;
 
 use super::engine::{ECHO, Engine, RUN, SPEAK, STUBBORN};
@@ -32,6 +34,9 @@ over_both! {
     ends_are_told_to_who_watches_those_labels,
     pipes_carry_bytes_both_ways_until_the_end_of_input,
     what_is_not_there_is_told_as_such,
+    a_command_in_a_container_has_pipes_and_a_status_and_leaves_the_container_alone,
+    a_command_in_a_container_is_found_by_its_words_and_ends_when_it_is_told,
+    a_command_that_ends_with_its_container_has_no_status,
 }
 
 async fn state(engine: &Engine, id: &ContainerId) -> ContainerState {
@@ -250,4 +255,66 @@ async fn what_is_not_there_is_told_as_such(engine: &Engine) {
         engine.runtime.create(&twice).await,
         Err(RuntimeError::Refused { status: 409, .. })
     ));
+}
+
+fn cat(tty: bool) -> ExecSpec {
+    ExecSpec {
+        command: ["/bin/bash", "-c", "exec cat", "some-word"]
+            .map(str::to_owned)
+            .to_vec(),
+        env: Default::default(),
+        tty,
+    }
+}
+
+async fn a_command_in_a_container_has_pipes_and_a_status_and_leaves_the_container_alone(
+    engine: &Engine,
+) {
+    let id = engine.start(&engine.spec(RUN)).await;
+    let (exec, mut attached) = engine.runtime.exec(&id, &cat(false)).await.unwrap();
+    attached.input.write_all(b"hello").await.unwrap();
+    attached.input.shutdown().await.unwrap();
+    let mut received = Vec::new();
+    while let Some(chunk) = attached.output.next().await {
+        received.extend_from_slice(&chunk.unwrap().bytes);
+    }
+    assert_eq!(received, b"hello");
+    assert_eq!(engine.runtime.wait_exec(&exec).await.unwrap(), Some(0));
+    engine
+        .runtime
+        .signal_exec(&exec, Signal::Kill)
+        .await
+        .expect("telling the dead is fine");
+    assert!(state(engine, &id).await.is_running());
+}
+
+async fn a_command_in_a_container_is_found_by_its_words_and_ends_when_it_is_told(engine: &Engine) {
+    let id = engine.start(&engine.spec(RUN)).await;
+    let (exec, attached) = engine.runtime.exec(&id, &cat(true)).await.unwrap();
+    let found = async |word| engine.runtime.execs(&id, word).await.unwrap();
+    assert_eq!(found("some-word").await, std::slice::from_ref(&exec));
+    assert_eq!(found("another").await, []);
+    // Docker does not end what nobody listens to any more.
+    drop(attached);
+    assert_eq!(found("some-word").await, std::slice::from_ref(&exec));
+    engine
+        .runtime
+        .signal_exec(&exec, Signal::Hup)
+        .await
+        .unwrap();
+    assert_eq!(engine.runtime.wait_exec(&exec).await.unwrap(), Some(129));
+    assert_eq!(found("some-word").await, []);
+    assert!(state(engine, &id).await.is_running());
+}
+
+async fn a_command_that_ends_with_its_container_has_no_status(engine: &Engine) {
+    let id = engine.start(&engine.spec(RUN)).await;
+    let (exec, mut attached) = engine.runtime.exec(&id, &cat(false)).await.unwrap();
+    engine.runtime.kill(&id).await.unwrap();
+    while let Some(chunk) = attached.output.next().await {
+        chunk.unwrap();
+    }
+    assert_eq!(engine.runtime.wait_exec(&exec).await.unwrap(), None);
+    assert_eq!(engine.runtime.execs(&id, "some-word").await.unwrap(), []);
+    assert!(engine.runtime.exec(&id, &cat(false)).await.is_err());
 }

@@ -10,7 +10,7 @@ use runtime::{ContainerId, ContainerSpec, RuntimeError};
 use tokio_util::task::AbortOnDropHandle;
 use tracing::{error, info, warn};
 
-use super::super::attach::{self, Met, Proof, Session};
+use super::super::attach::{self, Met, Process, Session};
 use super::super::decide::later;
 use super::super::launch::{self, Dirs, Inputs, InputsError, terminal_size};
 use super::super::network::{Readiness, chain};
@@ -138,10 +138,7 @@ impl Keeper {
     ) -> Result<(), LaunchError> {
         let shared = Arc::clone(&self.shared);
         let meeting = async {
-            let proof = Proof {
-                token: shared.keyring.internal_token().clone(),
-                tls: shared.config.controller_tls.clone(),
-            };
+            let proof = shared.proof();
             let meeting = attach::meet(&shared.store, &proof, attach);
             let met = tokio::time::timeout(shared.config.attach_within, meeting).await;
             met.map_err(|_| LaunchError::NobodyAttached)
@@ -186,14 +183,14 @@ impl Keeper {
     ) {
         let session = Session {
             runtime: Arc::clone(&self.shared.runtime),
-            container,
+            process: Process::Container(container),
             met,
             streams,
             tty,
         };
         let nudge = Arc::clone(&self.nudge);
         self.session = Some(AbortOnDropHandle::new(tokio::spawn(async move {
-            let end = session.pump().await;
+            let end = session.pump(std::future::pending()).await;
             nudge.notify_one();
             end
         })));

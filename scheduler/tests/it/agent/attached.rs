@@ -64,7 +64,7 @@ pub(super) async fn accept(node: &Node, listener: &TcpListener) -> WebSocketStre
         .unwrap()
 }
 
-async fn frame(user: &mut WebSocketStream<TcpStream>) -> Message {
+pub(super) async fn frame(user: &mut WebSocketStream<TcpStream>) -> Message {
     loop {
         let message = tokio::time::timeout(Duration::from_secs(60), user.next())
             .await
@@ -76,7 +76,7 @@ async fn frame(user: &mut WebSocketStream<TcpStream>) -> Message {
     }
 }
 
-fn text(control: &Control) -> Message {
+pub(super) fn text(control: &Control) -> Message {
     Message::text(control.to_text())
 }
 

@@ -16,9 +16,10 @@ use runtime::{Docker, Fake};
 use scheduler::agent::Firewall;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
+use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 
-use super::attached::{accept, attach, controller};
+use super::attached::{accept, attach, controller, frame};
 use super::fixture::{Crash, Node, eventually};
 
 /// A node on this host's Docker, with a network and firewall chains of its own.
@@ -444,4 +445,110 @@ async fn a_second_dyno_of_a_cached_slug_is_ready_well_within_its_budget() {
     let took = begun.elapsed();
     println!("record to ready: {} ms", took.as_millis());
     assert!(took < Duration::from_secs(5), "{took:?}");
+}
+
+/// Reads until the screen shows it.
+async fn shown(user: &mut WebSocketStream<TcpStream>, screen: &mut String, wanted: &str) {
+    while !screen.contains(wanted) {
+        match frame(user).await {
+            Message::Binary(frame) => {
+                screen.push_str(&String::from_utf8_lossy(read_frame(&frame).unwrap().1));
+            }
+            other => panic!("{other:?}: {screen}"),
+        }
+    }
+}
+
+fn typed(text: &str) -> Message {
+    Message::binary(Stream::Stdin.frame(text.as_bytes()))
+}
+
+#[tokio::test]
+async fn a_command_inside_a_dyno_has_what_the_dyno_has_and_dies_with_user_and_agent() {
+    let mut host = Host::start().await;
+    let listener = controller(&host.node).await;
+    let files = [PackedFile {
+        path: ".profile.d/a.sh",
+        body: "export PATH=\"/app/own:$PATH\"",
+        executable: false,
+    }];
+    let release = host.node.release_of(&[("COLOUR", "blue")], &files).await;
+    let web = host
+        .dyno("web.1", release, DynoKind::Formation, SERVE)
+        .await;
+    let addr = host.addr(&web).await;
+
+    host.node
+        .ask_inside(
+            &web,
+            false,
+            "cat > /app/said; echo $COLOUR $DYNO $PORT $TERM $PATH; pgrep -f http.server >&2; id -u; exit 37",
+        )
+        .await;
+    let mut user = accept(&host.node, &listener).await;
+    user.send(typed("from inside")).await.unwrap();
+    user.send(Message::text(Control::Eof(true).to_text()))
+        .await
+        .unwrap();
+    let (mut out, mut err) = (String::new(), String::new());
+    let status = loop {
+        match frame(&mut user).await {
+            Message::Binary(frame) => match read_frame(&frame).unwrap() {
+                (Stream::Stderr, bytes) => err.push_str(&String::from_utf8_lossy(bytes)),
+                (_, bytes) => out.push_str(&String::from_utf8_lossy(bytes)),
+            },
+            Message::Text(text) => match Control::from_text(&text) {
+                Some(Control::Exit { status }) => break status,
+                other => panic!("{other:?}"),
+            },
+            _ => {}
+        }
+    };
+    assert_eq!(status, 37, "{out} {err}");
+    assert!(
+        out.starts_with("blue web.1 5000 xterm /app/own:/usr/local/sbin:")
+            && out.ends_with("2000\n"),
+        "{out}"
+    );
+    assert!(!err.trim().is_empty(), "the dyno's own process is seen");
+    assert!(get(addr, "/said").await.ends_with("from inside"));
+
+    let left = |host: &Host| {
+        let container = format!("label=paas.instance={}", host.node.config.instance);
+        let id = output_of("docker", &["ps", "-q", "--filter", &container]);
+        output_of("docker", &["top", id.trim(), "-eo", "pid,args"])
+    };
+    // Through a hang-up, and through the death of the agent.
+    for is_killed in [false, true] {
+        host.node.ask_inside(&web, true, "bash").await;
+        let mut user = accept(&host.node, &listener).await;
+        user.send(typed("stty size; sleep 777 &\n")).await.unwrap();
+        let mut screen = String::new();
+        shown(&mut user, &mut screen, "24 100").await;
+        eventually!(left(&host).contains("sleep 777"));
+        if is_killed {
+            host.node.kill_agent().await;
+            drop(user);
+            assert!(left(&host).contains("sleep 777"), "Docker lets it run on");
+            host.node.start_agent();
+        } else {
+            drop(user);
+        }
+        eventually!(!left(&host).contains("sleep 777") && !left(&host).contains("paas-inside"));
+    }
+    assert_eq!(host.addr(&web).await, addr);
+
+    host.node.ask_inside(&web, true, "bash").await;
+    let mut user = accept(&host.node, &listener).await;
+    user.send(typed("echo in$((1))\n")).await.unwrap();
+    shown(&mut user, &mut String::new(), "in1").await;
+    host.node.ask_to_stop(&web).await;
+    let said = loop {
+        if let Message::Text(text) = frame(&mut user).await {
+            break text;
+        }
+    };
+    assert!(said.contains("the dyno has ended"), "{said}");
+    eventually!(host.node.is_stopped(&web).await);
+    assert_eq!(host.node.logged("R12"), 0, "nothing inside held it up");
 }

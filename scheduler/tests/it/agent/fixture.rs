@@ -395,7 +395,7 @@ pub(super) struct Crash {
     pub retry_at: Timestamp,
 }
 
-fn actor() -> Actor {
+pub(super) fn actor() -> Actor {
     Actor {
         account: AccountId::new(),
         email: "dev@example.com".parse().unwrap(),
