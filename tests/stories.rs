@@ -2,6 +2,7 @@
 
 #![allow(
     clippy::expect_used,
+    clippy::print_stdout,
     clippy::unwrap_used,
     reason = "a test that meets the unexpected ends there, and shows where"
 )]

@@ -129,7 +129,6 @@ impl Progress {
 
     /// At the end.
     #[track_caller]
-    #[expect(clippy::print_stdout, reason = "how many passed is to be seen")]
     pub(crate) fn all_passed(self) {
         let (failed, all) = (self.failed.len(), self.table.runs.len());
         assert_eq!(self.at, all, "not all were asked");
