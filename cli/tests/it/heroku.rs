@@ -180,7 +180,7 @@ fn the_page_of_heroku_clients_tells_of_all_that_is_tried() {
     if std::env::var_os("PAAS_WRITE_PAGE").is_some() {
         std::fs::write(&path, [by_hand, BEGIN, &page()].concat()).unwrap();
     } else {
-        assert_eq!(from_tables, page(), "set PAAS_WRITE_PAGE=1 to write it");
+        assert!(from_tables == page(), "set PAAS_WRITE_PAGE=1 to write it");
     }
 }
 

@@ -76,8 +76,11 @@ async fn names_are_checked_unique_and_made_up_when_absent() {
     )
     .await
     .expect(201);
+    // What clients of the first years ask for when they are told of none.
+    let made = ann.post("/apps", json!({"stack": "cedar"})).await;
+    assert_eq!(made.expect(201)["stack"]["name"], "heroku-24");
     assert!(
-        ann.post("/apps", json!({"stack": "cedar"}))
+        ann.post("/apps", json!({"stack": "cedar-14"}))
             .await
             .error(422)
             .1
