@@ -128,6 +128,27 @@ fn sentence(text: &str) -> String {
     format!("{first}{}.", chars.as_str().trim_end_matches('.'))
 }
 
+/// How long what is given out lasts, in words that say the most.
+fn lasting(
+    seconds: Option<i64>,
+    default: Duration,
+    longest: Duration,
+    words: &str,
+) -> Result<Duration, ActionError> {
+    let Some(seconds) = seconds else {
+        return Ok(default);
+    };
+    u64::try_from(seconds)
+        .ok()
+        .map(Duration::from_secs)
+        .filter(|lasts| !lasts.is_zero() && *lasts <= longest)
+        .ok_or_else(|| {
+            ActionError::invalid(format!(
+                "expires_in must be a positive number of seconds, {words} at most."
+            ))
+        })
+}
+
 /// Somebody else has changed, at the same moment, what was to be changed.
 const fn contended() -> ActionError {
     ActionError::Store(StoreError::Contended { attempts: 1 })

@@ -126,24 +126,7 @@ async fn a_terminal_has_the_size_of_ours_and_takes_keys() {
     let platform = Platform::start().await;
     let project = platform.project("procfile-only").await;
     project.push().await.ok();
-    // `script` gives the client a real terminal.
-    let paas = tests::platform::binary("paas");
-    let inner = format!(
-        "stty cols 97 rows 31; {} run -a {} bash",
-        paas.display(),
-        project.app
-    );
-    let mut script = tokio::process::Command::new("script");
-    script
-        .args(["-qefc", &inner, "/dev/null"])
-        .current_dir(platform.home());
-    platform.environment(&mut script);
-    script
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .kill_on_drop(true);
-    let mut script = script.spawn().unwrap();
+    let mut script = at_a_terminal(&platform, &format!("run -a {} bash", project.app));
     let mut keys = script.stdin.take().unwrap();
     let mut screen = script.stdout.take().unwrap();
     let mut seen = Seen::default();
@@ -233,23 +216,7 @@ async fn a_shell_inside_a_dyno_has_our_terminal_and_ends_when_the_dyno_is_restar
     let platform = Platform::start().await;
     let project = platform.project("procfile-only").await;
     project.push().await.ok();
-    let paas = tests::platform::binary("paas");
-    let inner = format!(
-        "stty cols 97 rows 31; {} run:inside web.1 -a {}",
-        paas.display(),
-        project.app
-    );
-    let mut script = tokio::process::Command::new("script");
-    script
-        .args(["-qefc", &inner, "/dev/null"])
-        .current_dir(platform.home());
-    platform.environment(&mut script);
-    script
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .kill_on_drop(true);
-    let mut script = script.spawn().unwrap();
+    let mut script = at_a_terminal(&platform, &format!("run:inside web.1 -a {}", project.app));
     let mut keys = script.stdin.take().unwrap();
     let mut screen = script.stdout.take().unwrap();
     let mut seen = Seen::default();
@@ -271,6 +238,24 @@ async fn a_shell_inside_a_dyno_has_our_terminal_and_ends_when_the_dyno_is_restar
         "{}",
         seen.text
     );
+}
+
+/// `paas` at a real terminal of 97 columns and 31 lines, which `script` gives it.
+fn at_a_terminal(platform: &Platform, words: &str) -> tokio::process::Child {
+    let paas = tests::platform::binary("paas");
+    let inner = format!("stty cols 97 rows 31; {} {words}", paas.display());
+    let mut script = tokio::process::Command::new("script");
+    script
+        .args(["-qefc", &inner, "/dev/null"])
+        .current_dir(platform.home());
+    platform.environment(&mut script);
+    script
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap()
 }
 
 /// What the terminal has shown, and how much of it was looked for already.

@@ -4,6 +4,7 @@
 //! [`carry_out`] does it. Nothing but the last changes anything, and nothing changes the other side.
 
 mod carry_out;
+mod credentials;
 mod deis;
 mod described;
 mod dokku;

@@ -7,7 +7,7 @@ use controller_api::wire::InvitationCreate;
 use model::{Account, AccountId, Email, Invitation, InvitationId, Secret, Timestamp};
 use store::{Committed, Store, StoreError, Txn, Versioned, key};
 
-use super::{ActionError, accounts, contended};
+use super::{ActionError, accounts, contended, lasting};
 use crate::context::Context;
 use crate::find;
 use crate::{audit, auth};
@@ -24,18 +24,12 @@ pub(crate) async fn create(
 ) -> Result<(Invitation, Secret<String>), ActionError> {
     let email: Email = create.email.parse()?;
     let now = Timestamp::now();
-    let lasts = match create.expires_in {
-        None => DEFAULT_EXPIRY,
-        Some(seconds) => u64::try_from(seconds)
-            .ok()
-            .map(Duration::from_secs)
-            .filter(|lasts| !lasts.is_zero() && *lasts <= LONGEST_EXPIRY)
-            .ok_or_else(|| {
-                ActionError::invalid(
-                    "expires_in must be a positive number of seconds, a month's at most.",
-                )
-            })?,
-    };
+    let lasts = lasting(
+        create.expires_in,
+        DEFAULT_EXPIRY,
+        LONGEST_EXPIRY,
+        "a month's",
+    )?;
     if find::account(store, email.as_str()).await?.is_some() {
         return Err(taken(&email));
     }

@@ -9,7 +9,7 @@ use controller_api::wire::{self, JoinRequest, Joined, NodeTokenCreate};
 use model::{Account, Checksum, HostRole, Node, NodeId, NodeToken, Timestamp, TokenId};
 use store::{Committed, Share, StoreError, Txn, key};
 
-use super::{ActionError, Attempts};
+use super::{ActionError, Attempts, lasting};
 use crate::auth;
 use crate::authority::{Authority, AuthorityError, Subject};
 use crate::config::ForJoiners;
@@ -33,18 +33,12 @@ pub(crate) async fn create_token(
 ) -> Result<wire::NodeToken, ActionError> {
     let given = for_joiners(context)?;
     let now = Timestamp::now();
-    let lasts = match create.expires_in {
-        None => DEFAULT_EXPIRY,
-        Some(seconds) => u64::try_from(seconds)
-            .ok()
-            .map(Duration::from_secs)
-            .filter(|lasts| !lasts.is_zero() && *lasts <= LONGEST_EXPIRY)
-            .ok_or_else(|| {
-                ActionError::invalid(
-                    "expires_in must be a positive number of seconds, a year's at most.",
-                )
-            })?,
-    };
+    let lasts = lasting(
+        create.expires_in,
+        DEFAULT_EXPIRY,
+        LONGEST_EXPIRY,
+        "a year's",
+    )?;
     let uses = create.uses.unwrap_or(1);
     if uses == 0 || uses > MOST_USES {
         return Err(ActionError::invalid(format!(

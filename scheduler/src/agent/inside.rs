@@ -66,7 +66,7 @@ pub(crate) async fn attend(shared: &Arc<Shared>) {
 /// Takes what is asked for on this node.
 async fn follow(shared: &Arc<Shared>, sessions: &mut JoinSet<()>) {
     let mut follower = Follower::new(Arc::clone(&shared.store), vec![key::INSIDE.prefix()]);
-    let mut seen = HashSet::new();
+    let mut seen: HashSet<InsideId> = HashSet::new();
     loop {
         let update = tokio::select! {
             update = follower.next() => update,
@@ -78,7 +78,12 @@ async fn follow(shared: &Arc<Shared>, sessions: &mut JoinSet<()>) {
             }
         };
         let asked: Vec<Inside> = match update {
-            Update::Snapshot { entries, .. } => entries.iter().filter_map(decode).collect(),
+            Update::Snapshot { entries, .. } => {
+                let all: Vec<Inside> = entries.iter().filter_map(decode).collect();
+                // Deletions may have been missed.
+                seen.retain(|id| all.iter().any(|inside| inside.id == *id));
+                all
+            }
             Update::Changes { events, .. } => events
                 .iter()
                 .filter_map(|event| match event {
