@@ -21,7 +21,7 @@ use model::Secret;
 use sha2::{Digest as _, Sha256};
 use store::Keyring;
 use tokio::sync::oneshot;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 use tokio_util::sync::{CancellationToken, PollSender};
 
 use crate::auth::{random_hex, same_secret};
@@ -31,6 +31,8 @@ pub(crate) use rendezvous::{PROTOCOL, Rendezvous};
 const PING_EVERY: Duration = Duration::from_secs(15);
 /// A side that has not answered a ping for so long has gone.
 const SILENCE: Duration = Duration::from_secs(60);
+/// For an end to say what it has to say, and goodbye.
+const PART_WITHIN: Duration = Duration::from_secs(5);
 /// Ends that wait at the same time.
 const MAX_WAITING: usize = 1024;
 
@@ -61,11 +63,31 @@ pub(crate) enum End {
 }
 
 type Messages = Pin<Box<dyn Stream<Item = Message> + Send>>;
-type Out = Pin<Box<dyn Sink<Message, Error = Gone> + Send>>;
+type Taking = Pin<Box<dyn Sink<Message, Error = Gone> + Send>>;
 
 /// That end takes no more.
 #[derive(Debug)]
 struct Gone;
+
+/// What goes to one end.
+struct Out {
+    taking: Taking,
+    is_gone: bool,
+}
+
+impl Out {
+    fn new(taking: Taking) -> Self {
+        Self {
+            taking,
+            is_gone: false,
+        }
+    }
+
+    /// An end that has gone is told no more.
+    async fn tell(&mut self, message: Message) {
+        self.is_gone = self.is_gone || self.taking.send(message).await.is_err();
+    }
+}
 
 impl End {
     fn split(self) -> (Out, In) {
@@ -77,7 +99,7 @@ impl End {
                     messages: Box::pin(from),
                     silence: Some(SILENCE),
                 };
-                (Box::pin(to.sink_map_err(|_| Gone)), from)
+                (Out::new(Box::pin(to.sink_map_err(|_| Gone))), from)
             }
             Self::Rendezvous(Rendezvous {
                 to_client,
@@ -90,7 +112,7 @@ impl End {
                     silence: None,
                 };
                 let to = PollSender::new(to_client).sink_map_err(|_| Gone);
-                (Box::pin(to), from)
+                (Out::new(Box::pin(to)), from)
             }
         }
     }
@@ -162,7 +184,7 @@ impl Meetings {
             Arrival::First(mut other, end) => {
                 let came = tokio::select! {
                     () = shutdown.cancelled() => None,
-                    came = tokio::time::timeout(MEET_WITHIN, &mut other) => came.ok().and_then(Result::ok),
+                    came = timeout(MEET_WITHIN, &mut other) => came.ok().and_then(Result::ok),
                 };
                 let came = came.or_else(|| {
                     self.lock().remove(&secret);
@@ -214,30 +236,30 @@ const fn absent(side: Side) -> &'static str {
 
 /// Says why, and closes.
 async fn dismiss(end: End, why: &str) {
-    let (mut to, _from) = end.split();
-    let say = async {
-        let why = Control::Error(why.to_owned()).to_text();
-        to.send(Message::Text(why.into())).await?;
-        to.send(close(close_code::AWAY)).await
-    };
+    let (mut to, mut from) = end.split();
+    let why = Control::Error(why.to_owned()).to_text();
     // One that does not listen is not waited for.
-    let _ = tokio::time::timeout(Duration::from_secs(5), say).await;
+    let _ = timeout(PART_WITHIN, to.tell(Message::Text(why.into()))).await;
+    part(&mut to, &mut from, close_code::AWAY).await;
 }
 
 /// Passes frames both ways until either end closes, falls silent, or the platform shuts down.
 async fn relay(a: End, b: End, shutdown: &CancellationToken) {
-    let ((mut to_a, from_a), (mut to_b, from_b)) = (a.split(), b.split());
+    let ((mut to_a, mut from_a), (mut to_b, mut from_b)) = (a.split(), b.split());
     let code = tokio::select! {
-        () = pass(from_a, &mut to_b) => close_code::NORMAL,
-        () = pass(from_b, &mut to_a) => close_code::NORMAL,
+        () = pass(&mut from_a, &mut to_b) => close_code::NORMAL,
+        () = pass(&mut from_b, &mut to_a) => close_code::NORMAL,
         () = shutdown.cancelled() => close_code::RESTART,
     };
-    let both = async { tokio::join!(to_a.send(close(code)), to_b.send(close(code))) };
-    let _ = tokio::time::timeout(Duration::from_secs(5), both).await;
+    tokio::join!(
+        part(&mut to_a, &mut from_a, code),
+        part(&mut to_b, &mut from_b, code)
+    );
 }
 
-/// Returns when the source has closed or gone, or the other end takes no more.
-async fn pass(mut from: In, to: &mut Out) {
+/// Returns when the source has closed or gone. One whose other end takes no more is read on: that end's last words pass the
+/// other way, and its own end is what ends both.
+async fn pass(from: &mut In, to: &mut Out) {
     let mut ping = tokio::time::interval(PING_EVERY);
     let mut heard = Instant::now();
     loop {
@@ -245,24 +267,31 @@ async fn pass(mut from: In, to: &mut Out) {
             message = from.messages.next() => message,
             // Towards the other end: the task that reads from it hears the answer.
             _ = ping.tick() => {
-                let has_gone = from.silence.is_some_and(|silence| heard.elapsed() > silence);
-                if has_gone || to.send(Message::Ping(Bytes::new())).await.is_err() {
+                if from.silence.is_some_and(|silence| heard.elapsed() > silence) {
                     return;
                 }
+                to.tell(Message::Ping(Bytes::new())).await;
                 continue;
             }
         };
         heard = Instant::now();
         match message {
-            Some(message @ (Message::Binary(_) | Message::Text(_))) => {
-                if to.send(message).await.is_err() {
-                    return;
-                }
-            }
+            Some(message @ (Message::Binary(_) | Message::Text(_))) => to.tell(message).await,
             Some(Message::Ping(_) | Message::Pong(_)) => {}
             Some(Message::Close(_)) | None => return,
         }
     }
+}
+
+/// Closes, and hears the other side out: a connection that is dropped with words on their way to it is reset, and what that
+/// side had yet to receive, such as how a command ended, is lost.
+async fn part(to: &mut Out, from: &mut In, code: u16) {
+    let goodbye = async {
+        // One that has said goodbye itself takes no other.
+        to.tell(close(code)).await;
+        while from.messages.next().await.is_some() {}
+    };
+    let _ = timeout(PART_WITHIN, goodbye).await;
 }
 
 fn close(code: u16) -> Message {

@@ -60,7 +60,7 @@ impl Script {
             Kind::Broken => {
                 let error =
                     json!({ "error": "The dyno could not be started: no room on any node" });
-                return tell(&mut socket, &error).await;
+                return end(&mut socket, &error).await;
             }
             Kind::Lost => return,
             Kind::Cat | Kind::Hung => {}
@@ -104,12 +104,14 @@ async fn say(socket: &mut WebSocket, stream: u8, data: &[u8]) {
     let _ = socket.send(Message::Binary(frame.into())).await;
 }
 
-async fn tell(socket: &mut WebSocket, control: &Value) {
+/// The last word, after which the client is heard out: hung up on, it might not hear it.
+async fn end(socket: &mut WebSocket, control: &Value) {
     let _ = socket.send(Message::Text(control.to_string().into())).await;
+    while let Some(Ok(_)) = socket.recv().await {}
 }
 
 async fn exit(socket: &mut WebSocket, status: i64) {
-    tell(socket, &json!({ "exit": { "status": status } })).await;
+    end(socket, &json!({ "exit": { "status": status } })).await;
 }
 
 /// A dyno that can be attached to, and is up when one looks again.

@@ -159,6 +159,49 @@ async fn frames_pass_both_ways_in_order_whoever_comes_first() {
 }
 
 #[tokio::test]
+async fn how_a_command_ended_is_heard_by_one_who_was_still_sending_it_input() {
+    let platform = Platform::start().await;
+    let secret = attached(&platform).await;
+    let mut agent = agent(&platform, &secret).await.unwrap();
+    let client = client(&platform, &secret).await.unwrap();
+    assert!(matches!(agent.next().await, Some(Ok(Message::Ping(_)))));
+    let (mut to, mut from) = client.split();
+    // As `yes | paas run head -1` does, until it is hung up on.
+    let frame = Stream::Stdin.frame(&[b'y'; 32 * 1024]);
+    let sending = tokio::spawn(async move {
+        while to.send(Message::Binary(frame.clone().into())).await.is_ok() {}
+    });
+    let Some(Ok(Message::Binary(_))) = agent.next().await else {
+        panic!()
+    };
+    const LINES: usize = 100;
+    for _ in 0..LINES {
+        let line = Stream::Stdout.frame(&[b'y'; 16 * 1024]);
+        agent.send(Message::Binary(line.into())).await.unwrap();
+    }
+    let exit = Control::Exit { status: 3 }.to_text();
+    agent.send(Message::Text(exit.into())).await.unwrap();
+    agent.close(None).await.unwrap();
+    let hearing_out = tokio::spawn(async move { while let Some(Ok(_)) = agent.next().await {} });
+    let mut lines = 0;
+    let last = loop {
+        match tokio::time::timeout(Duration::from_secs(60), from.next())
+            .await
+            .unwrap()
+        {
+            Some(Ok(Message::Binary(_))) => lines += 1,
+            Some(Ok(Message::Text(text))) => break Control::from_text(&text),
+            Some(Ok(_)) => {}
+            lost => panic!("{lost:?} after {lines} lines"),
+        }
+    };
+    assert_eq!((last, lines), (Some(Control::Exit { status: 3 }), LINES));
+    drop(from);
+    sending.await.unwrap();
+    hearing_out.await.unwrap();
+}
+
+#[tokio::test]
 async fn a_client_that_leaves_is_missed_by_the_agent() {
     let platform = Platform::start().await;
     let secret = attached(&platform).await;

@@ -18,6 +18,7 @@ use rustls::pki_types::ServerName;
 use store::{Store, key};
 use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tokio_tungstenite::WebSocketStream;
@@ -34,6 +35,8 @@ type Socket = WebSocketStream<Either<TcpStream, TlsStream<TcpStream>>>;
 /// Often enough that nothing on the way takes a silent shell for a dead one.
 const PING_EVERY: Duration = Duration::from_secs(20);
 const LAST_WORD_WITHIN: Duration = Duration::from_secs(1);
+/// For the other end to say goodbye too.
+const GOODBYE_WITHIN: Duration = Duration::from_secs(5);
 const RETRY_AFTER: Duration = Duration::from_millis(200);
 /// End of input, as a terminal's user types it.
 const EOT: &[u8] = &[4];
@@ -137,11 +140,13 @@ async fn dial(addr: SocketAddr, proof: &Proof, attach: &Attach) -> Result<Socket
 
 /// Tells the user why there will be nothing.
 pub(crate) async fn refuse(mut met: Met, message: String) {
-    let _ = met
-        .socket
-        .send(Message::text(Control::Error(message).to_text()))
-        .await;
-    let _ = met.socket.close(None).await;
+    let refuse = async {
+        let message = Control::Error(message).to_text();
+        let _ = met.socket.send(Message::text(message)).await;
+        let _ = met.socket.close(None).await;
+        while let Some(Ok(_)) = met.socket.next().await {}
+    };
+    let _ = timeout(GOODBYE_WITHIN, refuse).await;
 }
 
 /// How a session ended.
@@ -245,18 +250,26 @@ impl Session {
                 End::Disconnected
             }
         };
+        tokio::pin!(to_dyno);
         let why = tokio::select! {
-            end = to_user => return end,
-            () = to_dyno => return End::Disconnected,
+            end = to_user => {
+                if end == End::Exited {
+                    // Dropped with words of the user's on their way, the connection would be reset and the last word lost.
+                    let _ = timeout(GOODBYE_WITHIN, to_dyno).await;
+                }
+                return end;
+            }
+            () = &mut to_dyno => return End::Disconnected,
             why = halted => why,
         };
         let last = Control::Error(why.to_owned()).to_text();
         let tell = async {
             let _ = sink.send(Message::text(last)).await;
             let _ = sink.close().await;
+            to_dyno.await;
         };
         // One that does not listen is not waited for.
-        let _ = tokio::time::timeout(LAST_WORD_WITHIN, tell).await;
+        let _ = timeout(LAST_WORD_WITHIN, tell).await;
         End::Halted
     }
 }

@@ -115,6 +115,7 @@ async fn bytes_pass_both_ways_and_the_exit_status_comes_last() {
     assert_eq!(node.running(&run).spec.terminal, Terminal::Pipes);
     user.send(text(&Control::Eof(true))).await.unwrap();
     assert_eq!(frame(&mut user).await, text(&Control::Exit { status: 0 }));
+    user.close(None).await.unwrap();
     eventually!(node.is_stopped(&run).await);
     eventually!(node.containers_of(&run).is_empty());
     assert_eq!(
@@ -159,6 +160,7 @@ async fn a_terminal_is_sized_signalled_and_ended_as_asked() {
         .await
         .unwrap();
     assert_eq!(frame(&mut user).await, text(&Control::Exit { status: 130 }));
+    user.close(None).await.unwrap();
     eventually!(node.is_stopped(&run).await);
 }
 
