@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{AccountId, App, Collaborator, InvalidName};
+use crate::{AccountId, App, Collaborator, InvalidName, TeamRole};
 
 /// What an operation needs. Ordered: each includes those before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -61,6 +61,7 @@ impl FromStr for Permission {
 pub enum Role {
     /// A platform administrator; may do everything with every app.
     Admin,
+    /// Or an administrator of the team that owns it.
     Owner,
     /// Up to this.
     Collaborator(Permission),
@@ -75,21 +76,26 @@ impl Role {
     }
 }
 
-/// The role of an account on an app, or `None` for a stranger, to whom the app does not exist.
+/// The role of an account on an app, or `None` for a stranger, to whom the app does not exist. `in_team`: what it is to the
+/// team that owns the app.
 pub fn role(
     account: AccountId,
     is_admin: bool,
     app: &App,
+    in_team: Option<TeamRole>,
     collaborator: Option<&Collaborator>,
 ) -> Option<Role> {
-    if app.owner == account {
+    let in_team = in_team.filter(|_| app.owner.team().is_some());
+    if app.owner == account || in_team == Some(TeamRole::Admin) {
         Some(Role::Owner)
     } else if is_admin {
         Some(Role::Admin)
     } else {
-        collaborator
+        let own = collaborator
             .filter(|c| c.app == app.id && c.account == account)
-            .map(|c| Role::Collaborator(c.permission))
+            .map(|c| c.permission);
+        let of_team = in_team.filter(|_| !app.locked).map(|_| Permission::View);
+        own.max(of_team).map(Role::Collaborator)
     }
 }
 

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    AccountId, AppId, AppName, BuildpackRef, DynoSize, Placement, ProcessType, ReleaseVersion,
-    Routing, Slug, Timestamp,
+    AppId, AppName, BuildpackRef, DynoSize, Owner, Placement, ProcessType, ReleaseVersion, Routing,
+    Slug, Timestamp,
 };
 
 /// An app. Every operation on an app compares and sets this record, so two of them can never interleave.
@@ -14,7 +14,7 @@ use crate::{
 pub struct App {
     pub id: AppId,
     pub name: AppName,
-    pub owner: AccountId,
+    pub owner: Owner,
     pub created_at: Timestamp,
     pub updated_at: Timestamp,
     /// When the last release was made.
@@ -22,6 +22,9 @@ pub struct App {
     /// The stack the next build is made for (`heroku-24`).
     pub stack: String,
     pub maintenance: bool,
+    /// Whether others of its team are kept from it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub locked: bool,
     /// In order; empty means detect, and the first build that succeeds writes what it detected here.
     pub buildpacks: Vec<BuildpackRef>,
     pub formation: BTreeMap<ProcessType, Formation>,

@@ -79,6 +79,7 @@ ids! {
     ServiceId,
     SlugId,
     SourceId,
+    TeamId,
     TokenId,
     /// An app that is offered to another account.
     TransferId,

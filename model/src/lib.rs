@@ -41,6 +41,7 @@ pub mod setup;
 pub mod size;
 pub mod slug;
 pub mod tcp_route;
+pub mod team;
 pub mod transfer;
 pub mod webhook;
 
@@ -63,14 +64,16 @@ pub use dyno_status::{DynoState, DynoStatus, Exit, ExitReason};
 pub use id::{
     AccountId, AppId, AppSetupId, BuildId, CouplingId, DomainId, DrainId, DynoId, EndpointId,
     InsideId, InvitationId, KeyId, NodeId, PipelineId, PromotionId, PromotionTargetId, ReleaseId,
-    ReviewAppId, RouterId, ServiceId, SlugId, SourceId, TokenId, TransferId, WebhookDeliveryId,
-    WebhookEventId, WebhookId,
+    ReviewAppId, RouterId, ServiceId, SlugId, SourceId, TeamId, TokenId, TransferId,
+    WebhookDeliveryId, WebhookEventId, WebhookId,
 };
 pub use inside::Inside;
 pub use invitation::Invitation;
 pub use log::{LogLine, LogSource};
 pub use log_drain::{DrainToken, DrainTransport, DrainUrl, InvalidDrainUrl, LogDrain};
-pub use name::{AppName, ConfigVarName, Email, Hostname, InvalidName, PipelineName, ProcessType};
+pub use name::{
+    AppName, ConfigVarName, Email, Hostname, InvalidName, PipelineName, ProcessType, TeamName,
+};
 pub use node::{Node, NodeHeartbeat, NodeToken};
 pub use pipeline::{Coupling, Pipeline, Promotion, PromotionOutcome, PromotionTarget, Stage};
 pub use placement::{Placement, TypePlacement};
@@ -89,6 +92,7 @@ pub use setup::{AppSetup, Postdeploy, SetupStage};
 pub use size::{DynoSize, Resources};
 pub use slug::{Checksum, Slug};
 pub use tcp_route::{NamedTarget, TcpHost, TcpRoute, TcpTarget};
+pub use team::{Owner, Team, TeamMember, TeamRole};
 pub use transfer::{Transfer, TransferState};
 pub use webhook::{
     DeliveryStatus, Webhook, WebhookAction, WebhookAttempt, WebhookCredentials, WebhookDelivery,

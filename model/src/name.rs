@@ -79,10 +79,7 @@ names! {
     AppName, "app name",
     "must start with a letter, end with a letter or digit, have 3 to 30 characters of a-z, 0-9 and -, and not be a name the platform uses itself (api, git, www, paas)",
     |text| {
-        let shape = (3..=30).contains(&text.len())
-            && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
-            && text.starts_with(|c: char| c.is_ascii_lowercase())
-            && !text.ends_with('-');
+        let shape = is_label(text) && !text.ends_with('-');
         (shape && !RESERVED_APP_NAMES.contains(&text)).then(|| text.to_owned())
     };
 
@@ -90,10 +87,15 @@ names! {
     PipelineName, "pipeline name",
     "must start with a letter and have 3 to 30 characters of a-z, 0-9 and -",
     |text| {
-        ((3..=30).contains(&text.len())
-            && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
-            && text.starts_with(|c: char| c.is_ascii_lowercase()))
-        .then(|| text.to_owned())
+        is_label(text).then(|| text.to_owned())
+    };
+
+    /// A team's name, unique on the platform. What stands beside teams in the API's paths is none.
+    TeamName, "team name",
+    "must start with a letter, end with a letter or digit, have 3 to 30 characters of a-z, 0-9 and -, and not be apps, invitations or permissions",
+    |text| {
+        let shape = is_label(text) && !text.ends_with('-');
+        (shape && !["apps", "invitations", "permissions"].contains(&text)).then(|| text.to_owned())
     };
 
     /// The left side of a Procfile line: `web`, `worker`, `release`.
@@ -144,6 +146,15 @@ names! {
             && !local.contains('@');
         ok.then(|| text.to_ascii_lowercase())
     };
+}
+
+/// What Heroku's names have in common.
+fn is_label(text: &str) -> bool {
+    (3..=30).contains(&text.len())
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+        && text.starts_with(|c: char| c.is_ascii_lowercase())
 }
 
 const RESERVED_APP_NAMES: [&str; 4] = ["api", "git", "www", "paas"];
@@ -204,6 +215,14 @@ mod tests {
             "a234567890123456789012345678901",
         ] {
             assert!(bad.parse::<AppName>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_team_is_not_named_as_what_stands_beside_teams() {
+        assert!("acme".parse::<TeamName>().is_ok());
+        for bad in ["apps", "permissions", "invitations", "acme-", "Acme", "a"] {
+            assert!(bad.parse::<TeamName>().is_err(), "{bad}");
         }
     }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    AccountId, Actor, AppId, CouplingId, InvalidName, PipelineId, PipelineName, PromotionId,
+    Actor, AppId, CouplingId, InvalidName, Owner, PipelineId, PipelineName, PromotionId,
     PromotionTargetId, ReleaseId, ReleaseVersion, Timestamp,
 };
 
@@ -21,7 +21,7 @@ pub const PROMOTED_WITHIN: Duration = Duration::from_secs(120);
 pub struct Pipeline {
     pub id: PipelineId,
     pub name: PipelineName,
-    pub owner: AccountId,
+    pub owner: Owner,
     pub created_at: Timestamp,
     pub updated_at: Timestamp,
 }

@@ -11,6 +11,9 @@
 //! /paas/v1/apps/<app>                              App
 //! /paas/v1/app-names/<name>                        AppId            (unique name)
 //! /paas/v1/app-setups/<setup>                      AppSetup
+//! /paas/v1/teams/<team>                            Team
+//! /paas/v1/team-names/<name>                       TeamId           (unique name)
+//! /paas/v1/team-members/<team>/<account>           TeamMember
 //! /paas/v1/collaborators/<app>/<account>           Collaborator
 //! /paas/v1/transfers/<transfer>                    Transfer
 //! /paas/v1/pipelines/<pipeline>                    Pipeline
@@ -74,9 +77,9 @@ use model::{
     Pipeline, PipelineId, PlatformCertificate, Promotion, PromotionId, RebalanceProgress,
     RebalanceRequest, Release, ReleaseVersion, Repository, ReviewApp, ReviewAppConfig, ReviewAppId,
     Route, RouterId, RouterReport, Sealed, ServiceEndpoint, ServiceId, ServiceRole, Slug, SlugId,
-    SniEndpoint, Source, SourceId, SshKey, TcpRoute, TicketKeys, Token, Transfer, TransferId,
-    Webhook, WebhookDelivery, WebhookDeliveryId, WebhookEntity, WebhookEvent, WebhookEventId,
-    WebhookFeed, WebhookId,
+    SniEndpoint, Source, SourceId, SshKey, TcpRoute, Team, TeamId, TeamMember, TeamName,
+    TicketKeys, Token, Transfer, TransferId, Webhook, WebhookDelivery, WebhookDeliveryId,
+    WebhookEntity, WebhookEvent, WebhookEventId, WebhookFeed, WebhookId,
 };
 
 use serde_json::Value;
@@ -151,6 +154,9 @@ pub const SSH_KEYS: Table<SshKey> = Table::new("ssh-keys/");
 pub const APPS: Table<App> = Table::new("apps/");
 pub const APP_NAMES: Table<AppId> = Table::new("app-names/");
 pub const APP_SETUPS: Table<AppSetup> = Table::new("app-setups/");
+pub const TEAMS: Table<Team> = Table::new("teams/");
+pub const TEAM_NAMES: Table<TeamId> = Table::new("team-names/");
+pub const TEAM_MEMBERS: Table<TeamMember> = Table::new("team-members/");
 pub const COLLABORATORS: Table<Collaborator> = Table::new("collaborators/");
 pub const TRANSFERS: Table<Transfer> = Table::new("transfers/");
 pub const PIPELINES: Table<Pipeline> = Table::new("pipelines/");
@@ -221,6 +227,10 @@ keys! {
     APPS: App = app(app: AppId) "{app}";
     APP_NAMES: AppId = app_name(name: &AppName) "{name}";
     APP_SETUPS: AppSetup = app_setup(id: AppSetupId) "{id}";
+    TEAMS: Team = team(team: TeamId) "{team}";
+    TEAM_NAMES: TeamId = team_name(name: &TeamName) "{name}";
+    TEAM_MEMBERS: TeamMember = team_member(team: TeamId, account: AccountId) "{team}/{account}";
+    TEAM_MEMBERS: TeamMember = team_members_of(team: TeamId) "{team}/";
     COLLABORATORS: Collaborator = collaborator(app: AppId, account: AccountId) "{app}/{account}";
     COLLABORATORS: Collaborator = collaborators_of(app: AppId) "{app}/";
     TRANSFERS: Transfer = transfer(id: TransferId) "{id}";

@@ -17,6 +17,7 @@ pub mod join;
 mod pipeline;
 mod release;
 mod resolve;
+mod team;
 mod transfer;
 mod webhook;
 

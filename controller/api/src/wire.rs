@@ -33,6 +33,7 @@ pub mod routing;
 pub mod second_factor;
 pub mod slug;
 pub mod tcp_route;
+pub mod team;
 pub mod transfer;
 pub mod webhook;
 
@@ -75,7 +76,7 @@ pub use pipeline::{
     AppsFilter, AppsFilterIn, Pipeline, PipelineCoupling, PipelineCouplingCreate,
     PipelineCouplingUpdate, PipelineCreate, PipelineOwner, PipelinePromotion,
     PipelinePromotionCreate, PipelinePromotionTarget, PipelineRef, PipelineUpdate, PromotionSource,
-    PromotionSourceCreate, PromotionStatus, PromotionTargetCreate, Stage, TargetStatus, TeamApp,
+    PromotionSourceCreate, PromotionStatus, PromotionTargetCreate, Stage, TargetStatus,
 };
 pub use placement::{Placement, PlacementUpdate, TypePlacement, TypePlacementUpdate};
 pub use platform::{DynoSize, Provider, RateLimit, Region, Stack};
@@ -99,6 +100,10 @@ pub use second_factor::{
 };
 pub use slug::{Blob, Slug};
 pub use tcp_route::{TcpRoute, TcpRouteCreate};
+pub use team::{
+    Team, TeamApp, TeamAppUpdate, TeamCreate, TeamMember, TeamMemberSet, TeamMemberUser,
+    TeamPreferences, TeamRole, TeamUpdate,
+};
 pub use transfer::{
     AppTransfer, AppTransferCreate, AppTransferUpdate, PipelineTransfer, PipelineTransferCreate,
     TransferState,

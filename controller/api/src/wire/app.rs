@@ -50,6 +50,16 @@ pub struct AppCreate {
     pub region: Option<Identity>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stack: Option<Identity>,
+    /// Which it is to belong to; whoever asks, where it is absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub team: Option<Identity>,
+    /// Whether others of the team are kept from it.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "super::lenient::flag"
+    )]
+    pub locked: Option<bool>,
 }
 
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]

@@ -8,7 +8,7 @@ use model::{
 use serde::{Deserialize, Serialize};
 
 use super::app::Identity;
-use super::{App, IdRef, Named};
+use super::{IdRef, Named};
 use crate::WireTime;
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,7 +24,7 @@ pub struct Pipeline {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PipelineOwner {
     pub id: AccountId,
-    /// `user`
+    /// `user` or `team`
     #[serde(rename = "type")]
     pub kind: String,
 }
@@ -143,15 +143,4 @@ pub struct AppsFilter {
 pub struct AppsFilterIn {
     #[serde(default)]
     pub id: Vec<String>,
-}
-
-/// An app as an answer to a filter.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct TeamApp {
-    #[serde(flatten)]
-    pub app: App,
-    /// Whether one works on it.
-    pub joined: bool,
-    /// Whether others of its team are kept from it.
-    pub locked: bool,
 }
