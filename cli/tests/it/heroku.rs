@@ -137,6 +137,11 @@ fn the_official_heroku_cli_has_its_way_with_webhooks() {
 }
 
 #[test]
+fn the_official_heroku_cli_works_with_teams() {
+    hold("teams");
+}
+
+#[test]
 fn the_official_heroku_cli_brings_keys_certificates_and_people() {
     hold("files");
 }
