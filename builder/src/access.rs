@@ -75,19 +75,18 @@ pub(crate) async fn app_named(
     let collaborator = key::COLLABORATORS
         .get(store, &key::collaborator(app.value.id, account.id))
         .await?;
-    let in_team = match app.value.owner {
+    let member = match app.value.owner {
         Owner::Account(_) => None,
         Owner::Team { team } => {
             let member = key::team_member(team, account.id);
-            let member = key::TEAM_MEMBERS.get(store, &member).await?;
-            member.map(|member| member.value.role)
+            key::TEAM_MEMBERS.get(store, &member).await?
         }
     };
     let role = role(
         account.id,
         account.is_admin,
         &app.value,
-        in_team,
+        member.as_ref().map(|found| &found.value),
         collaborator.as_ref().map(|found| &found.value),
     );
     Ok(match role {

@@ -9,6 +9,7 @@ pub(crate) mod build;
 pub(crate) mod failure;
 pub(crate) mod live;
 pub(crate) mod lock;
+mod on_record;
 pub(crate) mod place;
 pub(crate) mod queue;
 pub(crate) mod refs;
@@ -121,13 +122,28 @@ pub(crate) async fn receive(
         push,
         code: Work::Commit(commit),
     };
-    match job.run(commit, &mut transcript).await {
+    let record = match on_record::begin(&*builder.store, push, &deploy).await {
+        Ok(record) => record,
+        Err(error) => {
+            job.explain(&error.into(), &mut transcript);
+            return Verdict::Refused;
+        }
+    };
+    let verdict = match job.run(commit, &mut transcript).await {
         Ok(accepted) => Verdict::Accepted(Box::new(accepted)),
         Err(failure) => {
             job.explain(&failure, &mut transcript);
             Verdict::Refused
         }
-    }
+    };
+    let (store, is_taken) = (
+        Arc::clone(&builder.store),
+        matches!(verdict, Verdict::Accepted(_)),
+    );
+    builder
+        .tasks
+        .spawn(async move { on_record::end(&*store, record, is_taken).await });
+    verdict
 }
 
 /// One build's work; what all of its steps need to know.

@@ -4,6 +4,7 @@ mod auth;
 mod body;
 
 use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,6 +28,7 @@ use crate::git::Service;
 use crate::git::command::checked_protocol;
 use crate::git::converse::{Client, Output, converse};
 use crate::git::repo::{Repo, RepoError};
+use crate::push::Origin;
 use crate::remote::serve::is_internal;
 
 pub(crate) fn router(builder: Arc<Builder>) -> Router {
@@ -169,10 +171,10 @@ async fn rpc(
     let protocol = protocol(&headers).map(str::to_owned);
     let serving = builder.clone();
     builder.tasks.spawn(async move {
-        let Entry { repo, account, app } = entry;
+        let Entry { repo, account, app, origin } = entry;
         let registered = (service == Service::ReceivePack).then(|| {
             let actor = Actor { account: account.id, email: account.email.clone() };
-            serving.pushes.begin(app.id, app.name.clone(), actor)
+            serving.pushes.begin(app.id, app.name.clone(), actor, origin)
         });
         let mut command = match &registered {
             Some(registered) => serving.git.receive_pack(registered.push().secret()),
@@ -290,6 +292,7 @@ struct Entry {
     repo: Repo,
     account: Account,
     app: Box<App>,
+    origin: Origin,
 }
 
 async fn enter(
@@ -298,7 +301,7 @@ async fn enter(
     service: Service,
     headers: &HeaderMap,
 ) -> Result<Entry, Response> {
-    let account = auth::account(builder, headers, service.needs_of_token()).await?;
+    let (account, token) = auth::account(builder, headers, service.needs_of_token()).await?;
     let name = repository.strip_suffix(".git").unwrap_or(repository);
     let access = app_named(&*builder.store, &account, name, service.needs())
         .await
@@ -310,7 +313,16 @@ async fn enter(
                 .open(app.id)
                 .await
                 .map_err(|error| unusable(&error))?;
-            Ok(Entry { repo, account, app })
+            let origin = Origin {
+                from: forwarded_for(headers),
+                token: Some(token),
+            };
+            Ok(Entry {
+                repo,
+                account,
+                app,
+                origin,
+            })
         }
         Access::NotFound => Err(plain(
             StatusCode::NOT_FOUND,
@@ -321,6 +333,13 @@ async fn enter(
             &crate::words::may_not_push(name),
         )),
     }
+}
+
+/// The address that the router saw, which it put last.
+fn forwarded_for(headers: &HeaderMap) -> Option<IpAddr> {
+    let lines = headers.get_all("x-forwarded-for").iter();
+    let last = lines.last()?.to_str().ok()?.rsplit(',').next()?;
+    last.trim().parse().ok()
 }
 
 fn protocol(headers: &HeaderMap) -> Option<&str> {

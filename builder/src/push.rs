@@ -1,9 +1,10 @@
 //! Pushes under way: how the hook's call finds the push it belongs to, and who may still stop it.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use model::{Actor, AppId, AppName};
+use model::{Actor, AppId, AppName, TokenId};
 use rand::RngCore as _;
 use tokio_util::sync::CancellationToken;
 
@@ -24,11 +25,20 @@ struct Inner {
     app: AppId,
     app_name: AppName,
     actor: Actor,
+    origin: Origin,
     /// Guards a few words; decides between a client that leaves and a release that begins.
     phase: Mutex<Phase>,
     cancelled: CancellationToken,
     /// Fires when git has ended, and with it whatever the push did to the repository.
     finished: CancellationToken,
+}
+
+/// From where a push came, as far as it is known.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Origin {
+    pub(crate) from: Option<IpAddr>,
+    /// That it was let in by.
+    pub(crate) token: Option<TokenId>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,7 +58,13 @@ pub(crate) struct Registered {
 }
 
 impl Pushes {
-    pub(crate) fn begin(&self, app: AppId, app_name: AppName, actor: Actor) -> Registered {
+    pub(crate) fn begin(
+        &self,
+        app: AppId,
+        app_name: AppName,
+        actor: Actor,
+        origin: Origin,
+    ) -> Registered {
         let mut secret = [0u8; 16];
         rand::rng().fill_bytes(&mut secret);
         let push = Push(Arc::new(Inner {
@@ -56,6 +72,7 @@ impl Pushes {
             app,
             app_name,
             actor,
+            origin,
             phase: Mutex::new(Phase::Building),
             cancelled: CancellationToken::new(),
             finished: CancellationToken::new(),
@@ -102,6 +119,10 @@ impl Push {
 
     pub(crate) fn actor(&self) -> &Actor {
         &self.0.actor
+    }
+
+    pub(crate) fn origin(&self) -> Origin {
+        self.0.origin
     }
 
     /// The client left. `true`: everything is to end now; `false`: the push is releasing and goes on.
@@ -151,7 +172,12 @@ mod tests {
             account: AccountId::new(),
             email: "a@example.com".parse().unwrap(),
         };
-        pushes.begin(AppId::new(), "ticks".parse().unwrap(), actor)
+        pushes.begin(
+            AppId::new(),
+            "ticks".parse().unwrap(),
+            actor,
+            Origin::default(),
+        )
     }
 
     #[test]

@@ -4,6 +4,7 @@ mod command;
 mod host_key;
 mod session;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -76,10 +77,10 @@ pub(crate) async fn serve(
         let Ok(slot) = slots.clone().acquire_owned().await else {
             return;
         };
-        let stream = tokio::select! {
+        let (stream, peer) = tokio::select! {
             () = stop.cancelled() => return,
             accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => stream,
+                Ok((stream, peer)) => (stream, peer.ip()),
                 Err(error) => {
                     warn!(error = &error as &dyn std::error::Error, "Could not accept an SSH connection; will retry");
                     tokio::time::sleep(Duration::from_millis(100)).await;
@@ -89,7 +90,7 @@ pub(crate) async fn serve(
         };
         let (builder, config, stop) = (builder.clone(), config.clone(), stop.clone());
         builder.clone().tasks.spawn(async move {
-            connection(builder, config, stream, stop).await;
+            connection(builder, config, (stream, peer), stop).await;
             drop(slot);
         });
     }
@@ -98,12 +99,12 @@ pub(crate) async fn serve(
 async fn connection(
     builder: Arc<Builder>,
     config: Arc<Config>,
-    stream: TcpStream,
+    (stream, peer): (TcpStream, IpAddr),
     stop: CancellationToken,
 ) {
     let _ = stream.set_nodelay(true);
     let shared = session::Shared::default();
-    let handler = session::Session::new(builder, shared.clone());
+    let handler = session::Session::new(builder, shared.clone(), peer);
     let session = match tokio::time::timeout(LOGIN_GRACE, run_stream(config, stream, handler)).await
     {
         Ok(Ok(session)) => session,

@@ -8,7 +8,8 @@ pub(crate) fn no_such_app(name: &str) -> String {
 
 pub(crate) fn may_not_push(name: &str) -> String {
     format!(
-        " !     You may read the source of {name}, but not deploy it. Ask its owner: paas access:add\n"
+        " !     You may read the source of {name}, but not deploy it. Ask its owner: paas access:add. If it is your \
+         team's, join it: paas apps:join\n"
     )
 }
 

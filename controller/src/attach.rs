@@ -31,8 +31,10 @@ pub(crate) use rendezvous::{PROTOCOL, Rendezvous};
 const PING_EVERY: Duration = Duration::from_secs(15);
 /// A side that has not answered a ping for so long has gone.
 const SILENCE: Duration = Duration::from_secs(60);
-/// For an end to say what it has to say, and goodbye.
-const PART_WITHIN: Duration = Duration::from_secs(5);
+/// An end that has been told goodbye and says nothing for so long has gone.
+const PART_SILENCE: Duration = Duration::from_secs(5);
+/// Nor is one that goes on for ever heard out.
+const PART_WITHIN: Duration = Duration::from_secs(30);
 /// Ends that wait at the same time.
 const MAX_WAITING: usize = 1024;
 
@@ -238,9 +240,11 @@ const fn absent(side: Side) -> &'static str {
 async fn dismiss(end: End, why: &str) {
     let (mut to, mut from) = end.split();
     let why = Control::Error(why.to_owned()).to_text();
+    let told = timeout(PART_SILENCE, to.tell(Message::Text(why.into())));
     // One that does not listen is not waited for.
-    let _ = timeout(PART_WITHIN, to.tell(Message::Text(why.into()))).await;
-    part(&mut to, &mut from, close_code::AWAY).await;
+    if told.await.is_ok() {
+        part(&mut to, &mut from, close_code::AWAY).await;
+    }
 }
 
 /// Passes frames both ways until either end closes, falls silent, or the platform shuts down.
@@ -288,8 +292,10 @@ async fn pass(from: &mut In, to: &mut Out) {
 async fn part(to: &mut Out, from: &mut In, code: u16) {
     let goodbye = async {
         // One that has said goodbye itself takes no other.
-        to.tell(close(code)).await;
-        while from.messages.next().await.is_some() {}
+        if timeout(PART_SILENCE, to.tell(close(code))).await.is_err() {
+            return;
+        }
+        while let Ok(Some(_)) = timeout(PART_SILENCE, from.messages.next()).await {}
     };
     let _ = timeout(PART_WITHIN, goodbye).await;
 }

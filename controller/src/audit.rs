@@ -301,7 +301,7 @@ pub(crate) fn cut(text: &str) -> String {
 }
 
 /// Fields whose values are names of things, and no secrets.
-const TOLD: [&str; 25] = [
+const TOLD: [&str; 28] = [
     "app",
     "build_stack",
     "description",
@@ -310,6 +310,7 @@ const TOLD: [&str; 25] = [
     "hostname",
     "is_admin",
     "issuer",
+    "locked",
     "maintenance",
     "name",
     "new_owner",
@@ -319,6 +320,7 @@ const TOLD: [&str; 25] = [
     "quantity",
     "recipient",
     "release",
+    "role",
     "roles",
     "scope",
     "size",
@@ -326,6 +328,7 @@ const TOLD: [&str; 25] = [
     "stage",
     "state",
     "targets",
+    "team",
     "user",
 ];
 

@@ -62,15 +62,12 @@ pub(crate) async fn role(
         .get(store, &key::collaborator(app.id, account.id))
         .await?
         .map(|collaborator| collaborator.value);
-    let in_team = match app.owner {
-        Owner::Account(_) => None,
-        Owner::Team { team } => owners::member_role(store, account, team).await?,
-    };
+    let member = owners::member(store, app.owner, account.id).await?;
     Ok(model::access::role(
         account.id,
         account.is_admin,
         app,
-        in_team,
+        member.as_ref(),
         collaborator.as_ref(),
     ))
 }
@@ -78,11 +75,39 @@ pub(crate) async fn role(
 /// The apps an account owns or works on.
 pub(crate) async fn apps_of(store: &dyn Store, account: &Account) -> Result<Vec<App>, StoreError> {
     let shared = shared_with(store, account).await?;
+    let teams = owners::memberships(store, account.id).await?;
+    let works_on = |app: &App| {
+        let member = app.owner.team().and_then(|team| teams.get(&team));
+        (shared.get(&app.id)).is_some_and(|shared| model::access::counts(shared, member))
+    };
     let apps = key::APPS.all(store).await?.into_iter();
     Ok(apps
         .map(|app| app.value)
-        .filter(|app| app.owner == account.id || shared.contains_key(&app.id))
+        .filter(|app| app.owner == account.id || works_on(app))
         .collect())
+}
+
+/// Those who may work on an app by name, each with their record.
+pub(crate) async fn collaborators(
+    store: &dyn Store,
+    app: &App,
+) -> Result<Vec<Versioned<Collaborator>>, StoreError> {
+    let mut all = key::COLLABORATORS
+        .list(store, &key::collaborators_of(app.id))
+        .await?;
+    let members = match app.owner {
+        Owner::Account(_) => Vec::new(),
+        Owner::Team { team } => {
+            let of_team = key::team_members_of(team);
+            key::TEAM_MEMBERS.list(store, &of_team).await?
+        }
+    };
+    all.retain(|seen| {
+        let member = members.iter().map(|member| &member.value);
+        let member = member.clone().find(|m| m.account == seen.value.account);
+        model::access::counts(&seen.value, member)
+    });
+    Ok(all)
 }
 
 /// Those it may see, of its teams too: for administrators, every app.
@@ -97,10 +122,10 @@ pub(crate) async fn visible_apps(
         return Ok(apps);
     }
     let shared = shared_with(store, account).await?;
-    let teams = owners::memberships(store, account).await?;
+    let teams = owners::memberships(store, account.id).await?;
     apps.retain(|app| {
-        let in_team = app.owner.team().and_then(|team| teams.get(&team).copied());
-        let role = model::access::role(account.id, false, app, in_team, shared.get(&app.id));
+        let member = app.owner.team().and_then(|team| teams.get(&team));
+        let role = model::access::role(account.id, false, app, member, shared.get(&app.id));
         role.is_some()
     });
     Ok(apps)

@@ -108,13 +108,18 @@ pub(crate) async fn enforce(
         false => next.run(request).await,
         true => {
             let (parts, body) = request.into_parts();
-            let deed = audit::deed(
+            let team = parts.extensions.get::<TeamAccess>();
+            let team = team.map(|access| access.team.id.to_string());
+            let mut deed = audit::deed(
                 &session,
                 parts.extensions.get::<AppAccess>(),
                 audit::caller(&parts.extensions, &parts.headers),
                 format!("{} {path}", parts.method),
                 &params,
             );
+            // Its name may be another's by the time this is read.
+            deed.parameters
+                .extend(team.map(|id| ("team id".to_owned(), id)));
             let act = next.run(Request::from_parts(parts, body));
             let status = |response: &Response| response.status().as_u16();
             let audit = context.audit.clone();
@@ -174,8 +179,15 @@ fn require_internal(context: &Context, headers: &HeaderMap) -> ApiResult<()> {
 
 pub(crate) fn lacks(app: &App, role: Role, permission: Permission) -> ApiError {
     let yours = Permission::ALL.into_iter().rfind(|one| role.may(*one));
+    let way = match app.owner.team() {
+        Some(_) if permission < Permission::Manage => {
+            "Join the app if it is your team's (paas apps:join), or ask its team's administrators: paas access:add"
+        }
+        Some(_) => "The administrators of its team can give it: paas access:add",
+        None => "Its owner can give it: paas access:update",
+    };
     ApiError::forbidden(format!(
-        "This needs the permission {permission} on {}, and you have {}. Its owner can give it: paas access:update",
+        "This needs the permission {permission} on {}, and you have {}. {way}",
         app.name,
         yours.map_or("none", Permission::as_str),
     ))

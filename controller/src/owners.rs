@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use model::{Account, Email, Owner, Team, TeamId, TeamName, TeamRole};
+use model::{Account, AccountId, Email, Owner, Team, TeamId, TeamMember, TeamName, TeamRole};
 use store::{Store, StoreError, Versioned, key};
 
 use crate::find;
@@ -53,31 +53,39 @@ pub(crate) async fn role_in(
     if account.is_admin {
         return Ok(Some(TeamRole::Admin));
     }
-    member_role(store, account, team).await
+    let owner = Owner::Team { team };
+    Ok(match member(store, owner, account.id).await? {
+        Some(member) => Some(member.role),
+        None => (find::apps_of(store, account).await?.iter())
+            .any(|app| app.owner == owner)
+            .then_some(TeamRole::Collaborator),
+    })
 }
 
-/// The same, of those who are in the team.
-pub(crate) async fn member_role(
+/// Somebody's membership of the team that is this owner.
+pub(crate) async fn member(
     store: &dyn Store,
-    account: &Account,
-    team: TeamId,
-) -> Result<Option<TeamRole>, StoreError> {
-    let member = key::TEAM_MEMBERS
-        .get(store, &key::team_member(team, account.id))
-        .await?;
-    Ok(member.map(|member| member.value.role))
+    owner: Owner,
+    account: AccountId,
+) -> Result<Option<TeamMember>, StoreError> {
+    let Some(team) = owner.team() else {
+        return Ok(None);
+    };
+    let place = key::team_member(team, account);
+    let member = key::TEAM_MEMBERS.get(store, &place).await?;
+    Ok(member.map(|member| member.value))
 }
 
 /// The teams an account is in.
 pub(crate) async fn memberships(
     store: &dyn Store,
-    account: &Account,
-) -> Result<HashMap<TeamId, TeamRole>, StoreError> {
+    account: AccountId,
+) -> Result<HashMap<TeamId, TeamMember>, StoreError> {
     let all = key::TEAM_MEMBERS.all(store).await?.into_iter();
     Ok(all
         .map(|member| member.value)
-        .filter(|member| member.account == account.id)
-        .map(|member| (member.team, member.role))
+        .filter(|member| member.account == account)
+        .map(|member| (member.team, member))
         .collect())
 }
 

@@ -7,7 +7,7 @@ use axum::http::Method;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{MethodFilter, on};
 use model::Permission::{self, Manage, Operate, View};
-use model::TeamRole::{self, Viewer};
+use model::TeamRole::{self, Collaborator, Viewer};
 
 use crate::context::Ctx;
 use crate::error::ApiError;
@@ -173,10 +173,10 @@ fn table(r: &mut Routes) {
     r.get("/teams", Account, teams::list);
     r.post("/teams", Account, teams::create);
     r.get("/teams/permissions", Account, team_apps::permissions);
-    r.get("/teams/{team}", Team(Viewer), teams::show);
+    r.get("/teams/{team}", Team(Collaborator), teams::show);
     r.patch("/teams/{team}", Team(TeamRole::Admin), teams::update);
     r.delete("/teams/{team}", Team(TeamRole::Admin), teams::destroy);
-    r.get("/teams/{team}/features", Team(Viewer), teams::features);
+    r.get("/teams/{team}/features", Team(Collaborator), teams::features);
     r.get("/teams/{team}/invitations", Team(Viewer), teams::no_invitations);
     r.get("/teams/{team}/preferences", Team(Viewer), teams::preferences);
     r.get("/teams/{team}/members", Team(Viewer), team_members::list);

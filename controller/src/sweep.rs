@@ -18,6 +18,7 @@ use store::{
     Committed, Event, Follower, Key, Store, StoreError, Table, Txn, Update, Versioned, audit, key,
 };
 use tracing::{debug, info, warn};
+use uuid::Uuid;
 
 use crate::actions::ActionError;
 use crate::actions::review_apps::destroy_stale;
@@ -147,6 +148,7 @@ async fn sweep(context: &Context, all: bool) -> Result<(), SweepError> {
         .await?;
         sweep_review_app_configs(store).await?;
         sweep_team_members(store).await?;
+        sweep_collaborators(store).await?;
         destroy_stale(context).await?;
         prune(store, context.config.slugs_per_app).await?;
         sweep_blobs(context).await?;
@@ -324,6 +326,15 @@ async fn sweep_audit(store: &dyn Store) -> Result<(), StoreError> {
             .await?;
     }
     Ok(())
+}
+
+/// Of memberships that are gone: they count no more. A membership is there before whatever is done by it.
+async fn sweep_collaborators(store: &dyn Store) -> Result<(), StoreError> {
+    let mut shared = key::COLLABORATORS.all(store).await?;
+    let members = key::TEAM_MEMBERS.all(store).await?;
+    let members: HashSet<Uuid> = members.into_iter().map(|member| member.value.id).collect();
+    shared.retain(|seen| (seen.value.as_member).is_some_and(|id| !members.contains(&id)));
+    delete_all(store, &shared).await
 }
 
 /// Of teams that are gone. A team and its first member are made in one commit, and later ones only while it is there.

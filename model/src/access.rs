@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{AccountId, App, Collaborator, InvalidName, TeamRole};
+use crate::{AccountId, App, Collaborator, InvalidName, TeamMember, TeamRole};
 
 /// What an operation needs. Ordered: each includes those before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -76,26 +76,34 @@ impl Role {
     }
 }
 
-/// The role of an account on an app, or `None` for a stranger, to whom the app does not exist. `in_team`: what it is to the
-/// team that owns the app.
+/// The role of an account on an app, or `None` for a stranger, to whom the app does not exist. `member`: its membership of
+/// the team that owns the app.
 pub fn role(
     account: AccountId,
     is_admin: bool,
     app: &App,
-    in_team: Option<TeamRole>,
+    member: Option<&TeamMember>,
     collaborator: Option<&Collaborator>,
 ) -> Option<Role> {
-    let in_team = in_team.filter(|_| app.owner.team().is_some());
-    if app.owner == account || in_team == Some(TeamRole::Admin) {
+    let member = member.filter(|m| m.account == account && app.owner.team() == Some(m.team));
+    if app.owner == account || member.is_some_and(|m| m.role == TeamRole::Admin) {
         Some(Role::Owner)
     } else if is_admin {
         Some(Role::Admin)
     } else {
         let own = collaborator
-            .filter(|c| c.app == app.id && c.account == account)
+            .filter(|c| c.app == app.id && c.account == account && counts(c, member))
             .map(|c| c.permission);
-        let of_team = in_team.filter(|_| !app.locked).map(|_| Permission::View);
+        let of_team = member.filter(|_| !app.locked).map(|_| Permission::View);
         own.max(of_team).map(Role::Collaborator)
+    }
+}
+
+/// Whether what a collaborator was let do is so still. `member`: their membership of the team that owns the app.
+pub fn counts(collaborator: &Collaborator, member: Option<&TeamMember>) -> bool {
+    match collaborator.as_member {
+        None => true,
+        Some(id) => member.is_some_and(|m| m.id == id),
     }
 }
 
@@ -142,40 +150,105 @@ mod tests {
 
     #[test]
     fn a_team_sees_its_apps_unless_they_are_locked_and_its_administrators_own_them() {
-        use TeamRole::{Admin, Member, Viewer};
-        let account = AccountId::new();
-        let owner = Owner::Team {
-            team: crate::TeamId::new(),
-        };
-        let (open, locked) = (app(owner, false), app(owner, true));
-        let of = |app: &App, in_team, shared: Option<Permission>| {
-            let shared = shared.map(|permission| Collaborator {
-                id: uuid::Uuid::nil(),
-                app: app.id,
-                account,
-                permission,
-                created_at: app.created_at,
-                updated_at: app.updated_at,
-            });
-            role(account, false, app, in_team, shared.as_ref())
-        };
+        let people = People::new();
+        let (open, locked) = (people.app(false), people.app(true));
         let view = Some(Role::Collaborator(Permission::View));
         let operate = Some(Role::Collaborator(Permission::Operate));
-        for team in [Viewer, Member] {
-            assert_eq!(of(&open, Some(team), None), view);
-            assert_eq!(of(&locked, Some(team), None), None);
+        for team in [TeamRole::Viewer, TeamRole::Member] {
+            let member = people.member(team);
+            assert_eq!(people.role(&open, Some(&member), None), view);
+            assert_eq!(people.role(&locked, Some(&member), None), None);
             for app in [&open, &locked] {
-                assert_eq!(of(app, Some(team), Some(Permission::Operate)), operate);
+                let by_name = people.shared(app, None);
+                assert_eq!(people.role(app, Some(&member), Some(&by_name)), operate);
             }
         }
+        let admin = people.member(TeamRole::Admin);
         for app in [&open, &locked] {
-            assert_eq!(of(app, Some(Admin), None), Some(Role::Owner));
-            assert_eq!(of(app, None, None), None);
-            assert_eq!(of(app, None, Some(Permission::Operate)), operate);
+            assert_eq!(people.role(app, Some(&admin), None), Some(Role::Owner));
+            assert_eq!(people.role(app, None, None), None);
         }
-        // Of whose team is asked, the caller says; an app of nobody's team is nothing to any.
+        // A membership of another team, or somebody else's, is none.
+        let others = People::new();
+        assert_eq!(people.role(&others.app(false), Some(&admin), None), None);
+        let somebody = others.member(TeamRole::Admin);
+        let theirs = TeamMember {
+            team: admin.team,
+            ..somebody
+        };
+        assert_eq!(people.role(&open, Some(&theirs), None), None);
         let personal = app(Owner::Account(AccountId::new()), false);
-        assert_eq!(of(&personal, Some(Admin), None), None);
+        assert_eq!(people.role(&personal, Some(&admin), None), None);
+    }
+
+    #[test]
+    fn who_was_let_in_as_a_member_is_in_while_that_membership_lasts() {
+        let people = People::new();
+        let (member, locked) = (people.member(TeamRole::Member), people.app(true));
+        let joined = people.shared(&locked, Some(member.id));
+        let operate = Some(Role::Collaborator(Permission::Operate));
+        let role = |member| people.role(&locked, member, Some(&joined));
+        assert_eq!(role(Some(&member)), operate);
+        assert_eq!(role(None), None);
+        // Taken off the team and let in anew, one starts anew.
+        assert_eq!(role(Some(&people.member(TeamRole::Member))), None);
+        // The app's next owner has nothing to do with it.
+        let given = App {
+            owner: Owner::Account(AccountId::new()),
+            ..locked.clone()
+        };
+        assert_eq!(people.role(&given, Some(&member), Some(&joined)), None);
+    }
+
+    struct People {
+        account: AccountId,
+        team: crate::TeamId,
+    }
+
+    impl People {
+        fn new() -> Self {
+            Self {
+                account: AccountId::new(),
+                team: crate::TeamId::new(),
+            }
+        }
+
+        fn app(&self, locked: bool) -> App {
+            app(Owner::Team { team: self.team }, locked)
+        }
+
+        fn member(&self, role: TeamRole) -> TeamMember {
+            let now = crate::Timestamp::UNIX_EPOCH;
+            TeamMember {
+                id: uuid::Uuid::now_v7(),
+                team: self.team,
+                account: self.account,
+                role,
+                created_at: now,
+                updated_at: now,
+            }
+        }
+
+        fn shared(&self, app: &App, as_member: Option<uuid::Uuid>) -> Collaborator {
+            Collaborator {
+                id: uuid::Uuid::nil(),
+                app: app.id,
+                account: self.account,
+                permission: Permission::Operate,
+                as_member,
+                created_at: app.created_at,
+                updated_at: app.updated_at,
+            }
+        }
+
+        fn role(
+            &self,
+            app: &App,
+            member: Option<&TeamMember>,
+            shared: Option<&Collaborator>,
+        ) -> Option<Role> {
+            role(self.account, false, app, member, shared)
+        }
     }
 
     #[test]

@@ -107,6 +107,9 @@ pub struct Collaborator {
     /// What it may do, with all that is less.
     #[serde(default = "as_before")]
     pub permission: Permission,
+    /// The membership of a team by which they were let in: it counts while that lasts, and the app is that team's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub as_member: Option<uuid::Uuid>,
     pub created_at: Timestamp,
     pub updated_at: Timestamp,
 }

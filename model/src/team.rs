@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{AccountId, Email, InvalidName, TeamId, TeamName, Timestamp};
 
-/// The most members of one team, and the most teams that one account has made or joined.
+/// The most members of one team, and the most teams that one account has made.
 pub const MAX_MEMBERS: usize = 500;
 pub const MAX_TEAMS: usize = 100;
 
@@ -15,12 +15,14 @@ pub const MAX_TEAMS: usize = 100;
 pub struct Team {
     pub id: TeamId,
     pub name: TeamName,
+    pub created_by: AccountId,
     pub created_at: Timestamp,
     pub updated_at: Timestamp,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TeamMember {
+    /// What one is let do as a member goes with it: it is another for whoever is let in anew, or made a viewer.
     pub id: uuid::Uuid,
     pub team: TeamId,
     pub account: AccountId,
@@ -33,6 +35,8 @@ pub struct TeamMember {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum TeamRole {
+    /// Is not in it, and works on an app of it. Nobody is given it.
+    Collaborator,
     /// Sees the apps that are not locked.
     Viewer,
     /// Makes apps for the team, and joins those that are not locked.
@@ -42,10 +46,12 @@ pub enum TeamRole {
 }
 
 impl TeamRole {
+    /// Those that somebody can be given.
     pub const ALL: [Self; 3] = [Self::Viewer, Self::Member, Self::Admin];
 
     pub const fn as_str(self) -> &'static str {
         match self {
+            Self::Collaborator => "collaborator",
             Self::Viewer => "viewer",
             Self::Member => "member",
             Self::Admin => "admin",
@@ -106,7 +112,7 @@ impl PartialEq<AccountId> for Owner {
 }
 
 /// What teams' e-mail addresses end in, as Heroku's do: by it Heroku's clients know an app for a team's. Nobody gets mail
-/// there, and no account has such an address.
+/// there.
 pub const EMAIL_DOMAIN: &str = "herokumanager.com";
 
 impl TeamName {
@@ -160,7 +166,9 @@ mod tests {
         for role in TeamRole::ALL {
             assert_eq!(role.as_str().parse(), Ok(role));
         }
-        assert!(TeamRole::Viewer < TeamRole::Member && TeamRole::Member < TeamRole::Admin);
-        assert!("owner".parse::<TeamRole>().is_err());
+        assert!(TeamRole::ALL.is_sorted() && TeamRole::Collaborator < TeamRole::ALL[0]);
+        for none in ["owner", "collaborator"] {
+            assert!(none.parse::<TeamRole>().is_err());
+        }
     }
 }

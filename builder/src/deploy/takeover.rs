@@ -20,7 +20,7 @@ use super::{Commit, Job, Work, queue};
 use crate::deploy::refs::Deploy;
 use crate::deploy::transcript::Transcript;
 use crate::git::Repo;
-use crate::push::Registered;
+use crate::push::{Origin, Registered};
 use crate::{Builder, words};
 
 /// While there is work that nobody does, or a release on trial.
@@ -169,9 +169,12 @@ async fn take_over(
     };
     let build = build.value.clone();
     info!(app.name = %app.value.name, build.id = %build.id, build.attempt = source.attempt, "Took up a build that nobody did");
-    let registered = builder
-        .pushes
-        .begin(build.app, app.value.name, build.actor.clone());
+    let registered = builder.pushes.begin(
+        build.app,
+        app.value.name,
+        build.actor.clone(),
+        Origin::default(),
+    );
     let serving = builder.clone();
     builder.tasks.spawn(async move {
         deploy(&serving, &registered, turn, &build, &source).await;

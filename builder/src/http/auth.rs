@@ -5,18 +5,18 @@ use axum::response::{IntoResponse as _, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
-use model::{Account, Need};
+use model::{Account, Need, TokenId};
 
 use crate::Builder;
 use crate::access::account_of_token;
 
-/// The account whose token the request carries, if the token is good for what is asked; else what to answer. Git tries without first, and asks its credential
+/// The account whose token the request carries, and which that is, if it is good for what is asked; else what to answer. Git tries without first, and asks its credential
 /// helper when told 401.
 pub(super) async fn account(
     builder: &Builder,
     headers: &HeaderMap,
     need: Need,
-) -> Result<Account, Response> {
+) -> Result<(Account, TokenId), Response> {
     // Told 401, git would send the token in the clear.
     if headers
         .get("x-forwarded-proto")
@@ -49,7 +49,7 @@ pub(super) async fn account(
         ));
     }
     match token.grants(need) {
-        true => Ok(account),
+        true => Ok((account, token.id)),
         false => Err(super::plain(
             StatusCode::FORBIDDEN,
             &crate::words::token_too_narrow(need),

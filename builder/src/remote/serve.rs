@@ -28,7 +28,7 @@ use crate::deploy::place::changed;
 use crate::deploy::takeover::Asked;
 use crate::deploy::transcript::Transcript;
 use crate::hook::wire::frame;
-use crate::push::Push;
+use crate::push::{Origin, Push};
 
 /// Frames on their way to the caller.
 const DEPTH: usize = 16;
@@ -113,7 +113,8 @@ async fn run(
 ) {
     let Work { app, build, source } = work;
     info!(app.name = %app.name, build.id = %build.id, "Builds for another builder");
-    let registered = builder.pushes.begin(app.id, app.name, build.actor.clone());
+    let (actor, origin) = (build.actor.clone(), Origin::default());
+    let registered = builder.pushes.begin(app.id, app.name, actor, origin);
     let (output, mut printed) = mpsc::unbounded_channel();
     // The caller has the pusher, and what he is shown is its to bound.
     let limits = Limits {

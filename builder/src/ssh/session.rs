@@ -1,6 +1,7 @@
 //! One SSH connection: a proven key, and the commands run with it.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -17,6 +18,7 @@ use crate::access::{Access, account_of_key, app_named};
 use crate::git::Service;
 use crate::git::command::checked_protocol;
 use crate::git::converse::{Client, Input, Output, converse};
+use crate::push::Origin;
 use crate::words;
 
 /// What the connection's owner may know of it.
@@ -54,6 +56,7 @@ impl Shared {
 pub(super) struct Session {
     builder: Arc<Builder>,
     shared: Shared,
+    peer: IpAddr,
     account: Option<Account>,
     /// Opened, and not yet told what for.
     opened: HashMap<ChannelId, Opened>,
@@ -65,10 +68,11 @@ struct Opened {
 }
 
 impl Session {
-    pub(super) fn new(builder: Arc<Builder>, shared: Shared) -> Self {
+    pub(super) fn new(builder: Arc<Builder>, shared: Shared, peer: IpAddr) -> Self {
         Self {
             builder,
             shared,
+            peer,
             account: None,
             opened: HashMap::new(),
         }
@@ -100,6 +104,7 @@ impl Session {
         };
         let (read, write) = channel.split();
         let (builder, running) = (self.builder.clone(), self.shared.running.clone());
+        let peer = self.peer;
         running.send_modify(|count| *count += 1);
         self.builder.tasks.spawn(async move {
             let status = match work {
@@ -108,7 +113,7 @@ impl Session {
                     1
                 }
                 Work::Git(request) => {
-                    serve(&builder, account, &request, protocol, read, &write).await
+                    serve(&builder, (account, peer), &request, protocol, read, &write).await
                 }
             };
             let _ = write.exit_status(status).await;
@@ -128,7 +133,7 @@ enum Work {
 
 async fn serve(
     builder: &Arc<Builder>,
-    account: Account,
+    (account, peer): (Account, IpAddr),
     request: &Request,
     protocol: Option<String>,
     read: ChannelReadHalf,
@@ -172,7 +177,12 @@ async fn serve(
             account: account.id,
             email: account.email.clone(),
         };
-        builder.pushes.begin(app.id, app.name.clone(), actor)
+        let origin = Origin {
+            from: Some(peer.to_canonical()),
+            token: None,
+        };
+        let name = app.name.clone();
+        builder.pushes.begin(app.id, name, actor, origin)
     });
     let mut command = match &registered {
         Some(registered) => builder.git.receive_pack(registered.push().secret()),

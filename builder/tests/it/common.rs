@@ -307,6 +307,7 @@ impl Platform {
         let id = uuid::Uuid::new_v4();
         let collaborator = Collaborator {
             permission,
+            as_member: None,
             id,
             app,
             account: with.account.id,

@@ -1,5 +1,9 @@
+use std::collections::HashMap;
+
 use builder::Limits;
+use model::audit::AuditRecord;
 use model::{BuildStatus, ReleaseFailure, ReleaseStatus};
+use store::key;
 
 use super::common::user::{BOTH, Over};
 use super::common::{Fate, Platform, eventually};
@@ -8,6 +12,56 @@ const APP: &[(&str, &str)] = &[
     ("Procfile", "web: serve\nworker: work\n"),
     ("Buildfile", "print        hello"),
 ];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_push_is_in_the_audit_log_before_it_is_built_and_how_it_went_after() {
+    let platform = Platform::start().await;
+    let user = platform.user("user@example.com").await;
+    let app = platform.app("ticks", &user).await;
+    let mut commits = Vec::new();
+    for over in BOTH {
+        let tree = user.work_tree(&platform, over, "ticks", APP).await;
+        tree.push(&["--force", "main"]).await.ok();
+        let commit = tree.git(&["rev-parse", "HEAD"]).await.stdout;
+        commits.push(commit.trim().to_owned());
+    }
+    let bad = [("Procfile", "web: serve\n"), ("Buildfile", "fail no")];
+    let tree = user.work_tree(&platform, Over::Http, "ticks", &bad).await;
+    tree.push(&["--force", "main"]).await.refused();
+
+    let log = async || {
+        let blocks = key::AUDIT.all(&*platform.store).await.unwrap();
+        let records = blocks.into_iter().flat_map(|block| block.value.records);
+        records.collect::<Vec<_>>()
+    };
+    eventually("how each went is on record", async || {
+        log().await.len() == 6
+    })
+    .await;
+    let (mut begun, mut ended) = (Vec::new(), HashMap::new());
+    for record in log().await {
+        match record {
+            AuditRecord::Begun(deed) => begun.push(deed),
+            AuditRecord::Ended(end) => {
+                ended.insert(end.id, end.status);
+            }
+        }
+    }
+    let statuses: Vec<_> = begun.iter().map(|deed| ended[&deed.id]).collect();
+    assert_eq!(statuses, [200, 200, 422]);
+    for (deed, commit) in begun.iter().zip(&commits) {
+        assert_eq!(
+            (deed.what.as_str(), deed.actor.email.as_str()),
+            ("git push", "user@example.com")
+        );
+        assert_eq!(deed.app.as_ref().map(|app| app.id), Some(app));
+        assert_eq!(deed.parameters["branch"], "main");
+        assert_eq!(&deed.parameters["commit"], commit);
+    }
+    let [http, ssh] = BOTH.map(|over| usize::from(over == Over::Ssh));
+    assert!(begun[http].token.is_some() && begun[ssh].token.is_none());
+    assert!(begun[ssh].from.is_some_and(|from| from.is_loopback()));
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_push_prints_herokus_transcript_and_makes_one_release() {

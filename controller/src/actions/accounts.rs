@@ -1,6 +1,7 @@
 //! Making and changing accounts.
 
 use controller_api::wire::{AccountCreate, AccountUpdate};
+use model::team::EMAIL_DOMAIN;
 use model::{Account, AccountId, Email, Secret, Timestamp};
 use store::{Committed, Store, Txn, Versioned, key};
 use tokio::time::Instant;
@@ -19,7 +20,7 @@ pub(crate) async fn create(
     context: &Context,
     create: AccountCreate,
 ) -> Result<(Account, Secret<String>), ActionError> {
-    let email: Email = create.email.parse()?;
+    let email = own_address(&create.email)?;
     let password = match create.password {
         Some(password) => checked(password)?,
         None => auth::new_password(),
@@ -44,6 +45,17 @@ pub(crate) async fn create(
         )));
     }
     Ok((account, password))
+}
+
+/// An address that clients take for nobody else's.
+pub(super) fn own_address(email: &str) -> Result<Email, ActionError> {
+    let email: Email = email.parse()?;
+    match email.as_str().ends_with(&format!("@{EMAIL_DOMAIN}")) {
+        true => Err(ActionError::invalid(format!(
+            "Addresses at {EMAIL_DOMAIN} are those of teams."
+        ))),
+        false => Ok(email),
+    }
 }
 
 pub(crate) fn new_account(

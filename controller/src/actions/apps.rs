@@ -2,15 +2,16 @@
 
 use std::collections::BTreeMap;
 
+use controller_api::wire::app::Identity;
 use controller_api::wire::{AppCreate, AppUpdate};
 use model::release::{Pages, ReleaseDraft, append};
 use model::{
     Account, Actor, App, AppId, AppName, ConfigVars, Owner, Permission, ReleaseVersion, Role,
     Routing, Timestamp,
 };
-use store::{Committed, Txn, key};
+use store::{Committed, Store, Txn, key};
 
-use super::{ActionError, Attempts, app_names, collaborators, read_app, teams};
+use super::{ActionError, Attempts, app_names, collaborators, contended, read_app, teams};
 use crate::context::{Context, actor};
 use crate::owners;
 use crate::views::platform::REGION;
@@ -52,18 +53,15 @@ pub(crate) async fn create_with(
         Some(stack) => known_stack(context, &stack.0)?,
         None => context.config.stack.clone(),
     };
-    let owner = match &create.team {
-        Some(team) => {
-            let found = owners::team(context.store(), &team.0).await?;
-            let team = found.ok_or_else(|| teams::none(&team.0))?.value;
-            teams::must_add_to(context.store(), by, &team).await?;
-            Owner::Team { team: team.id }
-        }
-        None => Owner::Account(by.id),
-    };
-    let locked = create.locked.unwrap_or_default() && owner.team().is_some();
+    if create.space.is_some() {
+        return Err(ActionError::invalid(
+            "There are no private spaces here; leave the space out.",
+        ));
+    }
     let mut attempts = Attempts::default();
     loop {
+        let owner = owner_to_be(context.store(), by, create).await?;
+        let locked = create.locked.unwrap_or_default() && owner.team().is_some();
         let name = match &given {
             Some(name) => name.clone(),
             None => app_names::random().ok_or_else(|| ActionError::invalid("Name the app."))?,
@@ -85,8 +83,27 @@ pub(crate) async fn create_with(
         {
             return Err(taken(name));
         }
+        // Others make apps for the same team; else what was to go with the app is not as it was.
+        if given.is_some() && owner.team().is_none() {
+            return Err(contended());
+        }
         attempts.lost().await?;
     }
+}
+
+async fn owner_to_be(
+    store: &dyn Store,
+    by: &Account,
+    create: &AppCreate,
+) -> Result<Owner, ActionError> {
+    let team = create.team.as_ref().or(create.organization.as_ref());
+    let Some(Identity(named)) = team.filter(|_| create.personal != Some(true)) else {
+        return Ok(Owner::Account(by.id));
+    };
+    let found = owners::team(store, named).await?;
+    let team = found.ok_or_else(|| teams::unknown(named))?.value.id;
+    teams::must_add_to(store, by, team, named).await?;
+    Ok(Owner::Team { team })
 }
 
 /// Without a release.
@@ -132,9 +149,9 @@ async fn insert(
     let config_key = key::release_config(app.id, release.version);
     let sealed = context.keyring.seal(&config_key, &config)?;
     let mut txn = teams::owned_by(context.store(), also(&app), app.owner).await?;
-    if app.owner.team().is_some() {
-        // Whoever makes an app for a team manages it, whatever else he may do there.
-        let first = collaborators::new(app.id, by.id, Permission::Manage);
+    if let Some(member) = owners::member(context.store(), app.owner, by.id).await? {
+        // Whoever makes an app for his team manages it.
+        let first = collaborators::new(app.id, by.id, Permission::Manage, Some(&member));
         let place = key::collaborator(app.id, by.id);
         txn = txn
             .exists(key::account(by.id))
@@ -177,7 +194,7 @@ pub(crate) async fn update(
         if let Some(name) = name.as_ref().filter(|name| **name != seen.value.name) {
             if !role.may(Permission::Manage) {
                 return Err(ActionError::Forbidden {
-                    message: format!("Only the owner of {} may rename it.", seen.value.name),
+                    message: format!("Only who manages {} may rename it.", seen.value.name),
                 });
             }
             if key::APP_NAMES

@@ -1,12 +1,15 @@
 //! Sharing an app.
 
-use model::{AccountId, App, AppId, Collaborator, Permission, Role, Timestamp};
+use model::access::counts;
+use model::{
+    Account, AccountId, App, AppId, Collaborator, Permission, Role, TeamMember, Timestamp,
+};
 use store::{Committed, Store, Txn, Versioned, key};
 use uuid::Uuid;
 
-use super::{ActionError, contended};
+use super::{ActionError, Attempts, contended};
 use crate::auth::Session;
-use crate::find;
+use crate::{find, owners};
 
 /// An account that may work on an app.
 #[derive(Debug)]
@@ -24,13 +27,20 @@ pub(crate) fn named(permissions: Option<&[String]>) -> Result<Option<Permission>
     Ok(most)
 }
 
-pub(crate) fn new(app: AppId, account: AccountId, permission: Permission) -> Collaborator {
+/// `as_member`: their membership of the team that owns the app, if they are in it.
+pub(crate) fn new(
+    app: AppId,
+    account: AccountId,
+    permission: Permission,
+    as_member: Option<&TeamMember>,
+) -> Collaborator {
     let now = Timestamp::now();
     Collaborator {
         id: Uuid::now_v7(),
         app,
         account,
         permission,
+        as_member: as_member.map(|member| member.id),
         created_at: now,
         updated_at: now,
     }
@@ -40,6 +50,7 @@ pub(crate) fn new(app: AppId, account: AccountId, permission: Permission) -> Col
 pub(crate) async fn add(
     store: &dyn Store,
     app: &App,
+    by: &Account,
     user: &str,
     permission: Option<Permission>,
 ) -> Result<Shared, ActionError> {
@@ -56,34 +67,55 @@ pub(crate) async fn add(
             account.email, app.name
         )));
     }
-    let collaborator = new(
-        app.id,
-        account.id,
-        permission.unwrap_or(Permission::Operate),
-    );
     let place = key::collaborator(app.id, account.id);
-    let txn = Txn::new()
-        .exists(key::app(app.id))
-        .exists(key::account(account.id))
-        .create(&key::COLLABORATORS, place.clone(), &collaborator);
-    if let Committed::Done(_) = txn.commit(store).await? {
-        return Ok(Shared {
-            collaborator,
-            email: account.email,
-        });
-    }
-    match key::COLLABORATORS.get(store, &place).await? {
-        Some(existing) => {
-            let collaborator = match permission {
-                Some(permission) => permit(store, &existing, permission).await?,
-                None => existing.value,
-            };
-            Ok(Shared {
+    let mut attempts = Attempts::default();
+    loop {
+        let member = owners::member(store, app.owner, account.id).await?;
+        let there = key::COLLABORATORS.get(store, &place).await?;
+        let is_in = |seen: &Versioned<Collaborator>| counts(&seen.value, member.as_ref());
+        let txn = Txn::new()
+            .exists(key::app(app.id))
+            .exists(key::account(account.id));
+        let email = account.email.clone();
+        let wanted = permission.unwrap_or(Permission::Operate);
+        let fresh = new(app.id, account.id, wanted, member.as_ref());
+        let (collaborator, txn) = match there {
+            Some(seen) if is_in(&seen) => {
+                let collaborator = match permission {
+                    Some(permission) => permit(store, &seen, permission).await?,
+                    None => seen.value,
+                };
+                return Ok(Shared {
+                    collaborator,
+                    email,
+                });
+            }
+            // One who was just taken off an app or its team, and asks still, is not let in by himself.
+            _ if account.id == by.id && !by.is_admin && member.is_none() => {
+                return Err(ActionError::Forbidden {
+                    message: format!("You may let others into {}, and not yourself.", app.name),
+                });
+            }
+            Some(seen) => {
+                let txn = txn.replace(&key::COLLABORATORS, &seen, &fresh);
+                (fresh, txn)
+            }
+            None => {
+                let txn = txn.create(&key::COLLABORATORS, place.clone(), &fresh);
+                (fresh, txn)
+            }
+        };
+        if let Committed::Done(_) = txn.commit(store).await? {
+            return Ok(Shared {
                 collaborator,
-                email: account.email,
-            })
+                email,
+            });
         }
-        None => Err(ActionError::Gone { resource: "app" }),
+        let is_gone = key::APPS.get(store, &key::app(app.id)).await?.is_none();
+        if is_gone {
+            return Err(ActionError::Gone { resource: "app" });
+        }
+        attempts.lost().await?;
     }
 }
 
@@ -122,10 +154,8 @@ pub(crate) async fn find(
     let account = find::account(store, identity)
         .await?
         .map(|account| account.value.id);
-    let all = key::COLLABORATORS
-        .list(store, &key::collaborators_of(app.id))
-        .await?;
-    let found = all
+    let found = find::collaborators(store, app).await?;
+    let found = found
         .into_iter()
         .find(|seen| Some(seen.value.id) == own_id || Some(seen.value.account) == account)
         .ok_or_else(not_found)?;

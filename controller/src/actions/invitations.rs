@@ -22,7 +22,7 @@ pub(crate) async fn create(
     by: AccountId,
     create: &InvitationCreate,
 ) -> Result<(Invitation, Secret<String>), ActionError> {
-    let email: Email = create.email.parse()?;
+    let email = accounts::own_address(&create.email)?;
     let now = Timestamp::now();
     let lasts = lasting(
         create.expires_in,

@@ -114,6 +114,20 @@ async fn sweep_tokens(context: &Context, now: Timestamp) -> Result<(), ActionErr
     Ok(())
 }
 
+/// `None`: there is no such token, or nobody to answer for it.
+pub(crate) async fn maker_of_token(
+    context: &Context,
+    request: &JoinRequest,
+) -> Result<Option<Account>, ActionError> {
+    let place = key::node_token(&auth::token_hash(request.secret.expose()));
+    let Some(token) = key::NODE_TOKENS.get(context.store(), &place).await? else {
+        return Ok(None);
+    };
+    let maker = key::account(token.value.created_by);
+    let maker = key::ACCOUNTS.get(context.store(), &maker).await?;
+    Ok(maker.map(|maker| maker.value))
+}
+
 /// Makes a host one of ours. May be repeated by the same host: an answer may be lost.
 pub(crate) async fn join(context: &Context, request: JoinRequest) -> Result<Joined, ActionError> {
     let given = for_joiners(context)?;

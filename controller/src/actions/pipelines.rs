@@ -22,7 +22,8 @@ pub(crate) async fn create(
     };
     match owner {
         Owner::Team { team } => {
-            teams::must_add_to(store, account, &teams::read(store, team).await?.value).await?;
+            let named = create.owner.as_ref().map_or("", |owner| owner.0.as_str());
+            teams::must_add_to(store, account, team, named).await?;
         }
         Owner::Account(owner) if owner != account.id && !account.is_admin => {
             return Err(ActionError::Forbidden {
@@ -53,12 +54,8 @@ pub(crate) async fn create(
 }
 
 async fn known_owner(store: &dyn Store, identity: &str) -> Result<Owner, ActionError> {
-    owners::named(store, identity).await?.ok_or_else(|| {
-        ActionError::invalid(format!(
-            "There is no account and no team {}.",
-            identity.chars().take(100).collect::<String>()
-        ))
-    })
+    let owner = owners::named(store, identity).await?;
+    owner.ok_or_else(|| teams::unknown(identity))
 }
 
 /// The names of an owner's pipelines are told apart.

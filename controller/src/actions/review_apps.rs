@@ -12,7 +12,7 @@ use store::{Committed, Store, StoreError, Txn, Versioned, key};
 
 use super::app_setups::{self, Wish};
 use super::pipelines::couplings_of;
-use super::{ActionError, Attempts, apps, builds};
+use super::{ActionError, Attempts, apps, builds, contended};
 use crate::context::Context;
 
 const STALE_DAYS: u32 = 5;
@@ -151,6 +151,9 @@ pub(crate) async fn create(
     let seen = seen.ok_or(ActionError::Gone {
         resource: "pipeline",
     })?;
+    if seen.value.owner != pipeline.owner {
+        return Err(contended());
+    }
     let environment = create.environment.iter().flatten();
     let env = environment.filter_map(|(name, value)| Some((name.clone(), value.clone()?)));
     let wish = Wish {

@@ -1,10 +1,11 @@
 //! What a team does with its apps: locks them, joins them, and is given them.
 
+use model::access::counts;
 use model::{Account, App, AppId, Owner, Permission, Role, TeamRole, Timestamp};
 use store::{Committed, Store, Txn, key};
 
 use super::collaborators::{self, Shared};
-use super::transfers::{access_lost, gives_away, hand_over, must_know_it};
+use super::transfers::{access_lost, former_member, gives_away, hand_over, must_know_it};
 use super::{ActionError, Attempts, read_app, teams};
 use crate::context::{Context, actor};
 use crate::{find, owners};
@@ -54,7 +55,7 @@ pub(crate) async fn share(
     permission: Option<Permission>,
 ) -> Result<Shared, ActionError> {
     if role.may(Permission::Manage) {
-        return collaborators::add(store, app, user, permission).await;
+        return collaborators::add(store, app, account, user, permission).await;
     }
     let is_oneself = find::account(store, user)
         .await?
@@ -75,41 +76,44 @@ fn refused(why: &str) -> ActionError {
     }
 }
 
-/// Neither locked nor removed from the team at the same time.
+/// What somebody was let do before, he may still.
 async fn join(
     store: &dyn Store,
     app: AppId,
     account: &Account,
     permission: Permission,
 ) -> Result<Shared, ActionError> {
-    let none = || refused("Only members of the app's team may join it.");
     let mut attempts = Attempts::default();
     loop {
         let app = read_app(store, app).await?;
-        let team = app.value.owner.team().ok_or_else(none)?;
-        let member = key::TEAM_MEMBERS
-            .get(store, &key::team_member(team, account.id))
-            .await?;
+        let member = owners::member(store, app.value.owner, account.id).await?;
         let member = member
-            .filter(|member| member.value.role >= TeamRole::Member)
-            .ok_or_else(none)?;
+            .filter(|member| member.role >= TeamRole::Member)
+            .ok_or_else(|| refused("Only members of the app's team may join it."))?;
         if app.value.locked {
             return Err(refused("This app is locked."));
         }
         let place = key::collaborator(app.value.id, account.id);
         let there = key::COLLABORATORS.get(store, &place).await?;
-        if let Some(there) = there {
-            return Ok(Shared {
-                collaborator: there.value,
-                email: account.email.clone(),
-            });
-        }
-        let collaborator = collaborators::new(app.value.id, account.id, permission);
-        let txn = Txn::new().unchanged(&app).unchanged(&member).create(
-            &key::COLLABORATORS,
-            place,
-            &collaborator,
-        );
+        let fresh = collaborators::new(app.value.id, account.id, permission, Some(&member));
+        // Not locked at the same time. Whoever is taken off the team meanwhile has joined by what counts no more.
+        let txn = Txn::new().unchanged(&app);
+        let (collaborator, txn) = match there {
+            Some(seen) if counts(&seen.value, Some(&member)) => {
+                return Ok(Shared {
+                    collaborator: seen.value,
+                    email: account.email.clone(),
+                });
+            }
+            Some(seen) => {
+                let txn = txn.replace(&key::COLLABORATORS, &seen, &fresh);
+                (fresh, txn)
+            }
+            None => {
+                let txn = txn.create(&key::COLLABORATORS, place, &fresh);
+                (fresh, txn)
+            }
+        };
         if let Committed::Done(_) = txn.commit(store).await? {
             return Ok(Shared {
                 collaborator,
@@ -138,13 +142,8 @@ pub(crate) async fn give(
                 message: format!("Only the owner of {} may give it to somebody.", from.name),
             });
         }
-        let unknown = || {
-            ActionError::invalid(format!(
-                "There is no team and no account {}. See `paas teams`.",
-                to.chars().take(300).collect::<String>()
-            ))
-        };
-        let owner = owners::named(store, to).await?.ok_or_else(unknown)?;
+        let owner = owners::named(store, to).await?;
+        let owner = owner.ok_or_else(|| teams::unknown(to))?;
         if owner == from.owner {
             return Err(ActionError::invalid(format!(
                 "{} is theirs already.",
@@ -153,7 +152,7 @@ pub(crate) async fn give(
         }
         match owner {
             Owner::Team { team } => {
-                teams::must_add_to(store, by, &teams::read(store, team).await?.value).await?;
+                teams::must_add_to(store, by, team, to).await?;
             }
             Owner::Account(_) if from.owner.team().is_none() && !by.is_admin => {
                 return Err(ActionError::invalid(
@@ -162,12 +161,22 @@ pub(crate) async fn give(
             }
             Owner::Account(id) => {
                 let to = key::ACCOUNTS.get(store, &key::account(id)).await?;
-                must_know_it(store, by, from, &to.ok_or_else(unknown)?.value).await?;
+                let to = to.ok_or(ActionError::Gone {
+                    resource: "account",
+                })?;
+                must_know_it(store, by, from, &to.value).await?;
             }
         }
         let lost = access_lost(store, from, owner).await?;
         let txn = teams::owned_by(store, Txn::new(), owner).await?;
-        let txn = hand_over(txn, &seen, owner, &lost, Timestamp::now());
+        let former = former_member(store, from, owner).await?;
+        let txn = hand_over(
+            txn,
+            &seen,
+            (owner, former.as_ref()),
+            &lost,
+            Timestamp::now(),
+        );
         if let Committed::Done(_) = txn.commit(store).await? {
             let to = owners::show(store, owner).await?;
             let to = to.map(|to| match to.team {

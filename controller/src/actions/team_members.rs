@@ -1,13 +1,13 @@
 //! Who is in a team. Each change of it touches the team's record, so that of two at the same time none is made on what the
 //! other has changed: a team keeps an administrator.
 
-use model::team::{MAX_MEMBERS, MAX_TEAMS};
-use model::{Account, AccountId, AppId, Owner, Team, TeamId, TeamMember, TeamRole, Timestamp};
+use model::team::MAX_MEMBERS;
+use model::{Account, AccountId, Team, TeamId, TeamMember, TeamRole, Timestamp};
 use store::{Committed, Store, Txn, Versioned, key};
 use uuid::Uuid;
 
 use super::{ActionError, Attempts, teams};
-use crate::{find, owners, sweep};
+use crate::find;
 
 /// Whether one has to be in the team already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,9 +77,15 @@ pub(crate) async fn set(
             }
             Some(there) => {
                 if role < TeamRole::Admin {
-                    must_not_be_last(&seen.value, &all, account.id)?;
+                    must_not_be_last(store, &seen.value, &all, account.id).await?;
                 }
+                // What he joined he joined as a member, which a viewer is no more.
+                let is_put_back = role == TeamRole::Viewer && there.value.role > role;
                 let member = TeamMember {
+                    id: match is_put_back {
+                        true => Uuid::now_v7(),
+                        false => there.value.id,
+                    },
                     role,
                     updated_at: now,
                     ..there.value.clone()
@@ -92,12 +98,6 @@ pub(crate) async fn set(
                 if all.len() >= MAX_MEMBERS {
                     return Err(ActionError::invalid(format!(
                         "A team may have at most {MAX_MEMBERS} members."
-                    )));
-                }
-                if owners::memberships(store, &account).await?.len() >= MAX_TEAMS {
-                    return Err(ActionError::invalid(format!(
-                        "{} is in {MAX_TEAMS} teams, which is the most.",
-                        account.email
                     )));
                 }
                 let member = TeamMember {
@@ -130,59 +130,37 @@ pub(crate) async fn find(
     identity: &str,
 ) -> Result<Joined, ActionError> {
     let own_id = identity.parse::<Uuid>().ok();
-    let found = all(store, team.id).await?.into_iter().find(|joined| {
-        Some(joined.member.id) == own_id
-            || Some(joined.account.id.as_uuid()) == own_id
-            || joined.account.email.as_str().eq_ignore_ascii_case(identity)
-    });
-    found.ok_or_else(|| not_in(team, identity))
+    let account = find::account(store, identity).await?;
+    let account = account.map(|account| account.value.id);
+    let found = (records(store, team.id).await?.into_iter())
+        .map(|seen| seen.value)
+        .find(|member| Some(member.id) == own_id || Some(member.account) == account);
+    let member = found.ok_or_else(|| not_in(team, identity))?;
+    let account = key::ACCOUNTS
+        .get(store, &key::account(member.account))
+        .await?;
+    let account = account.ok_or_else(|| not_in(team, identity))?.value;
+    Ok(Joined { member, account })
 }
 
-/// With all that they were let do with its apps. Killed halfway, it leaves one who may only look, and is asked for again.
+/// With this commit ends all that they were let do as a member. What is on record of that is swept up.
 pub(crate) async fn remove(
     store: &dyn Store,
     team: TeamId,
     account: AccountId,
 ) -> Result<(), ActionError> {
-    // From here on they join nothing.
-    take_away(store, team, account, |txn, seen| {
-        let looks_on = TeamMember {
-            role: TeamRole::Viewer,
-            ..seen.value.clone()
-        };
-        txn.replace(&key::TEAM_MEMBERS, seen, &looks_on)
-    })
-    .await?;
-    let owner = Owner::Team { team };
-    let apps = key::APPS.all(store).await?;
-    let apps: Vec<AppId> = (apps.iter().map(|app| &app.value))
-        .filter(|app| app.owner == owner)
-        .map(|app| app.id)
-        .collect();
-    let mut shares = key::COLLABORATORS.all(store).await?;
-    shares.retain(|share| share.value.account == account && apps.contains(&share.value.app));
-    sweep::delete_all(store, &shares).await?;
-    take_away(store, team, account, |txn, seen| {
-        txn.unchanged(seen).delete(seen.key.clone())
-    })
-    .await
-}
-
-async fn take_away(
-    store: &dyn Store,
-    team: TeamId,
-    account: AccountId,
-    change: impl Fn(Txn, &Versioned<TeamMember>) -> Txn,
-) -> Result<(), ActionError> {
     let mut attempts = Attempts::default();
     loop {
         let seen = teams::read(store, team).await?;
         let all = records(store, team).await?;
-        must_not_be_last(&seen.value, &all, account)?;
+        must_not_be_last(store, &seen.value, &all, account).await?;
         let Some(member) = all.iter().find(|member| member.value.account == account) else {
             return Ok(());
         };
-        let txn = change(Txn::new().replace(&key::TEAMS, &seen, &seen.value), member);
+        let txn = Txn::new()
+            .replace(&key::TEAMS, &seen, &seen.value)
+            .unchanged(member)
+            .delete(member.key.clone());
         if let Committed::Done(_) = txn.commit(store).await? {
             return Ok(());
         }
@@ -190,21 +168,30 @@ async fn take_away(
     }
 }
 
-fn must_not_be_last(
+/// One who is suspended is no help to the others.
+async fn must_not_be_last(
+    store: &dyn Store,
     team: &Team,
     members: &[Versioned<TeamMember>],
     account: AccountId,
 ) -> Result<(), ActionError> {
-    let mut admins = members
-        .iter()
-        .filter(|member| member.value.role == TeamRole::Admin);
-    match (admins.next(), admins.next()) {
-        (Some(last), None) if last.value.account == account => Err(ActionError::invalid(format!(
-            "This is the last administrator of the team {}; make somebody else one first: paas members:set",
-            team.name
-        ))),
-        _ => Ok(()),
+    let is_admin = |member: &&Versioned<TeamMember>| member.value.role == TeamRole::Admin;
+    let admins: Vec<AccountId> = (members.iter().filter(is_admin))
+        .map(|member| member.value.account)
+        .collect();
+    if !admins.contains(&account) {
+        return Ok(());
     }
+    for other in admins.into_iter().filter(|admin| *admin != account) {
+        let other = key::ACCOUNTS.get(store, &key::account(other)).await?;
+        if other.is_some_and(|other| !other.value.is_suspended()) {
+            return Ok(());
+        }
+    }
+    Err(ActionError::invalid(format!(
+        "This is the last administrator of the team {}; make somebody else one first: paas members:set",
+        team.name
+    )))
 }
 
 fn not_in(team: &Team, identity: &str) -> ActionError {

@@ -15,15 +15,18 @@ pub(crate) async fn create(
     name: &str,
 ) -> Result<Team, ActionError> {
     let name: TeamName = name.parse()?;
-    if owners::memberships(store, by).await?.len() >= MAX_TEAMS {
+    let all = key::TEAMS.all(store).await?;
+    let made = all.iter().filter(|team| team.value.created_by == by.id);
+    if made.count() >= MAX_TEAMS {
         return Err(ActionError::invalid(format!(
-            "You are in {MAX_TEAMS} teams, which is the most; leave one first."
+            "You have made {MAX_TEAMS} teams, which is the most; destroy one first."
         )));
     }
     let now = Timestamp::now();
     let team = Team {
         id: TeamId::new(),
         name,
+        created_by: by.id,
         created_at: now,
         updated_at: now,
     };
@@ -131,23 +134,31 @@ pub(crate) async fn owned_by(
     })
 }
 
-/// Whether the account may make something the team's.
+/// Whether the account may make something the team's, which it called `named`.
 pub(crate) async fn must_add_to(
     store: &dyn Store,
     by: &Account,
-    team: &Team,
+    team: TeamId,
+    named: &str,
 ) -> Result<(), ActionError> {
-    match owners::role_in(store, by, team.id).await? {
+    match owners::role_in(store, by, team).await? {
         Some(role) if role >= TeamRole::Member => Ok(()),
         Some(_) => Err(ActionError::Forbidden {
             message: format!(
-                "You may look at what the team {} has, and add nothing to it. Its administrators can change that: paas \
-                 members:set",
-                team.name
+                "You may look at what the team {named} has, and add nothing to it. Its administrators can change that: paas \
+                 members:set"
             ),
         }),
-        None => Err(none(team.name.as_str())),
+        None => Err(unknown(named)),
     }
+}
+
+/// The same of a team that is not there and of one that is nothing to whoever asks.
+pub(crate) fn unknown(identity: &str) -> ActionError {
+    ActionError::invalid(format!(
+        "There is no account and no team of yours called {}. See `paas teams`.",
+        identity.chars().take(300).collect::<String>()
+    ))
 }
 
 /// To strangers a team does not exist.

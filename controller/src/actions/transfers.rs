@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use model::transfer::{Transfer, TransferState};
 use model::{
-    Account, Actor, App, Collaborator, Owner, Permission, Pipeline, PipelineId, Role, Timestamp,
-    TransferId,
+    Account, Actor, App, Collaborator, Owner, Permission, Pipeline, PipelineId, Role, TeamMember,
+    Timestamp, TransferId,
 };
-use store::{Committed, Store, Txn, Versioned, key};
+use store::{Committed, Store, StoreError, Txn, Versioned, key};
 
 use super::{ActionError, Attempts, collaborators, pipelines, read_app, teams};
 use crate::context::{Context, actor};
@@ -144,7 +144,7 @@ pub(crate) async fn decide(
             }
             let to = Owner::Account(transfer.recipient);
             txn = teams::owned_by(store, txn, to).await?;
-            txn = hand_over(txn, &app, to, &[], now);
+            txn = hand_over(txn, &app, (to, None), &[], now);
         }
         if let Committed::Done(_) = txn.commit(store).await? {
             if state == TransferState::Accepted {
@@ -192,11 +192,23 @@ pub(super) async fn access_lost(
     }
 }
 
-/// Whoever gave an app may still work on it.
+/// Whether whoever gives an app to a team is in that.
+pub(super) async fn former_member(
+    store: &dyn Store,
+    app: &App,
+    to: Owner,
+) -> Result<Option<TeamMember>, StoreError> {
+    match app.owner {
+        Owner::Account(former) => owners::member(store, to, former).await,
+        Owner::Team { .. } => Ok(None),
+    }
+}
+
+/// Whoever gave an app may still work on it: as a member where it is his team's now.
 pub(super) fn hand_over(
     txn: Txn,
     seen: &Versioned<App>,
-    to: Owner,
+    (to, former_member): (Owner, Option<&TeamMember>),
     lost: &[Versioned<Collaborator>],
     now: Timestamp,
 ) -> Txn {
@@ -212,7 +224,7 @@ pub(super) fn hand_over(
         Owner::Account(former) => txn.put(
             &key::COLLABORATORS,
             key::collaborator(app.id, former),
-            &collaborators::new(app.id, former, Permission::Operate),
+            &collaborators::new(app.id, former, Permission::Operate, former_member),
         ),
         Owner::Team { .. } => txn,
     };
@@ -262,15 +274,8 @@ pub(crate) async fn pipeline(
     recipient: &str,
 ) -> Result<(Pipeline, Owner), ActionError> {
     let store = context.store();
-    let to = owners::named(store, recipient).await?.ok_or_else(|| {
-        ActionError::invalid(format!(
-            "There is no account and no team {}.",
-            recipient.chars().take(300).collect::<String>()
-        ))
-    })?;
-    if let Owner::Team { team } = to {
-        teams::must_add_to(store, by, &teams::read(store, team).await?.value).await?;
-    }
+    let to = owners::named(store, recipient).await?;
+    let to = to.ok_or_else(|| teams::unknown(recipient))?;
     let mut attempts = Attempts::default();
     loop {
         let now = Timestamp::now();
@@ -288,6 +293,9 @@ pub(crate) async fn pipeline(
             ..seen.value.clone()
         };
         pipelines::must_be_free(store, &changed).await?;
+        if let Owner::Team { team } = to {
+            teams::must_add_to(store, by, team, recipient).await?;
+        }
         let txn = teams::owned_by(store, Txn::new(), to).await?;
         let mut txn = txn.replace(&key::PIPELINES, &seen, &changed);
         let (mut given, mut all_lost) = (Vec::new(), 0);
@@ -305,6 +313,8 @@ pub(crate) async fn pipeline(
                 }
                 let lost = access_lost(store, &app.value, to).await?;
                 all_lost += lost.len();
+                let former = former_member(store, &app.value, to).await?;
+                let to = (to, former.as_ref());
                 txn = hand_over(txn.unchanged(&coupling), &app, to, &lost, now);
                 given.push(app.value.id);
             }

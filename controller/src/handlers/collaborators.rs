@@ -3,7 +3,6 @@
 use axum::Json;
 use axum::extract::{Path, State};
 use controller_api::wire;
-use store::key;
 
 use super::{Created, created};
 use crate::actions;
@@ -15,33 +14,13 @@ use crate::http::range::{Page, PageRange};
 use crate::views::collaborator::{collaborator, owner};
 use crate::{find, owners};
 
-/// As [`create`], and also of those who let themselves into an app of their team.
-pub(crate) async fn create_of_team(
-    State(context): State<Ctx>,
-    access: AppAccess,
-    JsonBody(body): JsonBody<wire::CollaboratorCreate>,
-) -> ApiResult<Created<wire::Collaborator>> {
-    let (app, account) = (&access.app.value, &access.session.account);
-    let permission = actions::collaborators::named(body.permissions.as_deref())?;
-    let (store, role) = (context.store(), access.role);
-    let shared =
-        actions::team_apps::share(store, app, role, account, &body.user, permission).await?;
-    Ok(created(collaborator(
-        app,
-        &shared.collaborator,
-        shared.email,
-    )))
-}
-
 pub(crate) async fn list(
     State(context): State<Ctx>,
     access: AppAccess,
     range: PageRange,
 ) -> ApiResult<Page> {
     let app = &access.app.value;
-    let found = key::COLLABORATORS
-        .list(context.store(), &key::collaborators_of(app.id))
-        .await?;
+    let found = find::collaborators(context.store(), app).await?;
     let accounts = found.iter().map(|seen| seen.value.account).collect();
     let emails = find::emails(context.store(), accounts).await?;
     let others = found.iter().filter_map(|seen| {
@@ -59,7 +38,26 @@ pub(crate) async fn create(
     let app = &access.app.value;
     let permission = actions::collaborators::named(body.permissions.as_deref())?;
     let store = context.store();
-    let shared = actions::collaborators::add(store, app, &body.user, permission).await?;
+    let by = &access.session.account;
+    let shared = actions::collaborators::add(store, app, by, &body.user, permission).await?;
+    Ok(created(collaborator(
+        app,
+        &shared.collaborator,
+        shared.email,
+    )))
+}
+
+/// As [`create`], and also of those who let themselves into an app of their team.
+pub(crate) async fn create_of_team(
+    State(context): State<Ctx>,
+    access: AppAccess,
+    JsonBody(body): JsonBody<wire::CollaboratorCreate>,
+) -> ApiResult<Created<wire::Collaborator>> {
+    let (app, account) = (&access.app.value, &access.session.account);
+    let permission = actions::collaborators::named(body.permissions.as_deref())?;
+    let (store, role) = (context.store(), access.role);
+    let shared =
+        actions::team_apps::share(store, app, role, account, &body.user, permission).await?;
     Ok(created(collaborator(
         app,
         &shared.collaborator,

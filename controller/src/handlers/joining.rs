@@ -5,7 +5,8 @@ use axum::extract::{ConnectInfo, Path, State};
 use controller_api::host_listener::Peer;
 use controller_api::wire;
 
-use crate::actions::joining;
+use crate::actions::{ActionError, joining};
+use crate::audit;
 use crate::auth::Session;
 use crate::context::Ctx;
 use crate::error::{ApiError, ApiResult};
@@ -23,9 +24,25 @@ pub(crate) async fn create_token(
 
 pub(crate) async fn join(
     State(context): State<Ctx>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
     JsonBody(body): JsonBody<wire::JoinRequest>,
 ) -> ApiResult<Created<wire::Joined>> {
-    Ok(created(joining::join(&context, body).await?))
+    let Some(maker) = joining::maker_of_token(&context, &body).await? else {
+        return Ok(created(joining::join(&context, body).await?));
+    };
+    // Whoever made the token answers for the host.
+    let mut deed = audit::without_token(&maker, Some(peer.addr.ip()), "POST /nodes");
+    deed.parameters
+        .insert("node".to_owned(), audit::cut(&body.name.to_string()));
+    deed.parameters
+        .insert("address".to_owned(), body.address.to_string());
+    let status = |joined: &Result<_, ActionError>| match joined {
+        Ok(_) => 201,
+        Err(ActionError::Forbidden { .. }) => 403,
+        Err(_) => 422,
+    };
+    let join = joining::join(&context, body);
+    Ok(created(context.audit.of(deed, join, status).await??))
 }
 
 /// For the host itself, over the connection that its certificate made.

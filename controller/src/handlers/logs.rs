@@ -8,14 +8,15 @@ use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::Response;
 use controller_api::wire;
 use model::log::LogSource;
-use model::{AppId, Timestamp};
+use model::{AccountId, AppId, Timestamp};
 use serde::{Deserialize, Serialize};
-use store::key;
+use store::{Store, StoreError, key};
 use uuid::Uuid;
 
 use super::{Created, created};
 use crate::context::Ctx;
 use crate::error::{ApiError, ApiResult};
+use crate::find;
 use crate::guard::AppAccess;
 use crate::http::body::JsonBody;
 use crate::http::ticket;
@@ -31,6 +32,9 @@ const RESUME_WITHIN: Duration = Duration::from_secs(24 * 3600);
 #[derive(Debug, Serialize, Deserialize)]
 struct LogTicket {
     app: AppId,
+    /// Who made it. Of tickets from before it was told: nobody is asked.
+    #[serde(default)]
+    account: Option<AccountId>,
     filter: Filter,
     lines: u16,
     tail: bool,
@@ -55,6 +59,7 @@ pub(crate) async fn create_session(
     let now = Timestamp::now();
     let session = LogTicket {
         app: access.app.value.id,
+        account: Some(access.session.account.id),
         filter: Filter {
             source,
             process: body.dyno.filter(|dyno| !dyno.is_empty()),
@@ -73,6 +78,25 @@ pub(crate) async fn create_session(
         logplex_url: context.config.api_url(&path),
         updated_at: now.into(),
     }))
+}
+
+/// Whether the app is there, and something to whoever made the ticket.
+async fn may_still_read(store: &dyn Store, ticket: &LogTicket) -> Result<bool, StoreError> {
+    let Some(app) = key::APPS.get(store, &key::app(ticket.app)).await? else {
+        return Ok(false);
+    };
+    let Some(account) = ticket.account else {
+        return Ok(true);
+    };
+    let account = key::ACCOUNTS.get(store, &key::account(account)).await?;
+    Ok(match account {
+        Some(account) if !account.value.is_suspended() => {
+            find::role(store, &account.value, &app.value)
+                .await?
+                .is_some()
+        }
+        _ => false,
+    })
 }
 
 /// Server-sent events for whoever accepts them, else plain lines.
@@ -95,12 +119,7 @@ pub(crate) async fn stream(
     let age = Timestamp::now()
         .duration_since(session.made_at)
         .unsigned_abs();
-    if age > good_for
-        || key::APPS
-            .get(context.store(), &key::app(session.app))
-            .await?
-            .is_none()
-    {
+    if age > good_for || !may_still_read(context.store(), &session).await? {
         return Err(over());
     }
     let events = headers.get_all(header::ACCEPT).iter().any(|value| {

@@ -6,7 +6,9 @@ use std::collections::{HashMap, HashSet};
 use axum::Json;
 use axum::extract::{Path, Query, State};
 use controller_api::wire;
-use model::{App, AppId, Coupling, Owner, Permission, Pipeline, Stage, TeamId, TeamRole};
+use model::{
+    App, AppId, Coupling, Owner, Permission, Pipeline, Stage, TeamId, TeamMember, TeamRole,
+};
 use store::{Store, Versioned, key};
 
 use super::accounts::require_self;
@@ -217,7 +219,7 @@ pub(super) struct Seen {
     /// Of apps that one may see, in those pipelines.
     couplings: Vec<Versioned<Coupling>>,
     /// What one is to teams.
-    teams: HashMap<TeamId, TeamRole>,
+    teams: HashMap<TeamId, TeamMember>,
 }
 
 impl Seen {
@@ -227,7 +229,7 @@ impl Seen {
         let mut couplings = key::COUPLINGS.all(store).await?;
         couplings.retain(|coupling| apps.contains(&coupling.value.app));
         let through: HashSet<_> = couplings.iter().map(|c| c.value.pipeline).collect();
-        let teams = owners::memberships(store, &session.account).await?;
+        let teams = owners::memberships(store, session.account.id).await?;
         let pipelines = key::PIPELINES.all(store).await?.into_iter();
         let pipelines: Vec<Pipeline> = pipelines
             .map(|seen| seen.value)
@@ -248,10 +250,14 @@ impl Seen {
         })
     }
 
+    fn role_in(&self, team: TeamId) -> Option<TeamRole> {
+        self.teams.get(&team).map(|member| member.role)
+    }
+
     fn may_manage(&self, session: &Session, pipeline: &Pipeline) -> bool {
         let is_ours = match pipeline.owner {
             Owner::Account(owner) => owner == session.account.id,
-            Owner::Team { team } => self.teams.get(&team) >= Some(&TeamRole::Member),
+            Owner::Team { team } => self.role_in(team) >= Some(TeamRole::Member),
         };
         is_ours || session.account.is_admin
     }
@@ -259,9 +265,10 @@ impl Seen {
     /// The same, if one may give it away: of a team's, that takes its administrators.
     pub(super) fn owned(&self, session: &Session, identity: &str) -> ApiResult<Pipeline> {
         let pipeline = self.managed(session, identity)?;
-        let is_admin = |team| self.teams.get(&team) == Some(&TeamRole::Admin);
         match pipeline.owner.team() {
-            Some(team) if !is_admin(team) && !session.account.is_admin => {
+            Some(team)
+                if self.role_in(team) < Some(TeamRole::Admin) && !session.account.is_admin =>
+            {
                 Err(ApiError::forbidden(format!(
                     "Only administrators of the team that owns {} may give it to somebody.",
                     pipeline.name

@@ -3,8 +3,7 @@
 use axum::Json;
 use axum::extract::State;
 use controller_api::wire;
-use model::{Account, App, Owner, Permission, Role};
-use store::key;
+use model::{Account, App, Need, Owner, Permission, Role};
 
 use super::{Created, apps, created};
 use crate::actions::{self, team_apps};
@@ -12,7 +11,7 @@ use crate::auth::Session;
 use crate::context::{Context, Ctx};
 use crate::error::{ApiError, ApiResult};
 use crate::find;
-use crate::guard::{AppAccess, TeamAccess};
+use crate::guard::{AppAccess, TeamAccess, too_narrow};
 use crate::http::body::JsonBody;
 use crate::http::range::{Page, PageRange};
 use crate::views::collaborator::permissions as all_up_to;
@@ -37,6 +36,11 @@ pub(crate) async fn create(
     session: Session,
     JsonBody(body): JsonBody<wire::AppCreate>,
 ) -> ApiResult<Created<wire::TeamApp>> {
+    if body.team.is_none() && body.personal != Some(true) && body.space.is_none() {
+        return Err(ApiError::invalid(
+            "Name the team, or say that the app is to be personal. See `paas teams`.",
+        ));
+    }
     let app = actions::apps::create(&context, &session.account, &body).await?;
     Ok(created(view(&context, &session.account, &app).await?))
 }
@@ -57,7 +61,14 @@ pub(crate) async fn update(
     let (account, id) = (&access.session.account, access.app.value.id);
     let changed = match (body.locked, &body.owner) {
         (Some(locked), None) => team_apps::lock(&context, account, id, locked).await?,
-        (None, Some(to)) => team_apps::give(&context, account, access.role, id, &to.0).await?,
+        (None, Some(to)) => {
+            // Of a token, no less than for an offer of it.
+            let token = &access.session.token.value;
+            if !token.grants(Need::Global) {
+                return Err(too_narrow(token, Need::Global));
+            }
+            team_apps::give(&context, account, access.role, id, &to.0).await?
+        }
         _ => {
             return Err(ApiError::invalid(
                 "Say whether the app is to be locked, or who is to own it; one of the two.",
@@ -73,10 +84,10 @@ pub(crate) async fn permissions(_: Session, range: PageRange) -> ApiResult<Page>
 }
 
 async fn view(context: &Context, account: &Account, app: &App) -> ApiResult<wire::TeamApp> {
-    let place = key::collaborator(app.id, account.id);
-    let works = key::COLLABORATORS.get(context.store(), &place).await?;
+    let all = find::collaborators(context.store(), app).await?;
+    let works = all.iter().any(|seen| seen.value.account == account.id);
     Ok(wire::TeamApp {
-        joined: app.owner == account.id || works.is_some(),
+        joined: app.owner == account.id || works,
         locked: app.locked,
         app: apps::view(context, app).await?,
     })

@@ -21,7 +21,8 @@ pub(crate) async fn list(
     range: PageRange,
 ) -> ApiResult<Page> {
     let all = team_members::all(context.store(), access.team.id).await?;
-    range.page(all.iter().map(member))
+    let asks = &access.session.account;
+    range.page(all.iter().map(|joined| member(joined, asks)))
 }
 
 pub(crate) async fn create(
@@ -31,7 +32,7 @@ pub(crate) async fn create(
 ) -> ApiResult<Created<wire::TeamMember>> {
     let (store, team) = (context.store(), access.team.id);
     let made = team_members::set(store, team, &body.email, &body.role, Known::No).await?;
-    Ok(created(member(&made)))
+    Ok(created(member(&made, &access.session.account)))
 }
 
 /// Adds one, or gives one who is there another role.
@@ -42,7 +43,7 @@ pub(crate) async fn set(
 ) -> ApiResult<Json<wire::TeamMember>> {
     let (store, team) = (context.store(), access.team.id);
     let there = team_members::set(store, team, &body.email, &body.role, Known::Either).await?;
-    Ok(Json(member(&there)))
+    Ok(Json(member(&there, &access.session.account)))
 }
 
 pub(crate) async fn update(
@@ -52,7 +53,7 @@ pub(crate) async fn update(
 ) -> ApiResult<Json<wire::TeamMember>> {
     let (store, team) = (context.store(), access.team.id);
     let there = team_members::set(store, team, &body.email, &body.role, Known::Yes).await?;
-    Ok(Json(member(&there)))
+    Ok(Json(member(&there, &access.session.account)))
 }
 
 pub(crate) async fn remove(
@@ -69,7 +70,7 @@ pub(crate) async fn remove(
         )));
     }
     team_members::remove(store, access.team.id, found.account.id).await?;
-    Ok(Json(member(&found)))
+    Ok(Json(member(&found, &access.session.account)))
 }
 
 /// The team's apps that this member works on, of those one may see.

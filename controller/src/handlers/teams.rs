@@ -25,10 +25,10 @@ pub(crate) async fn list(
     range: PageRange,
 ) -> ApiResult<Page> {
     let store = context.store();
-    let roles = owners::memberships(store, &session.account).await?;
+    let ours = owners::memberships(store, session.account.id).await?;
     let role = |team| match session.account.is_admin {
         true => Some(TeamRole::Admin),
-        false => roles.get(&team).copied(),
+        false => ours.get(&team).map(|member| member.role),
     };
     let all = key::TEAMS.all(store).await?;
     let ours = all.iter().filter_map(|seen| {

@@ -1,7 +1,7 @@
 //! Teams and who is in them.
 
 use controller_api::wire;
-use model::{Team, TeamRole};
+use model::{Account, Team, TeamRole};
 
 use super::id_of;
 use crate::actions::team_members::Joined;
@@ -24,16 +24,19 @@ pub(crate) fn team(team: &Team, role: Option<TeamRole>) -> wire::Team {
     }
 }
 
-pub(crate) fn member(joined: &Joined) -> wire::TeamMember {
+/// Anybody can make a team and add anybody: how one proves who one is, is told to `asks` only of himself, and to
+/// administrators of the platform.
+pub(crate) fn member(joined: &Joined, asks: &Account) -> wire::TeamMember {
     let Joined { member, account } = joined;
     wire::TeamMember {
         created_at: member.created_at.into(),
         email: account.email.clone(),
-        federated: account.identity.is_some(),
+        federated: false,
         id: member.id,
         identity_provider: None,
         role: member.role,
-        two_factor_authentication: account.has_second_factor(),
+        two_factor_authentication: (asks.is_admin || asks.id == account.id)
+            && account.has_second_factor(),
         updated_at: member.updated_at.into(),
         user: wire::TeamMemberUser {
             email: account.email.clone(),

@@ -4,8 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use model::{
     AccountId, Acm, Actor, App, AppId, Build, BuildStatus, Collaborator, Domain, Dyno, DynoKind,
-    DynoStatus, Email, Owner, ProcessType, Release, ReleaseVersion, Slug, SniEndpoint,
-    WebhookEntity,
+    DynoStatus, Email, ProcessType, Release, ReleaseVersion, Slug, SniEndpoint, WebhookEntity,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -49,7 +48,7 @@ pub(super) struct Records {
     /// The slug of the target release.
     slug: Option<Slug>,
     emails: HashMap<AccountId, Email>,
-    owner: Option<(Owner, Owned)>,
+    owner: Option<Owned>,
 }
 
 impl Records {
@@ -160,10 +159,8 @@ impl Records {
             self.slug = find::slug(store, self.id, target).await?;
         }
         self.emails.extend(find::emails(store, accounts).await?);
-        if self.owner.as_ref().map(|(known, _)| *known) != Some(owner) {
-            let shown = owners::show(store, owner).await?;
-            self.owner = shown.map(|shown| (owner, shown));
-        }
+        // Each time: a team may have another name by now.
+        self.owner = owners::show(store, owner).await?;
         Ok(())
     }
 
@@ -211,7 +208,7 @@ impl Records {
         };
         let id = &thing.id;
         Ok(match thing.entity {
-            WebhookEntity::App => self.owner.as_ref().map(|(_, owner)| {
+            WebhookEntity::App => self.owner.as_ref().map(|owner| {
                 json(views::app::app(
                     &context.config,
                     app,
@@ -283,10 +280,9 @@ impl Records {
             | WebhookEntity::SniEndpoint => None,
         };
         of_record.cloned().or_else(|| {
-            let (owner, shown) = self.owner.as_ref()?;
             Some(Actor {
-                account: owner.as_user(),
-                email: shown.email.clone(),
+                account: self.app()?.owner.as_user(),
+                email: self.owner.as_ref()?.email.clone(),
             })
         })
     }

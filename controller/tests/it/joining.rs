@@ -89,6 +89,16 @@ async fn a_host_joins_with_a_token_once_and_again_if_the_answer_was_lost() {
     let other = request(NodeId::new(), "three", &token);
     nobody.post("/nodes", other).await.error(403);
 
+    // Whoever made the token answers for what joined with it.
+    let log = platform.admin.get("/audit-entries").await;
+    let log: Value = serde_json::from_str(&log.text).unwrap();
+    let joins: Vec<_> = (log.as_array().unwrap().iter())
+        .filter(|entry| entry["action"] == "POST /nodes")
+        .collect();
+    assert_eq!(joins.len(), 4, "{log}");
+    assert_eq!(joins[0]["actor"]["email"], platform.admin.email);
+    assert_eq!(joins[0]["parameters"]["node"], "two");
+
     let node = platform.admin.get("/nodes/two").await.expect(200);
     assert_eq!(node["state"], "down", "its paasd has not started yet");
     assert_eq!(

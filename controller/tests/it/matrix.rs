@@ -1,6 +1,7 @@
 //! Who may do what, over every endpoint there is. An endpoint that is not on the list below fails the test.
 
 use controller::Rule;
+use model::{Permission, TeamRole};
 use reqwest::Method;
 use serde_json::json;
 
@@ -13,18 +14,19 @@ enum Who {
     Anybody,
     AnyAccount,
     Administrators,
-    /// Owner, administrators, collaborators.
-    Members,
-    /// Owner and administrators.
-    Owners,
+    /// Owner, administrators, and whoever was let do this with the app.
+    May(Permission),
     /// Whoever is in the team, and administrators.
     InTeam,
+    /// They, and who works on one of its apps.
+    AroundTeam,
     /// The team's administrators, and the platform's.
     TeamAdmins,
     OtherRoles,
 }
 
-use Who::{Administrators, AnyAccount, Anybody, InTeam, Members, OtherRoles, Owners, TeamAdmins};
+use Permission::{Deploy, Manage, Operate, View};
+use Who::{Administrators, AnyAccount, Anybody, AroundTeam, InTeam, May, OtherRoles, TeamAdmins};
 
 const EXPECTED: &[(&str, &str, Who)] = &[
     ("GET", "/healthz", Anybody),
@@ -82,7 +84,7 @@ const EXPECTED: &[(&str, &str, Who)] = &[
         Administrators,
     ),
     ("POST", "/accounts/{account}/actions/resume", Administrators),
-    ("PUT", "/apps/{app}/pre-authorizations", Members),
+    ("PUT", "/apps/{app}/pre-authorizations", May(View)),
     ("GET", "/account/keys", AnyAccount),
     ("POST", "/account/keys", AnyAccount),
     ("GET", "/account/keys/{key}", AnyAccount),
@@ -90,29 +92,33 @@ const EXPECTED: &[(&str, &str, Who)] = &[
     ("GET", "/apps", AnyAccount),
     ("GET", "/users/{user}/apps", AnyAccount),
     ("POST", "/apps", AnyAccount),
-    ("GET", "/apps/{app}", Members),
-    ("PATCH", "/apps/{app}", Members),
-    ("DELETE", "/apps/{app}", Owners),
-    ("GET", "/apps/{app}/config-vars", Members),
-    ("PATCH", "/apps/{app}/config-vars", Members),
-    ("GET", "/apps/{app}/releases", Members),
-    ("POST", "/apps/{app}/releases", Members),
-    ("GET", "/apps/{app}/releases/{release}", Members),
-    ("GET", "/apps/{app}/releases/{release}/config-vars", Members),
-    ("GET", "/apps/{app}/releases/{release}/failure", Members),
-    ("GET", "/apps/{app}/slugs/{slug}", Members),
-    ("GET", "/apps/{app}/builds", Members),
-    ("GET", "/apps/{app}/builds/{build}", Members),
-    ("POST", "/apps/{app}/builds", Members),
-    ("DELETE", "/apps/{app}/builds/{build}", Members),
-    ("DELETE", "/apps/{app}/build-cache", Members),
+    ("GET", "/apps/{app}", May(View)),
+    ("PATCH", "/apps/{app}", May(Operate)),
+    ("DELETE", "/apps/{app}", May(Manage)),
+    ("GET", "/apps/{app}/config-vars", May(Operate)),
+    ("PATCH", "/apps/{app}/config-vars", May(Operate)),
+    ("GET", "/apps/{app}/releases", May(View)),
+    ("POST", "/apps/{app}/releases", May(Deploy)),
+    ("GET", "/apps/{app}/releases/{release}", May(View)),
+    (
+        "GET",
+        "/apps/{app}/releases/{release}/config-vars",
+        May(Operate),
+    ),
+    ("GET", "/apps/{app}/releases/{release}/failure", May(View)),
+    ("GET", "/apps/{app}/slugs/{slug}", May(View)),
+    ("GET", "/apps/{app}/builds", May(View)),
+    ("GET", "/apps/{app}/builds/{build}", May(View)),
+    ("POST", "/apps/{app}/builds", May(Deploy)),
+    ("DELETE", "/apps/{app}/builds/{build}", May(Deploy)),
+    ("DELETE", "/apps/{app}/build-cache", May(Deploy)),
     ("GET", "/teams", AnyAccount),
     ("POST", "/teams", AnyAccount),
     ("GET", "/teams/permissions", AnyAccount),
-    ("GET", "/teams/{team}", InTeam),
+    ("GET", "/teams/{team}", AroundTeam),
     ("PATCH", "/teams/{team}", TeamAdmins),
     ("DELETE", "/teams/{team}", TeamAdmins),
-    ("GET", "/teams/{team}/features", InTeam),
+    ("GET", "/teams/{team}/features", AroundTeam),
     ("GET", "/teams/{team}/invitations", InTeam),
     ("GET", "/teams/{team}/preferences", InTeam),
     ("GET", "/teams/{team}/members", InTeam),
@@ -123,13 +129,21 @@ const EXPECTED: &[(&str, &str, Who)] = &[
     ("GET", "/teams/{team}/members/{member}/apps", InTeam),
     ("GET", "/teams/{team}/apps", InTeam),
     ("POST", "/teams/apps", AnyAccount),
-    ("GET", "/teams/apps/{app}", Members),
-    ("PATCH", "/teams/apps/{app}", Owners),
-    ("GET", "/teams/apps/{app}/collaborators", Members),
-    ("POST", "/teams/apps/{app}/collaborators", Members),
-    ("GET", "/teams/apps/{app}/collaborators/{user}", Members),
-    ("PATCH", "/teams/apps/{app}/collaborators/{user}", Owners),
-    ("DELETE", "/teams/apps/{app}/collaborators/{user}", Members),
+    ("GET", "/teams/apps/{app}", May(View)),
+    ("PATCH", "/teams/apps/{app}", May(Manage)),
+    ("GET", "/teams/apps/{app}/collaborators", May(View)),
+    ("POST", "/teams/apps/{app}/collaborators", May(View)),
+    ("GET", "/teams/apps/{app}/collaborators/{user}", May(View)),
+    (
+        "PATCH",
+        "/teams/apps/{app}/collaborators/{user}",
+        May(Manage),
+    ),
+    (
+        "DELETE",
+        "/teams/apps/{app}/collaborators/{user}",
+        May(View),
+    ),
     ("GET", "/pipelines/{pipeline}/review-app-config", AnyAccount),
     (
         "POST",
@@ -150,7 +164,7 @@ const EXPECTED: &[(&str, &str, Who)] = &[
     ("POST", "/review-apps", AnyAccount),
     ("GET", "/review-apps/{review_app}", AnyAccount),
     ("DELETE", "/review-apps/{review_app}", AnyAccount),
-    ("GET", "/apps/{app}/review-app", Members),
+    ("GET", "/apps/{app}/review-app", May(View)),
     (
         "GET",
         "/account/features/dashboard-repositories-api",
@@ -159,73 +173,85 @@ const EXPECTED: &[(&str, &str, Who)] = &[
     ("POST", "/app-setups", AnyAccount),
     ("GET", "/app-setups/{setup}", AnyAccount),
     ("POST", "/sources", AnyAccount),
-    ("POST", "/apps/{app}/sources", Members),
+    ("POST", "/apps/{app}/sources", May(View)),
     ("PUT", "/sources/{token}", Anybody),
     ("GET", "/sources/{token}", Anybody),
     ("GET", "/streams/builds/{token}", Anybody),
-    ("GET", "/apps/{app}/buildpack-installations", Members),
-    ("PUT", "/apps/{app}/buildpack-installations", Members),
-    ("GET", "/apps/{app}/formation", Members),
-    ("PATCH", "/apps/{app}/formation", Members),
-    ("GET", "/apps/{app}/formation/{type}", Members),
-    ("PATCH", "/apps/{app}/formation/{type}", Members),
-    ("GET", "/apps/{app}/traffic", Members),
-    ("GET", "/apps/{app}/placement", Members),
-    ("PATCH", "/apps/{app}/placement", Members),
-    ("GET", "/apps/{app}/routing", Members),
-    ("PATCH", "/apps/{app}/routing", Members),
-    ("GET", "/apps/{app}/dynos", Members),
-    ("POST", "/apps/{app}/dynos", Members),
-    ("DELETE", "/apps/{app}/dynos", Members),
-    ("GET", "/apps/{app}/dynos/{dyno}", Members),
-    ("POST", "/apps/{app}/dynos/{dyno}", Members),
-    ("DELETE", "/apps/{app}/dynos/{dyno}", Members),
-    ("POST", "/apps/{app}/dynos/{dyno}/actions/stop", Members),
-    ("DELETE", "/apps/{app}/formations/{type}", Members),
+    ("GET", "/apps/{app}/buildpack-installations", May(View)),
+    ("PUT", "/apps/{app}/buildpack-installations", May(Operate)),
+    ("GET", "/apps/{app}/formation", May(View)),
+    ("PATCH", "/apps/{app}/formation", May(Operate)),
+    ("GET", "/apps/{app}/formation/{type}", May(View)),
+    ("PATCH", "/apps/{app}/formation/{type}", May(Operate)),
+    ("GET", "/apps/{app}/traffic", May(View)),
+    ("GET", "/apps/{app}/placement", May(View)),
+    ("PATCH", "/apps/{app}/placement", May(Operate)),
+    ("GET", "/apps/{app}/routing", May(View)),
+    ("PATCH", "/apps/{app}/routing", May(Operate)),
+    ("GET", "/apps/{app}/dynos", May(View)),
+    ("POST", "/apps/{app}/dynos", May(Operate)),
+    ("DELETE", "/apps/{app}/dynos", May(Operate)),
+    ("GET", "/apps/{app}/dynos/{dyno}", May(View)),
+    ("POST", "/apps/{app}/dynos/{dyno}", May(Operate)),
+    ("DELETE", "/apps/{app}/dynos/{dyno}", May(Operate)),
+    (
+        "POST",
+        "/apps/{app}/dynos/{dyno}/actions/stop",
+        May(Operate),
+    ),
+    ("DELETE", "/apps/{app}/formations/{type}", May(Operate)),
     (
         "POST",
         "/apps/{app}/formations/{type}/actions/stop",
-        Members,
+        May(Operate),
     ),
-    ("GET", "/apps/{app}/domains", Members),
-    ("POST", "/apps/{app}/domains", Members),
-    ("GET", "/apps/{app}/domains/{domain}", Members),
-    ("PATCH", "/apps/{app}/domains/{domain}", Members),
-    ("DELETE", "/apps/{app}/domains/{domain}", Members),
-    ("GET", "/apps/{app}/sni-endpoints", Members),
-    ("POST", "/apps/{app}/sni-endpoints", Members),
-    ("GET", "/apps/{app}/sni-endpoints/{sni_endpoint}", Members),
-    ("PATCH", "/apps/{app}/sni-endpoints/{sni_endpoint}", Members),
+    ("GET", "/apps/{app}/domains", May(View)),
+    ("POST", "/apps/{app}/domains", May(Operate)),
+    ("GET", "/apps/{app}/domains/{domain}", May(View)),
+    ("PATCH", "/apps/{app}/domains/{domain}", May(Operate)),
+    ("DELETE", "/apps/{app}/domains/{domain}", May(Operate)),
+    ("GET", "/apps/{app}/sni-endpoints", May(View)),
+    ("POST", "/apps/{app}/sni-endpoints", May(Operate)),
+    ("GET", "/apps/{app}/sni-endpoints/{sni_endpoint}", May(View)),
+    (
+        "PATCH",
+        "/apps/{app}/sni-endpoints/{sni_endpoint}",
+        May(Operate),
+    ),
     (
         "DELETE",
         "/apps/{app}/sni-endpoints/{sni_endpoint}",
-        Members,
+        May(Operate),
     ),
-    ("POST", "/apps/{app}/acm", Members),
-    ("PATCH", "/apps/{app}/acm", Members),
-    ("DELETE", "/apps/{app}/acm", Members),
-    ("GET", "/apps/{app}/collaborators", Members),
-    ("POST", "/apps/{app}/collaborators", Owners),
-    ("GET", "/apps/{app}/collaborators/{user}", Members),
-    ("PATCH", "/apps/{app}/collaborators/{user}", Owners),
-    ("DELETE", "/apps/{app}/collaborators/{user}", Members),
-    ("GET", "/apps/{app}/log-drains", Members),
-    ("POST", "/apps/{app}/log-drains", Members),
-    ("GET", "/apps/{app}/log-drains/{drain}", Members),
-    ("PUT", "/apps/{app}/log-drains/{drain}", Members),
-    ("DELETE", "/apps/{app}/log-drains/{drain}", Members),
-    ("POST", "/apps/{app}/log-sessions", Members),
+    ("POST", "/apps/{app}/acm", May(Operate)),
+    ("PATCH", "/apps/{app}/acm", May(Operate)),
+    ("DELETE", "/apps/{app}/acm", May(Operate)),
+    ("GET", "/apps/{app}/collaborators", May(View)),
+    ("POST", "/apps/{app}/collaborators", May(Manage)),
+    ("GET", "/apps/{app}/collaborators/{user}", May(View)),
+    ("PATCH", "/apps/{app}/collaborators/{user}", May(Manage)),
+    ("DELETE", "/apps/{app}/collaborators/{user}", May(View)),
+    ("GET", "/apps/{app}/log-drains", May(Operate)),
+    ("POST", "/apps/{app}/log-drains", May(Operate)),
+    ("GET", "/apps/{app}/log-drains/{drain}", May(Operate)),
+    ("PUT", "/apps/{app}/log-drains/{drain}", May(Operate)),
+    ("DELETE", "/apps/{app}/log-drains/{drain}", May(Operate)),
+    ("POST", "/apps/{app}/log-sessions", May(View)),
     ("GET", "/streams/logs/{token}", Anybody),
     ("GET", "/attach/{secret}", Anybody),
-    ("GET", "/apps/{app}/webhooks", Members),
-    ("POST", "/apps/{app}/webhooks", Members),
-    ("GET", "/apps/{app}/webhooks/{webhook}", Members),
-    ("PATCH", "/apps/{app}/webhooks/{webhook}", Members),
-    ("DELETE", "/apps/{app}/webhooks/{webhook}", Members),
-    ("GET", "/apps/{app}/webhook-deliveries", Members),
-    ("GET", "/apps/{app}/webhook-deliveries/{delivery}", Members),
-    ("GET", "/apps/{app}/webhook-events", Members),
-    ("GET", "/apps/{app}/webhook-events/{event}", Members),
+    ("GET", "/apps/{app}/webhooks", May(Operate)),
+    ("POST", "/apps/{app}/webhooks", May(Operate)),
+    ("GET", "/apps/{app}/webhooks/{webhook}", May(Operate)),
+    ("PATCH", "/apps/{app}/webhooks/{webhook}", May(Operate)),
+    ("DELETE", "/apps/{app}/webhooks/{webhook}", May(Operate)),
+    ("GET", "/apps/{app}/webhook-deliveries", May(View)),
+    (
+        "GET",
+        "/apps/{app}/webhook-deliveries/{delivery}",
+        May(View),
+    ),
+    ("GET", "/apps/{app}/webhook-events", May(View)),
+    ("GET", "/apps/{app}/webhook-events/{event}", May(View)),
     ("GET", "/stacks", AnyAccount),
     ("GET", "/stacks/{stack}", AnyAccount),
     ("GET", "/regions", AnyAccount),
@@ -243,7 +269,7 @@ const EXPECTED: &[(&str, &str, Who)] = &[
     ("POST", "/platform/rebalance", Administrators),
     ("DELETE", "/platform/rebalance", Administrators),
     ("GET", "/audit-entries", Administrators),
-    ("GET", "/apps/{app}/audit-entries", Owners),
+    ("GET", "/apps/{app}/audit-entries", May(Manage)),
     ("GET", "/audit-chain", Administrators),
     ("GET", "/nodes", Administrators),
     ("GET", "/nodes/{node}", Administrators),
@@ -267,7 +293,7 @@ const EXPECTED: &[(&str, &str, Who)] = &[
         AnyAccount,
     ),
     ("GET", "/users/{user}/pipeline-couplings", AnyAccount),
-    ("GET", "/apps/{app}/pipeline-couplings", Members),
+    ("GET", "/apps/{app}/pipeline-couplings", May(View)),
     ("GET", "/pipeline-couplings", AnyAccount),
     ("POST", "/pipeline-couplings", AnyAccount),
     ("GET", "/pipeline-couplings/{coupling}", AnyAccount),
@@ -289,10 +315,10 @@ const EXPECTED: &[(&str, &str, Who)] = &[
     ("DELETE", "/account/app-transfers/{transfer}", AnyAccount),
     ("GET", "/oauth/clients", AnyAccount),
     ("GET", "/oauth/sessions", AnyAccount),
-    ("GET", "/apps/{app}/features", Members),
-    ("GET", "/apps/{app}/features/{feature}", Members),
-    ("PATCH", "/apps/{app}/features/{feature}", Members),
-    ("GET", "/apps/{app}/*", Members),
+    ("GET", "/apps/{app}/features", May(View)),
+    ("GET", "/apps/{app}/features/{feature}", May(View)),
+    ("PATCH", "/apps/{app}/features/{feature}", May(Operate)),
+    ("GET", "/apps/{app}/*", May(View)),
     ("POST", "/internal/logs", OtherRoles),
     ("POST", "/internal/logs/read", OtherRoles),
     ("POST", "/internal/drains", OtherRoles),
@@ -326,12 +352,13 @@ fn refusal(who: Who, person: Person) -> Option<u16> {
         (OtherRoles, _) => Some(404),
         (Anybody, _) => None,
         (_, Nobody | Internal) => Some(401),
-        (AnyAccount, _)
-        | (Administrators | Members | Owners | InTeam | TeamAdmins, Administrator)
-        | (Members | Owners | InTeam | TeamAdmins, Owner) => None,
-        (Administrators, _) | (Owners | TeamAdmins, Collaborator) => Some(403),
-        (Members | InTeam, Collaborator) => None,
-        (Members | Owners | InTeam | TeamAdmins, Stranger) => Some(404),
+        (AnyAccount, _) | (_, Administrator) => None,
+        (Administrators, _) => Some(403),
+        (_, Owner) => None,
+        (_, Stranger) => Some(404),
+        (May(permission), Collaborator) => (permission == Manage).then_some(403),
+        (TeamAdmins, Collaborator) => Some(403),
+        (InTeam | AroundTeam, Collaborator) => None,
     }
 }
 
@@ -391,11 +418,19 @@ async fn nobody_gets_in_where_he_should_not_and_everybody_where_he_should() {
         fresh_team().await;
         for (method, path, rule) in &rules {
             let who = expected(method, path);
-            assert_eq!(
-                matches!(rule, Rule::Internal),
-                who == OtherRoles,
-                "{method} {path}"
-            );
+            let of_rule = match rule {
+                Rule::Public => Anybody,
+                Rule::Account => AnyAccount,
+                Rule::Admin => Administrators,
+                Rule::App(permission) => May(*permission),
+                Rule::Team(TeamRole::Collaborator) => AroundTeam,
+                Rule::Team(TeamRole::Viewer) => InTeam,
+                Rule::Team(TeamRole::Member | TeamRole::Admin) => TeamAdmins,
+                Rule::Internal => OtherRoles,
+            };
+            // What is public looks at what was brought itself.
+            let as_written = who == of_rule || *rule == Rule::Public;
+            assert!(as_written, "{method} {path}: {of_rule:?}, not {who:?}");
             let concrete = concrete(path, &app);
             let answer = user
                 .call(method.clone(), &concrete, Some(json!({})), &[])
@@ -422,6 +457,70 @@ async fn nobody_gets_in_where_he_should_not_and_everybody_where_he_should() {
         EXPECTED.len() - 1 + LISTS_OF_NOTHING.len(),
         "an endpoint went: take it off the list"
     );
+}
+
+/// Asks what is above somebody, and so harms nothing.
+async fn is_kept_from(user: &User, app: &str, may: impl Fn(Permission) -> bool, status: u16) {
+    for (method, path, rule) in controller::rules() {
+        let Rule::App(permission) = rule else {
+            continue;
+        };
+        if may(permission) {
+            continue;
+        }
+        let concrete = concrete(path, app);
+        let answer = user
+            .call(method.clone(), &concrete, Some(json!({})), &[])
+            .await;
+        assert_eq!(
+            answer.status.as_u16(),
+            status,
+            "{}: {method} {path}: {}",
+            user.email,
+            answer.text
+        );
+    }
+}
+
+#[tokio::test]
+async fn whoever_was_let_do_something_is_kept_from_all_that_is_more() {
+    let platform = Platform::start().await;
+    let (owner, colin) = (platform.user("owner").await, platform.user("colin").await);
+    owner.app("ticks").await;
+    for most in Permission::ALL {
+        let share = json!({"user": colin.email, "permissions": [most.as_str()]});
+        owner
+            .post("/apps/ticks/collaborators", share)
+            .await
+            .expect(201);
+        is_kept_from(&colin, "ticks", |permission| permission <= most, 403).await;
+    }
+}
+
+#[tokio::test]
+async fn a_team_looks_at_its_apps_and_does_not_see_those_that_are_locked() {
+    let platform = Platform::start().await;
+    let (owner, vic, bob) = (
+        platform.user("owner").await,
+        platform.user("vic").await,
+        platform.user("bob").await,
+    );
+    let team = json!({"name": "crew"});
+    owner.post("/teams", team).await.expect(201);
+    for (user, role) in [(&vic, "viewer"), (&bob, "member")] {
+        let member = json!({"email": user.email, "role": role});
+        owner.put("/teams/crew/members", member).await.expect(200);
+    }
+    let create = json!({"name": "ticks", "team": "crew"});
+    owner.post("/teams/apps", create).await.expect(201);
+    for user in [&vic, &bob] {
+        is_kept_from(user, "ticks", |permission| permission == View, 403).await;
+    }
+    let lock = json!({"locked": true});
+    owner.patch("/teams/apps/ticks", lock).await.expect(200);
+    for user in [&vic, &bob] {
+        is_kept_from(user, "ticks", |_| false, 404).await;
+    }
 }
 
 fn concrete(path: &str, app: &str) -> String {

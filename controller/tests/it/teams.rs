@@ -141,8 +141,23 @@ async fn an_app_of_a_team_is_seen_by_all_of_it_and_worked_on_by_those_who_join()
     let (_, none) = eve
         .post("/teams/apps", json!({"name": "shop", "team": "acme"}))
         .await
-        .error(404);
-    assert!(none.contains("you are not in it"), "{none}");
+        .error(422);
+    assert!(none.contains("no team of yours called acme"), "{none}");
+    let (_, nowhere) = eve
+        .post("/teams/apps", json!({"name": "shop", "team": "else"}))
+        .await
+        .error(422);
+    assert_eq!(nowhere, none.replace("acme", "else"));
+    for bad in [
+        json!({"name": "shop"}),
+        json!({"team": "acme", "space": "x"}),
+    ] {
+        kim.post("/teams/apps", bad).await.error(422);
+    }
+    let own = json!({"name": "own", "team": "acme", "personal": true});
+    let own = kim.post("/teams/apps", own).await.expect(201);
+    assert_eq!(own["team"], Value::Null);
+    kim.delete("/apps/own").await.expect(200);
     vic.post("/teams/apps", json!({"name": "shop", "team": "acme"}))
         .await
         .error(403);
@@ -209,13 +224,48 @@ async fn an_app_of_a_team_is_seen_by_all_of_it_and_worked_on_by_those_who_join()
         .expect(200);
     join(&bob, "shop").await.expect(201);
 
-    // Out of the team is out of its apps, also of those he was let into.
+    // Made a viewer, he is no longer what he was when he joined; made a member again, he may join again.
+    set(&ann, "acme", &bob, "viewer").await.expect(200);
+    assert_eq!(status(&bob, "/apps/shop/config-vars").await, 403);
+    set(&ann, "acme", &bob, "member").await.expect(200);
+    assert_eq!(status(&bob, "/apps/shop/config-vars").await, 403);
+    join(&bob, "shop").await.expect(201);
+    assert_eq!(status(&bob, "/apps/shop/config-vars").await, 200);
+
+    // Out of the team is out of its apps, also of those he was let into, and not in again with another membership.
+    let tail = json!({"tail": true});
+    let logs = bob.post("/apps/shop/log-sessions", tail).await.expect(201);
+    let logs = logs["logplex_url"].as_str().unwrap();
+    let logs = &logs[logs.find("/streams/").unwrap()..];
     remove(&ann, "acme", &bob).await.expect(200);
     assert_eq!(status(&bob, "/apps/shop").await, 404);
+    assert_eq!(status(&bob, logs).await, 404);
+    set(&ann, "acme", &bob, "viewer").await.expect(200);
+    assert_eq!(status(&bob, "/apps/shop/config-vars").await, 403);
+    remove(&ann, "acme", &bob).await.expect(200);
     let people = ann.get("/apps/shop/collaborators").await.expect(200);
     let mut roles = each(&people, "role");
     roles.sort();
     assert_eq!(roles, ["collaborator", "owner"]);
+
+    // Whoever works on an app and is not in its team knows the team's name, and not who is in it.
+    let deploy = json!({"user": eve.email, "permissions": ["deploy"]});
+    ann.post("/teams/apps/shop/collaborators", deploy)
+        .await
+        .expect(201);
+    let seen = eve.get("/teams/acme").await.expect(200);
+    assert_eq!(seen["role"], "collaborator");
+    assert_eq!(status(&eve, "/teams/acme/features").await, 200);
+    eve.get("/teams/acme/members").await.error(403);
+    assert_eq!(eve.get("/teams").await.expect(200), json!([]));
+    // Manager or not, nobody lets himself in.
+    let manage = json!({"permissions": ["manage"]});
+    ann.patch(&format!("/apps/shop/collaborators/{}", eve.email), manage)
+        .await
+        .expect(200);
+    eve.post("/apps/shop/collaborators", json!({"user": vic.email}))
+        .await
+        .expect(201);
 
     ann.delete("/teams/acme").await.error(422);
     ann.delete("/apps/shop").await.expect(200);
@@ -276,15 +326,28 @@ async fn an_app_is_given_to_a_team_and_by_a_team() {
         .unwrap();
     assert!(left.is_empty(), "{left:?}");
 
-    // From team to team those who work on it still do.
-    set(&bob, "other", &ann, "member").await.expect(200);
+    // Whoever gave it to his team works on it as one of that; with the next team he has nothing to do.
+    let people = async |by: &User| {
+        let people = by.get("/apps/shop/collaborators").await.expect(200);
+        let people = people.as_array().unwrap().clone();
+        let emails = people.iter().map(|person| person["user"]["email"].clone());
+        emails.collect::<Vec<_>>()
+    };
     give(&bob, "other").await.expect(200);
     set(&ann, "acme", &bob, "member").await.expect(200);
+    assert!(people(&bob).await.contains(&json!(bob.email)));
     let given = give(&bob, "acme").await.expect(200);
     assert_eq!(given["team"]["name"], "acme");
-    let people = ann.get("/apps/shop/collaborators").await.expect(200);
-    let works_on = |person: &Value| person["user"]["email"] == bob.email;
-    assert!(people.as_array().unwrap().iter().any(works_on), "{people}");
+    assert_eq!(people(&ann).await, ["acme@herokumanager.com"]);
+    // By a token that may change apps, and no more, an app cannot be given away.
+    let token = json!({"scope": ["write-protected"]});
+    let token = ann.post("/oauth/authorizations", token).await.expect(201);
+    let narrow = ann.with_token(token["access_token"]["token"].as_str().unwrap());
+    narrow
+        .patch("/teams/apps/shop", json!({"locked": true}))
+        .await
+        .expect(200);
+    give(&narrow, "other").await.error(403);
 }
 
 #[tokio::test]
@@ -300,7 +363,7 @@ async fn a_pipeline_of_a_team_is_managed_by_its_members_and_given_away_by_its_ad
     let acme = ann.get("/teams/acme").await.expect(200)["id"].clone();
     let owner = json!({"id": acme, "type": "team"});
     let create = json!({"name": "shop", "owner": owner});
-    eve.post("/pipelines", create.clone()).await.error(404);
+    eve.post("/pipelines", create.clone()).await.error(422);
     vic.post("/pipelines", create.clone()).await.error(403);
     let made = bob.post("/pipelines", create).await.expect(201);
     assert_eq!(made["owner"], owner);

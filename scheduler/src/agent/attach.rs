@@ -36,7 +36,7 @@ type Socket = WebSocketStream<Either<TcpStream, TlsStream<TcpStream>>>;
 const PING_EVERY: Duration = Duration::from_secs(20);
 const LAST_WORD_WITHIN: Duration = Duration::from_secs(1);
 /// For the other end to say goodbye too.
-const GOODBYE_WITHIN: Duration = Duration::from_secs(5);
+pub(crate) const GOODBYE_WITHIN: Duration = Duration::from_secs(5);
 const RETRY_AFTER: Duration = Duration::from_millis(200);
 /// End of input, as a terminal's user types it.
 const EOT: &[u8] = &[4];

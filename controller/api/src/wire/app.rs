@@ -53,6 +53,19 @@ pub struct AppCreate {
     /// Which it is to belong to; whoever asks, where it is absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub team: Option<Identity>,
+    /// The same, in app setups.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub organization: Option<Identity>,
+    /// Whoever asks is to own it, whatever else is said.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "super::lenient::flag"
+    )]
+    pub personal: Option<bool>,
+    /// There are none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub space: Option<Identity>,
     /// Whether others of the team are kept from it.
     #[serde(
         default,

@@ -8,6 +8,7 @@ use model::{Dyno, DynoKind, DynoState, Exit, ExitReason, Timestamp};
 use runtime::{ContainerExit, LogQuery, RuntimeError, Signal};
 use tracing::{error, warn};
 
+use super::super::attach::GOODBYE_WITHIN;
 use super::super::decide::later;
 use super::super::launch::label;
 use super::{Keeper, Next, remove_dir};
@@ -17,8 +18,8 @@ const DRAIN_WITHIN: Duration = Duration::from_secs(10);
 const TAIL_WITHIN: Duration = Duration::from_secs(5);
 /// How long a killed container may take to be dead.
 const DEAD_WITHIN: Duration = Duration::from_secs(10);
-/// How long the exit status may take to a terminal.
-const TELL_WITHIN: Duration = Duration::from_secs(5);
+/// How long the exit status may take to a terminal, and its goodbye.
+const TELL_WITHIN: Duration = GOODBYE_WITHIN.saturating_mul(2);
 
 impl Keeper {
     pub(super) async fn terminate(&mut self, wanted: Option<&Dyno>) -> Next {
