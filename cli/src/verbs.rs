@@ -13,6 +13,7 @@ mod certs;
 mod certs_auto;
 mod completion;
 mod config;
+mod confirm;
 mod create;
 mod doctor;
 mod domains;

@@ -6,12 +6,12 @@ use anyhow::Result;
 use controller_api::wire::{App, AppUpdate, Collaborator, Dyno};
 use serde_json::json;
 
+use super::confirm::Confirm;
 use crate::args::{AppArgs, AppsArgs, DestroyArgs, InfoArgs, OpenArgs, RenameArgs};
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::git;
 use crate::output::{Colour, Table};
-use crate::terminal;
 
 pub(crate) async fn list(context: &Context, args: &AppsArgs) -> Result<()> {
     let (client, output) = (context.client()?, &context.output);
@@ -214,23 +214,16 @@ pub(crate) async fn destroy(context: &Context, args: &DestroyArgs) -> Result<()>
     let (client, output) = (context.client()?, &context.output);
     // The name as the platform has it: what is confirmed is what is destroyed.
     let name = client.app(&name).await?.name.to_string();
-    let confirmed = match &args.confirm {
-        Some(confirmed) => confirmed.clone(),
-        None => {
-            output.hint(format!(
-                "WARNING: This will destroy {} with its releases, config, domains and source.\n\
-                 To proceed, type {name} or run this again with --confirm {name}",
-                output.app(&name)
-            ))?;
-            terminal::ask("> ")?
-        }
-    };
-    if confirmed.trim() != name {
-        return Err(Failure::new(format!(
-            "Confirmation {confirmed} did not match {name}: nothing was destroyed"
-        ))
-        .into());
+    Confirm {
+        name: &name,
+        given: args.confirm.as_deref(),
+        warning: format!(
+            "This will destroy {} with its releases, config, domains and source.",
+            output.app(&name)
+        ),
+        done: "destroyed",
     }
+    .ask(output)?;
     let action = output.action(format!("Destroying {}", output.app(&name)));
     client.destroy_app(&name).await?;
     action.done();

@@ -12,6 +12,7 @@ use controller_api::wire::{
     PromotionSourceCreate, PromotionTargetCreate, Stage, TargetStatus,
 };
 
+use super::confirm::Confirm;
 use crate::args::{
     AppOnly, JsonArgs, PipelineAddArgs, PipelineArgs, PipelineCreateArgs, PipelineRenameArgs,
     PipelineTransferArgs, PipelineUpdateArgs, PromoteArgs,
@@ -19,7 +20,6 @@ use crate::args::{
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::output::{Colour, Table};
-use crate::terminal;
 
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// As long as a release may be on its way, with a release phase and a slow boot.
@@ -170,23 +170,16 @@ pub(crate) async fn transfer(context: &Context, args: &PipelineTransferArgs) -> 
     let (client, output) = (context.client()?, &context.output);
     let pipeline = client.pipeline(&args.pipeline).await?;
     let name = pipeline.name.to_string();
-    let confirmed = match &args.confirm {
-        Some(confirmed) => confirmed.clone(),
-        None => {
-            output.hint(format!(
-                "WARNING: {} will own the pipeline {name} and your apps in it, and you will not.\n\
-                 To proceed, type {name} or run this again with --confirm {name}",
-                args.owner
-            ))?;
-            terminal::ask("> ")?
-        }
-    };
-    if confirmed.trim() != name {
-        return Err(Failure::new(format!(
-            "Confirmation {confirmed} did not match {name}: nothing was transferred"
-        ))
-        .into());
+    Confirm {
+        name: &name,
+        given: args.confirm.as_deref(),
+        warning: format!(
+            "{} will own the pipeline {name} and your apps in it, and you will not.",
+            args.owner
+        ),
+        done: "transferred",
     }
+    .ask(output)?;
     let action = output.action(format!("Transferring {name} to {}", args.owner));
     let transfer = PipelineTransferCreate {
         pipeline: Identity(pipeline.id.to_string()),
