@@ -4,7 +4,7 @@
 
 use jiff::Timestamp;
 use model::access::role;
-use model::{Account, App, AppName, Checksum, Permission, Token};
+use model::{Account, App, AppName, Checksum, Owner, Permission, Token};
 use sha2::{Digest as _, Sha256};
 use store::{Store, StoreError, key};
 
@@ -75,10 +75,19 @@ pub(crate) async fn app_named(
     let collaborator = key::COLLABORATORS
         .get(store, &key::collaborator(app.value.id, account.id))
         .await?;
+    let in_team = match app.value.owner {
+        Owner::Account(_) => None,
+        Owner::Team { team } => {
+            let member = key::team_member(team, account.id);
+            let member = key::TEAM_MEMBERS.get(store, &member).await?;
+            member.map(|member| member.value.role)
+        }
+    };
     let role = role(
         account.id,
         account.is_admin,
         &app.value,
+        in_team,
         collaborator.as_ref().map(|found| &found.value),
     );
     Ok(match role {

@@ -1,12 +1,14 @@
 //! Looking things up the way users name them: by id or by name.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use model::{
-    Account, AccountId, App, AppId, AppName, Dyno, DynoId, DynoName, DynoStatus, Email, Release,
-    ReleaseId, ReleaseVersion, Role, Slug, SlugId,
+    Account, AccountId, App, AppId, AppName, Collaborator, Dyno, DynoId, DynoName, DynoStatus,
+    Email, Owner, Release, ReleaseId, ReleaseVersion, Role, Slug, SlugId,
 };
 use store::{Store, StoreError, Versioned, key};
+
+use crate::owners;
 
 pub(crate) async fn app(
     store: &dyn Store,
@@ -60,40 +62,60 @@ pub(crate) async fn role(
         .get(store, &key::collaborator(app.id, account.id))
         .await?
         .map(|collaborator| collaborator.value);
+    let in_team = match app.owner {
+        Owner::Account(_) => None,
+        Owner::Team { team } => owners::member_role(store, account, team).await?,
+    };
     Ok(model::access::role(
         account.id,
         account.is_admin,
         app,
+        in_team,
         collaborator.as_ref(),
     ))
 }
 
 /// The apps an account owns or works on.
 pub(crate) async fn apps_of(store: &dyn Store, account: &Account) -> Result<Vec<App>, StoreError> {
-    let shared: HashSet<AppId> = key::COLLABORATORS
-        .all(store)
-        .await?
-        .into_iter()
-        .filter(|collaborator| collaborator.value.account == account.id)
-        .map(|collaborator| collaborator.value.app)
-        .collect();
+    let shared = shared_with(store, account).await?;
     let apps = key::APPS.all(store).await?.into_iter();
     Ok(apps
         .map(|app| app.value)
-        .filter(|app| app.owner == account.id || shared.contains(&app.id))
+        .filter(|app| app.owner == account.id || shared.contains_key(&app.id))
         .collect())
 }
 
-/// Those it may see: for administrators, every app.
+/// Those it may see, of its teams too: for administrators, every app.
 pub(crate) async fn visible_apps(
     store: &dyn Store,
     account: &Account,
 ) -> Result<Vec<App>, StoreError> {
-    if !account.is_admin {
-        return apps_of(store, account).await;
+    let mut apps: Vec<App> = (key::APPS.all(store).await?.into_iter())
+        .map(|app| app.value)
+        .collect();
+    if account.is_admin {
+        return Ok(apps);
     }
-    let apps = key::APPS.all(store).await?.into_iter();
-    Ok(apps.map(|app| app.value).collect())
+    let shared = shared_with(store, account).await?;
+    let teams = owners::memberships(store, account).await?;
+    apps.retain(|app| {
+        let in_team = app.owner.team().and_then(|team| teams.get(&team).copied());
+        let role = model::access::role(account.id, false, app, in_team, shared.get(&app.id));
+        role.is_some()
+    });
+    Ok(apps)
+}
+
+async fn shared_with(
+    store: &dyn Store,
+    account: &Account,
+) -> Result<HashMap<AppId, Collaborator>, StoreError> {
+    let all = key::COLLABORATORS.all(store).await?.into_iter();
+    Ok(all
+        .map(|seen| seen.value)
+        .filter(|collaborator| collaborator.account == account.id)
+        .map(|collaborator| (collaborator.app, collaborator))
+        .collect())
 }
 
 /// The e-mail addresses of accounts; those that are gone are left out.

@@ -8,16 +8,17 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, Method};
 use axum::middleware::Next;
 use axum::response::Response;
-use model::{App, Need, Permission, Role, Token};
+use model::{App, Need, Permission, Role, Team, TeamRole, Token};
 use store::Versioned;
 use tokio::time::Instant;
 
+use crate::actions::teams;
 use crate::audit;
 use crate::auth::{Credentials, Session, authenticate, same_secret};
 use crate::context::{Context, Ctx};
 use crate::error::{ApiError, ApiResult};
-use crate::find;
 use crate::routes::Rule;
+use crate::{find, owners};
 
 /// What a route's guard needs.
 #[derive(Debug, Clone)]
@@ -39,6 +40,14 @@ pub(crate) struct AppAccess {
     pub(crate) session: Session,
 }
 
+/// The team of the path, and what the caller is to it.
+#[derive(Debug, Clone)]
+pub(crate) struct TeamAccess {
+    pub(crate) team: Team,
+    pub(crate) role: TeamRole,
+    pub(crate) session: Session,
+}
+
 pub(crate) async fn enforce(
     State(Guard {
         context,
@@ -57,9 +66,11 @@ pub(crate) async fn enforce(
             require_internal(&context, request.headers())?;
             return Ok(next.run(request).await);
         }
-        Rule::Account | Rule::Admin | Rule::App(_) => authenticate(&context, request.headers())
-            .await?
-            .ok_or_else(ApiError::unauthorized)?,
+        Rule::Account | Rule::Admin | Rule::App(_) | Rule::Team(_) => {
+            authenticate(&context, request.headers())
+                .await?
+                .ok_or_else(ApiError::unauthorized)?
+        }
     };
     if !session.token.value.grants(need) {
         return Err(too_narrow(&session.token.value, need));
@@ -83,6 +94,10 @@ pub(crate) async fn enforce(
         }
         Rule::App(permission) => {
             let access = app_access(&context, &params, session.clone(), permission).await?;
+            request.extensions_mut().insert(access);
+        }
+        Rule::Team(least) => {
+            let access = team_access(&context, &params, session.clone(), least).await?;
             request.extensions_mut().insert(access);
         }
         _ => {
@@ -189,6 +204,37 @@ async fn app_access(
     Ok(AppAccess { app, role, session })
 }
 
+/// To strangers a team does not exist.
+async fn team_access(
+    context: &Context,
+    params: &RawPathParams,
+    session: Session,
+    least: TeamRole,
+) -> ApiResult<TeamAccess> {
+    let (_, identity) = params
+        .iter()
+        .find(|(name, _)| *name == "team")
+        .ok_or_else(ApiError::no_endpoint)?;
+    let team = owners::team(context.store(), identity)
+        .await?
+        .ok_or_else(|| teams::none(identity))?
+        .value;
+    let role = owners::role_in(context.store(), &session.account, team.id)
+        .await?
+        .ok_or_else(|| teams::none(identity))?;
+    if role < least {
+        return Err(ApiError::forbidden(format!(
+            "This takes the role {least} in the team {}, and yours is {role}. Its administrators can give it: paas members:set",
+            team.name
+        )));
+    }
+    Ok(TeamAccess {
+        team,
+        role,
+        session,
+    })
+}
+
 impl<S: Send + Sync> FromRequestParts<S> for AppAccess {
     type Rejection = ApiError;
 
@@ -198,6 +244,18 @@ impl<S: Send + Sync> FromRequestParts<S> for AppAccess {
             .get::<Self>()
             .cloned()
             .ok_or_else(|| ApiError::internal(NoRule("an app")))
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for TeamAccess {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> ApiResult<Self> {
+        parts
+            .extensions
+            .get::<Self>()
+            .cloned()
+            .ok_or_else(|| ApiError::internal(NoRule("a team")))
     }
 }
 

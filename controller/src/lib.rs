@@ -22,6 +22,7 @@ mod limits;
 mod logs;
 mod oidc;
 mod outbound;
+mod owners;
 mod pages;
 mod prune;
 mod routers;

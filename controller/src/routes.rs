@@ -7,6 +7,7 @@ use axum::http::Method;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{MethodFilter, on};
 use model::Permission::{self, Manage, Operate, View};
+use model::TeamRole::{self, Viewer};
 
 use crate::context::Ctx;
 use crate::error::ApiError;
@@ -16,7 +17,8 @@ use crate::handlers::{
     certificates, collaborators, config_vars, domains, dynos, empty, features, formation, internal,
     invitations, joining, keys, log_drains, logs, nodes, oidc, pipelines, placement, platform,
     platform_certificate, platform_status, promotions, rebalance, registry, releases, review_apps,
-    routers, routing, second_factor, slugs, sources, tcp_routes, terminals, transfers, webhooks,
+    routers, routing, second_factor, slugs, sources, tcp_routes, team_apps, team_members, teams,
+    terminals, transfers, webhooks,
 };
 use crate::http::body::MAX_BODY_BYTES;
 use crate::http::{etag, plaintext, request_id};
@@ -33,11 +35,13 @@ pub enum Rule {
     Admin,
     /// Whoever has this permission on the app of the path; to strangers the app does not exist.
     App(Permission),
+    /// Whoever has this role in the team of the path, or more; to strangers the team does not exist.
+    Team(TeamRole),
     /// The platform's other roles, and never through a router.
     Internal,
 }
 
-use Rule::{Account, Admin, App, Internal, Public};
+use Rule::{Account, Admin, App, Internal, Public, Team};
 
 #[rustfmt::skip]
 fn table(r: &mut Routes) {
@@ -166,6 +170,34 @@ fn table(r: &mut Routes) {
     // Whoever may see an app may leave it; the action asks for more when somebody else is removed.
     r.delete("/apps/{app}/collaborators/{user}", App(View), collaborators::remove);
 
+    r.get("/teams", Account, teams::list);
+    r.post("/teams", Account, teams::create);
+    r.get("/teams/permissions", Account, team_apps::permissions);
+    r.get("/teams/{team}", Team(Viewer), teams::show);
+    r.patch("/teams/{team}", Team(TeamRole::Admin), teams::update);
+    r.delete("/teams/{team}", Team(TeamRole::Admin), teams::destroy);
+    r.get("/teams/{team}/features", Team(Viewer), teams::features);
+    r.get("/teams/{team}/invitations", Team(Viewer), teams::no_invitations);
+    r.get("/teams/{team}/preferences", Team(Viewer), teams::preferences);
+    r.get("/teams/{team}/members", Team(Viewer), team_members::list);
+    r.put("/teams/{team}/members", Team(TeamRole::Admin), team_members::set);
+    r.post("/teams/{team}/members", Team(TeamRole::Admin), team_members::create);
+    r.patch("/teams/{team}/members", Team(TeamRole::Admin), team_members::update);
+    // Whoever is in a team may leave it; the handler asks for more when somebody else is removed.
+    r.delete("/teams/{team}/members/{member}", Team(Viewer), team_members::remove);
+    r.get("/teams/{team}/members/{member}/apps", Team(Viewer), team_members::apps);
+    r.get("/teams/{team}/apps", Team(Viewer), team_apps::list);
+    // Whose team it is to be, its action looks at.
+    r.post("/teams/apps", Account, team_apps::create);
+    r.get("/teams/apps/{app}", App(View), team_apps::show);
+    r.patch("/teams/apps/{app}", App(Manage), team_apps::update);
+    r.get("/teams/apps/{app}/collaborators", App(View), collaborators::list);
+    // Whoever may see an app of his team may join it; the action asks for more when somebody else is let in.
+    r.post("/teams/apps/{app}/collaborators", App(View), collaborators::create_of_team);
+    r.get("/teams/apps/{app}/collaborators/{user}", App(View), collaborators::show);
+    r.patch("/teams/apps/{app}/collaborators/{user}", App(Manage), collaborators::update);
+    r.delete("/teams/apps/{app}/collaborators/{user}", App(View), collaborators::remove);
+
     // A drain's URL mostly holds a password: who may not see config vars sees no drains either.
     r.get("/apps/{app}/log-drains", App(Operate), log_drains::list);
     r.post("/apps/{app}/log-drains", App(Operate), log_drains::create);
@@ -255,7 +287,6 @@ fn table(r: &mut Routes) {
     r.get("/spaces", Account, empty::list);
     r.get("/addons", Account, empty::list);
     r.get("/addon-attachments", Account, empty::list);
-    r.get("/teams", Account, empty::list);
     r.get("/oauth/clients", Account, empty::list);
     r.get("/oauth/sessions", Account, empty::list);
     r.get("/apps/{app}/addons", App(View), empty::list_of_app);

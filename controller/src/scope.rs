@@ -18,7 +18,9 @@ pub(crate) fn needed(method: &Method, path: &str, rule: Rule) -> Need {
         Rule::Account | Rule::App(_) if is_on(READ) => Need::Read,
         Rule::Account | Rule::App(_) if is_on(WRITE) => Need::Write,
         Rule::Account if is_on(WRITE_PROTECTED) => Need::WriteProtected,
-        Rule::Account => Need::Global,
+        Rule::Team(_) if method == Method::GET => Need::Read,
+        // Who is in a team decides who may do what with all its apps.
+        Rule::Account | Rule::Team(_) => Need::Global,
         Rule::App(_) if method == Method::GET => Need::ReadProtected,
         Rule::App(_) => Need::WriteProtected,
     }
@@ -94,6 +96,10 @@ const READ: &[(Method, &str)] = &[
     (Method::GET, "/stacks"),
     (Method::GET, "/stacks/{stack}"),
     (Method::GET, "/teams"),
+    (Method::GET, "/teams/apps/{app}"),
+    (Method::GET, "/teams/apps/{app}/collaborators"),
+    (Method::GET, "/teams/apps/{app}/collaborators/{user}"),
+    (Method::GET, "/teams/permissions"),
     (Method::GET, "/users/{user}/apps"),
     (Method::GET, "/users/{user}/pipeline-couplings"),
 ];
@@ -134,6 +140,7 @@ const WRITE: &[(Method, &str)] = &[
     (Method::DELETE, "/pipelines/{pipeline}/review-app-config"),
     (Method::DELETE, "/review-apps/{review_app}"),
     (Method::POST, "/sources"),
+    (Method::POST, "/teams/apps"),
 ];
 
 /// A release of another app's code, or an app with config of its own. What a script printed may be a secret.

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use jiff::SignedDuration;
 use model::repository::ArchivePlace;
-use model::{AppId, Checksum, TcpTarget, Timestamp, TransferState};
+use model::{AppId, Checksum, TcpTarget, TeamId, Timestamp, TransferState};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use store::{
@@ -146,6 +146,7 @@ async fn sweep(context: &Context, all: bool) -> Result<(), SweepError> {
         })
         .await?;
         sweep_review_app_configs(store).await?;
+        sweep_team_members(store).await?;
         destroy_stale(context).await?;
         prune(store, context.config.slugs_per_app).await?;
         sweep_blobs(context).await?;
@@ -323,6 +324,15 @@ async fn sweep_audit(store: &dyn Store) -> Result<(), StoreError> {
             .await?;
     }
     Ok(())
+}
+
+/// Of teams that are gone. A team and its first member are made in one commit, and later ones only while it is there.
+async fn sweep_team_members(store: &dyn Store) -> Result<(), StoreError> {
+    let mut members = key::TEAM_MEMBERS.all(store).await?;
+    let teams = key::TEAMS.all(store).await?;
+    let teams: HashSet<TeamId> = teams.into_iter().map(|team| team.value.id).collect();
+    members.retain(|member| !teams.contains(&member.value.team));
+    delete_all(store, &members).await
 }
 
 /// Of pipelines that are gone.

@@ -19,6 +19,7 @@ pub(crate) mod release;
 pub(crate) mod review_app;
 pub(crate) mod router;
 pub(crate) mod routing;
+pub(crate) mod team;
 pub(crate) mod webhook;
 
 use controller_api::wire::{AppRef, Named, UserRef};

@@ -87,6 +87,8 @@ mod second_factor;
 mod sweep;
 #[path = "it/tcp_routes.rs"]
 mod tcp_routes;
+#[path = "it/teams.rs"]
+mod teams;
 #[path = "it/transfers.rs"]
 mod transfers;
 #[path = "it/webhook_deliveries.rs"]

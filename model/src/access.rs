@@ -102,6 +102,7 @@ pub fn role(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Owner;
 
     #[test]
     fn collaborators_may_do_what_they_were_given_and_all_below_it() {
@@ -112,6 +113,69 @@ mod tests {
             }
         }
         assert!(Role::Owner.may(Permission::Manage) && Role::Admin.may(Permission::Manage));
+    }
+
+    fn app(owner: Owner, locked: bool) -> App {
+        let now = crate::Timestamp::UNIX_EPOCH;
+        let none = crate::ReleaseVersion(0);
+        App {
+            id: crate::AppId::new(),
+            name: "ticks".parse().unwrap(),
+            owner,
+            locked,
+            created_at: now,
+            updated_at: now,
+            released_at: None,
+            stack: "heroku-24".to_owned(),
+            maintenance: false,
+            routing: Default::default(),
+            buildpacks: Vec::new(),
+            formation: Default::default(),
+            placement: Default::default(),
+            latest: none,
+            target: none,
+            current: none,
+            repo_size: None,
+            slug_size: None,
+        }
+    }
+
+    #[test]
+    fn a_team_sees_its_apps_unless_they_are_locked_and_its_administrators_own_them() {
+        use TeamRole::{Admin, Member, Viewer};
+        let account = AccountId::new();
+        let owner = Owner::Team {
+            team: crate::TeamId::new(),
+        };
+        let (open, locked) = (app(owner, false), app(owner, true));
+        let of = |app: &App, in_team, shared: Option<Permission>| {
+            let shared = shared.map(|permission| Collaborator {
+                id: uuid::Uuid::nil(),
+                app: app.id,
+                account,
+                permission,
+                created_at: app.created_at,
+                updated_at: app.updated_at,
+            });
+            role(account, false, app, in_team, shared.as_ref())
+        };
+        let view = Some(Role::Collaborator(Permission::View));
+        let operate = Some(Role::Collaborator(Permission::Operate));
+        for team in [Viewer, Member] {
+            assert_eq!(of(&open, Some(team), None), view);
+            assert_eq!(of(&locked, Some(team), None), None);
+            for app in [&open, &locked] {
+                assert_eq!(of(app, Some(team), Some(Permission::Operate)), operate);
+            }
+        }
+        for app in [&open, &locked] {
+            assert_eq!(of(app, Some(Admin), None), Some(Role::Owner));
+            assert_eq!(of(app, None, None), None);
+            assert_eq!(of(app, None, Some(Permission::Operate)), operate);
+        }
+        // Of whose team is asked, the caller says; an app of nobody's team is nothing to any.
+        let personal = app(Owner::Account(AccountId::new()), false);
+        assert_eq!(of(&personal, Some(Admin), None), None);
     }
 
     #[test]

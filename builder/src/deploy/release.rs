@@ -240,7 +240,7 @@ fn described(version: Option<&str>) -> String {
 
 #[cfg(test)]
 mod tests {
-    use model::{AccountId, AppId, BuildpackRef, DynoSize, Formation};
+    use model::{AccountId, AppId, BuildpackRef, DynoSize, Formation, Owner};
 
     use super::*;
     use crate::slug::Packed;
@@ -250,7 +250,8 @@ mod tests {
         App {
             id: AppId::new(),
             name: "ticks".parse().unwrap(),
-            owner: AccountId::new(),
+            owner: Owner::Account(AccountId::new()),
+            locked: false,
             created_at: now,
             updated_at: now,
             released_at: None,

@@ -15,8 +15,8 @@ use jiff::Timestamp;
 use model::app::App;
 use model::log::LogLine;
 use model::{
-    Account, AccountId, AppId, AppName, Build, Collaborator, ConfigVars, Release, ReleaseFailure,
-    ReleaseId, ReleaseStatus, ReleaseVersion, Secret, Slug, SshKey, Token, TokenId,
+    Account, AccountId, AppId, AppName, Build, Collaborator, ConfigVars, Owner, Release,
+    ReleaseFailure, ReleaseId, ReleaseStatus, ReleaseVersion, Secret, Slug, SshKey, Token, TokenId,
 };
 use runtime::{Labels, NetworkSpec};
 use sha2::{Digest as _, Sha256};
@@ -236,7 +236,8 @@ impl Platform {
         let app = App {
             id: AppId::new(),
             name: name.clone(),
-            owner: owner.account.id,
+            owner: Owner::Account(owner.account.id),
+            locked: false,
             created_at: now,
             updated_at: now,
             released_at: None,

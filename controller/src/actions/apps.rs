@@ -5,12 +5,14 @@ use std::collections::BTreeMap;
 use controller_api::wire::{AppCreate, AppUpdate};
 use model::release::{Pages, ReleaseDraft, append};
 use model::{
-    Account, Actor, App, AppId, AppName, ConfigVars, ReleaseVersion, Role, Routing, Timestamp,
+    Account, Actor, App, AppId, AppName, ConfigVars, Owner, Permission, ReleaseVersion, Role,
+    Routing, Timestamp,
 };
 use store::{Committed, Txn, key};
 
-use super::{ActionError, Attempts, app_names, read_app};
+use super::{ActionError, Attempts, app_names, collaborators, read_app, teams};
 use crate::context::{Context, actor};
+use crate::owners;
 use crate::views::platform::REGION;
 
 /// Domains that go in the same commit as the app; the sweeper takes the rest.
@@ -19,16 +21,16 @@ const DOMAINS_AT_ONCE: usize = 50;
 /// A new app with its first release, `v1 Initial release`.
 pub(crate) async fn create(
     context: &Context,
-    owner: &Account,
+    by: &Account,
     create: &AppCreate,
 ) -> Result<App, ActionError> {
-    create_with(context, owner, create, |_| Txn::new()).await
+    create_with(context, by, create, |_| Txn::new()).await
 }
 
 /// The same, and in the same commit what `also` says of the app.
 pub(crate) async fn create_with(
     context: &Context,
-    owner: &Account,
+    by: &Account,
     create: &AppCreate,
     mut also: impl FnMut(&App) -> Txn + Send,
 ) -> Result<App, ActionError> {
@@ -50,40 +52,52 @@ pub(crate) async fn create_with(
         Some(stack) => known_stack(context, &stack.0)?,
         None => context.config.stack.clone(),
     };
+    let owner = match &create.team {
+        Some(team) => {
+            let found = owners::team(context.store(), &team.0).await?;
+            let team = found.ok_or_else(|| teams::none(&team.0))?.value;
+            teams::must_add_to(context.store(), by, &team).await?;
+            Owner::Team { team: team.id }
+        }
+        None => Owner::Account(by.id),
+    };
+    let locked = create.locked.unwrap_or_default() && owner.team().is_some();
     let mut attempts = Attempts::default();
     loop {
         let name = match &given {
             Some(name) => name.clone(),
             None => app_names::random().ok_or_else(|| ActionError::invalid("Name the app."))?,
         };
-        if let Some(app) = insert(context, owner, name, &stack, &mut also).await? {
-            context.tell(app.id, &actor(owner), "Initial release").await;
-            context
-                .tell(app.id, &actor(owner), "Release v1 created")
-                .await;
+        let app = App {
+            locked,
+            ..blank(name, owner, &stack)
+        };
+        if let Some(app) = insert(context, by, app, &mut also).await? {
+            context.tell(app.id, &actor(by), "Initial release").await;
+            context.tell(app.id, &actor(by), "Release v1 created").await;
             return Ok(app);
         }
-        if let Some(name) = &given {
+        if let Some(name) = &given
+            && key::APP_NAMES
+                .get(context.store(), &key::app_name(name))
+                .await?
+                .is_some()
+        {
             return Err(taken(name));
         }
         attempts.lost().await?;
     }
 }
 
-/// `None` when the name is taken.
-async fn insert(
-    context: &Context,
-    owner: &Account,
-    name: AppName,
-    stack: &str,
-    mut also: impl FnMut(&App) -> Txn + Send,
-) -> Result<Option<App>, ActionError> {
+/// Without a release.
+fn blank(name: AppName, owner: Owner, stack: &str) -> App {
     let now = Timestamp::now();
     let unreleased = ReleaseVersion(0);
-    let app = App {
+    App {
         id: AppId::new(),
         name,
-        owner: owner.id,
+        owner,
+        locked: false,
         created_at: now,
         updated_at: now,
         released_at: None,
@@ -98,18 +112,35 @@ async fn insert(
         current: unreleased,
         repo_size: None,
         slug_size: None,
-    };
+    }
+}
+
+/// `None` when the name is taken, or the owner changed meanwhile.
+async fn insert(
+    context: &Context,
+    by: &Account,
+    app: App,
+    mut also: impl FnMut(&App) -> Txn + Send,
+) -> Result<Option<App>, ActionError> {
     let draft = ReleaseDraft {
         description: "Initial release".to_owned(),
-        actor: actor(owner),
+        actor: actor(by),
         slug: None,
     };
     let config = ConfigVars::default();
-    let (app, release) = append(&app, draft, Pages::of(&config), now);
+    let (app, release) = append(&app, draft, Pages::of(&config), app.created_at);
     let config_key = key::release_config(app.id, release.version);
     let sealed = context.keyring.seal(&config_key, &config)?;
-    let txn = also(&app)
-        .exists(key::account(owner.id))
+    let mut txn = teams::owned_by(context.store(), also(&app), app.owner).await?;
+    if app.owner.team().is_some() {
+        // Whoever makes an app for a team manages it, whatever else he may do there.
+        let first = collaborators::new(app.id, by.id, Permission::Manage);
+        let place = key::collaborator(app.id, by.id);
+        txn = txn
+            .exists(key::account(by.id))
+            .create(&key::COLLABORATORS, place, &first);
+    }
+    let txn = txn
         .create(&key::APPS, key::app(app.id), &app)
         .create(&key::APP_NAMES, key::app_name(&app.name), &app.id)
         .create(
@@ -144,7 +175,7 @@ pub(crate) async fn update(
         let mut changed = seen.value.clone();
         let mut txn = Txn::new();
         if let Some(name) = name.as_ref().filter(|name| **name != seen.value.name) {
-            if !role.may(model::Permission::Manage) {
+            if !role.may(Permission::Manage) {
                 return Err(ActionError::Forbidden {
                     message: format!("Only the owner of {} may rename it.", seen.value.name),
                 });

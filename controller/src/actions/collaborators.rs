@@ -1,6 +1,6 @@
 //! Sharing an app.
 
-use model::{App, Collaborator, Permission, Role, Timestamp};
+use model::{AccountId, App, AppId, Collaborator, Permission, Role, Timestamp};
 use store::{Committed, Store, Txn, Versioned, key};
 use uuid::Uuid;
 
@@ -24,6 +24,18 @@ pub(crate) fn named(permissions: Option<&[String]>) -> Result<Option<Permission>
     Ok(most)
 }
 
+pub(crate) fn new(app: AppId, account: AccountId, permission: Permission) -> Collaborator {
+    let now = Timestamp::now();
+    Collaborator {
+        id: Uuid::now_v7(),
+        app,
+        account,
+        permission,
+        created_at: now,
+        updated_at: now,
+    }
+}
+
 /// Adding one who is there already changes what they may do, if that is said.
 pub(crate) async fn add(
     store: &dyn Store,
@@ -38,21 +50,17 @@ pub(crate) async fn add(
         ))
     })?;
     let account = account.value;
-    if account.id == app.owner {
+    if app.owner == account.id {
         return Err(ActionError::invalid(format!(
             "{} owns {} and needs no invitation.",
             account.email, app.name
         )));
     }
-    let now = Timestamp::now();
-    let collaborator = Collaborator {
-        id: Uuid::now_v7(),
-        app: app.id,
-        account: account.id,
-        permission: permission.unwrap_or(Permission::Operate),
-        created_at: now,
-        updated_at: now,
-    };
+    let collaborator = new(
+        app.id,
+        account.id,
+        permission.unwrap_or(Permission::Operate),
+    );
     let place = key::collaborator(app.id, account.id);
     let txn = Txn::new()
         .exists(key::app(app.id))

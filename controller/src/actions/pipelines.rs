@@ -3,12 +3,12 @@
 use controller_api::wire::{PipelineCreate, PipelineUpdate};
 use model::pipeline::MAX_APPS;
 use model::{
-    Account, App, Coupling, CouplingId, Pipeline, PipelineId, PipelineName, Stage, Timestamp,
+    Account, App, Coupling, CouplingId, Owner, Pipeline, PipelineId, PipelineName, Stage, Timestamp,
 };
 use store::{Committed, Store, Txn, Versioned, key};
 
-use super::{ActionError, Attempts, contended};
-use crate::find;
+use super::{ActionError, Attempts, contended, teams};
+use crate::owners;
 
 pub(crate) async fn create(
     store: &dyn Store,
@@ -18,30 +18,33 @@ pub(crate) async fn create(
     let name: PipelineName = create.name.parse()?;
     let owner = match &create.owner {
         Some(owner) => known_owner(store, &owner.0).await?,
-        None => account.clone(),
+        None => Owner::Account(account.id),
     };
-    if owner.id != account.id && !account.is_admin {
-        return Err(ActionError::Forbidden {
-            message: "A pipeline that you make is your own; give it to others afterwards."
-                .to_owned(),
-        });
+    match owner {
+        Owner::Team { team } => {
+            teams::must_add_to(store, account, &teams::read(store, team).await?.value).await?;
+        }
+        Owner::Account(owner) if owner != account.id && !account.is_admin => {
+            return Err(ActionError::Forbidden {
+                message: "A pipeline that you make is your own or your team's; give it to others afterwards."
+                    .to_owned(),
+            });
+        }
+        Owner::Account(_) => {}
     }
     let now = Timestamp::now();
     let pipeline = Pipeline {
         id: PipelineId::new(),
         name,
-        owner: owner.id,
+        owner,
         created_at: now,
         updated_at: now,
     };
     let mut attempts = Attempts::default();
     loop {
         must_be_free(store, &pipeline).await?;
-        let txn = Txn::new().exists(key::account(owner.id)).create(
-            &key::PIPELINES,
-            key::pipeline(pipeline.id),
-            &pipeline,
-        );
+        let txn = teams::owned_by(store, Txn::new(), owner).await?;
+        let txn = txn.create(&key::PIPELINES, key::pipeline(pipeline.id), &pipeline);
         if let Committed::Done(_) = txn.commit(store).await? {
             return Ok(pipeline);
         }
@@ -49,15 +52,13 @@ pub(crate) async fn create(
     }
 }
 
-async fn known_owner(store: &dyn Store, identity: &str) -> Result<Account, ActionError> {
-    let found = find::account(store, identity).await?;
-    let owner = found.ok_or_else(|| {
+async fn known_owner(store: &dyn Store, identity: &str) -> Result<Owner, ActionError> {
+    owners::named(store, identity).await?.ok_or_else(|| {
         ActionError::invalid(format!(
-            "There is no account {}. Pipelines belong to accounts here, not to teams.",
+            "There is no account and no team {}.",
             identity.chars().take(100).collect::<String>()
         ))
-    })?;
-    Ok(owner.value)
+    })
 }
 
 /// The names of an owner's pipelines are told apart.

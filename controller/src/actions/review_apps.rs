@@ -1,5 +1,6 @@
 //! Review apps: apps that are set up for a branch, in the stage `review` of a pipeline, and go when nobody needs them.
 
+use controller_api::wire::app::Identity;
 use controller_api::wire::{AppCreate, ReviewAppConfigUpdate, ReviewAppCreate};
 use model::pipeline::MAX_APPS;
 use model::{
@@ -161,6 +162,7 @@ pub(crate) async fn create(
     };
     let app = AppCreate {
         name: Some(name(&config.value, pipeline, create.pr_number)),
+        team: (pipeline.owner.team()).map(|team| Identity(team.to_string())),
         ..AppCreate::default()
     };
     let (id, now) = (ReviewAppId::new(), Timestamp::now());

@@ -4,18 +4,19 @@ use std::time::Duration;
 
 use model::transfer::{Transfer, TransferState};
 use model::{
-    Account, AccountId, Actor, App, Collaborator, Permission, Pipeline, PipelineId, Timestamp,
+    Account, Actor, App, Collaborator, Owner, Permission, Pipeline, PipelineId, Role, Timestamp,
     TransferId,
 };
 use store::{Committed, Store, Txn, Versioned, key};
-use uuid::Uuid;
 
-use super::{ActionError, Attempts, pipelines, read_app};
+use super::{ActionError, Attempts, collaborators, pipelines, read_app, teams};
 use crate::context::{Context, actor};
-use crate::find;
+use crate::{find, owners};
 
 /// How long an offer stands.
 pub(crate) const OFFERED_FOR: Duration = Duration::from_secs(14 * 24 * 3600);
+/// Collaborators that one commit takes besides the apps of a pipeline.
+const MAX_ACCESS_LOST: usize = 40;
 
 /// Offers an app. Its recipient accepts or declines; an administrator does not ask.
 pub(crate) async fn offer(
@@ -26,7 +27,13 @@ pub(crate) async fn offer(
 ) -> Result<Transfer, ActionError> {
     let store = context.store();
     let to = recipient_of(store, recipient).await?;
-    if to.id == app.owner {
+    let Owner::Account(from) = app.owner else {
+        return Err(ActionError::invalid(format!(
+            "{} belongs to a team, whose administrators give it away without an offer: paas apps:transfer",
+            app.name
+        )));
+    };
+    if to.id == from {
         return Err(ActionError::invalid(format!(
             "{} owns {} already.",
             to.email, app.name
@@ -36,7 +43,7 @@ pub(crate) async fn offer(
     let transfer = Transfer {
         id: TransferId::new(),
         app: app.id,
-        owner: app.owner,
+        owner: from,
         recipient: to.id,
         state: TransferState::Pending,
         created_at: now,
@@ -79,7 +86,7 @@ async fn find_pending(
     Ok(all.into_iter().find(|seen| {
         let transfer = &seen.value;
         transfer.app == app.id
-            && transfer.owner == app.owner
+            && app.owner == transfer.owner
             && transfer.state == TransferState::Pending
     }))
 }
@@ -135,7 +142,9 @@ pub(crate) async fn decide(
                     app.value.name
                 )));
             }
-            txn = hand_over(txn, &app, transfer.recipient, now);
+            let to = Owner::Account(transfer.recipient);
+            txn = teams::owned_by(store, txn, to).await?;
+            txn = hand_over(txn, &app, to, &[], now);
         }
         if let Committed::Done(_) = txn.commit(store).await? {
             if state == TransferState::Accepted {
@@ -153,29 +162,69 @@ pub(crate) async fn decide(
     }
 }
 
-fn hand_over(txn: Txn, seen: &Versioned<App>, to: AccountId, now: Timestamp) -> Txn {
+/// Whether the owner's rights are theirs. One who was let manage an app could else keep it, after he was let out.
+pub(crate) fn gives_away(by: &Account, role: Role) -> bool {
+    role == Role::Owner || by.is_admin
+}
+
+/// Who may work on an app no more once it is somebody else's: what a team shares is not its next owner's to bear.
+///
+/// # Errors
+/// If they are more than one commit takes.
+pub(super) async fn access_lost(
+    store: &dyn Store,
+    app: &App,
+    to: Owner,
+) -> Result<Vec<Versioned<Collaborator>>, ActionError> {
+    if app.owner.team().is_none() || to.team().is_some() {
+        return Ok(Vec::new());
+    }
+    let all = key::COLLABORATORS
+        .list(store, &key::collaborators_of(app.id))
+        .await?;
+    match all.len() <= MAX_ACCESS_LOST {
+        true => Ok(all),
+        false => Err(ActionError::invalid(format!(
+            "More than {MAX_ACCESS_LOST} people work on {}, and they would lose it with its team; remove some of them first: \
+             paas access:remove",
+            app.name
+        ))),
+    }
+}
+
+/// Whoever gave an app may still work on it.
+pub(super) fn hand_over(
+    txn: Txn,
+    seen: &Versioned<App>,
+    to: Owner,
+    lost: &[Versioned<Collaborator>],
+    now: Timestamp,
+) -> Txn {
     let app = &seen.value;
     let changed = App {
         owner: to,
+        locked: app.locked && to.team().is_some(),
         updated_at: now,
         ..app.clone()
     };
-    let former = Collaborator {
-        id: Uuid::now_v7(),
-        app: app.id,
-        account: app.owner,
-        permission: Permission::Operate,
-        created_at: now,
-        updated_at: now,
-    };
-    txn.exists(key::account(to))
-        .replace(&key::APPS, seen, &changed)
-        .put(
+    let txn = txn.replace(&key::APPS, seen, &changed);
+    let txn = match app.owner {
+        Owner::Account(former) => txn.put(
             &key::COLLABORATORS,
-            key::collaborator(app.id, app.owner),
-            &former,
-        )
-        .delete(key::collaborator(app.id, to))
+            key::collaborator(app.id, former),
+            &collaborators::new(app.id, former, Permission::Operate),
+        ),
+        Owner::Team { .. } => txn,
+    };
+    let txn = lost
+        .iter()
+        .fold(txn, |txn, seen| txn.delete(seen.key.clone()));
+    match to {
+        Owner::Account(to) if !lost.iter().any(|seen| seen.value.account == to) => {
+            txn.delete(key::collaborator(app.id, to))
+        }
+        _ => txn,
+    }
 }
 
 pub(crate) async fn take_back(
@@ -190,7 +239,7 @@ pub(crate) async fn take_back(
 }
 
 /// Nobody is made the owner of what he has nothing to do with.
-async fn must_know_it(
+pub(super) async fn must_know_it(
     store: &dyn Store,
     by: &Account,
     app: &App,
@@ -211,9 +260,17 @@ pub(crate) async fn pipeline(
     by: &Account,
     id: PipelineId,
     recipient: &str,
-) -> Result<(Pipeline, AccountId), ActionError> {
+) -> Result<(Pipeline, Owner), ActionError> {
     let store = context.store();
-    let to = recipient_of(store, recipient).await?;
+    let to = owners::named(store, recipient).await?.ok_or_else(|| {
+        ActionError::invalid(format!(
+            "There is no account and no team {}.",
+            recipient.chars().take(300).collect::<String>()
+        ))
+    })?;
+    if let Owner::Team { team } = to {
+        teams::must_add_to(store, by, &teams::read(store, team).await?.value).await?;
+    }
     let mut attempts = Attempts::default();
     loop {
         let now = Timestamp::now();
@@ -222,33 +279,47 @@ pub(crate) async fn pipeline(
             resource: "pipeline",
         })?;
         let from = seen.value.owner;
-        if from == to.id {
+        if from == to {
             return Ok((seen.value, from));
         }
         let changed = Pipeline {
-            owner: to.id,
+            owner: to,
             updated_at: now,
             ..seen.value.clone()
         };
         pipelines::must_be_free(store, &changed).await?;
-        let mut txn =
-            Txn::new()
-                .exists(key::account(to.id))
-                .replace(&key::PIPELINES, &seen, &changed);
-        let mut given = Vec::new();
+        let txn = teams::owned_by(store, Txn::new(), to).await?;
+        let mut txn = txn.replace(&key::PIPELINES, &seen, &changed);
+        let (mut given, mut all_lost) = (Vec::new(), 0);
         for coupling in pipelines::couplings_of(store, id).await? {
             let place = key::app(coupling.value.app);
             if let Some(app) = key::APPS.get(store, &place).await?
                 && app.value.owner == from
             {
-                must_know_it(store, by, &app.value, &to).await?;
-                txn = hand_over(txn.unchanged(&coupling), &app, to.id, now);
+                if let Owner::Account(to) = to {
+                    let to = key::ACCOUNTS.get(store, &key::account(to)).await?;
+                    let to = to.ok_or(ActionError::Gone {
+                        resource: "account",
+                    })?;
+                    must_know_it(store, by, &app.value, &to.value).await?;
+                }
+                let lost = access_lost(store, &app.value, to).await?;
+                all_lost += lost.len();
+                txn = hand_over(txn.unchanged(&coupling), &app, to, &lost, now);
                 given.push(app.value.id);
             }
         }
+        if all_lost > MAX_ACCESS_LOST {
+            return Err(ActionError::invalid(format!(
+                "More than {MAX_ACCESS_LOST} people would lose apps of this pipeline with its team; give its apps one by one: \
+                 paas apps:transfer"
+            )));
+        }
         if let Committed::Done(_) = txn.commit(store).await? {
+            let shown = owners::show(store, to).await?;
+            let shown = shown.map(|shown| shown.email.to_string());
+            let text = format!("Transfer to {}", shown.unwrap_or_default());
             for app in given {
-                let text = format!("Transfer to {}", to.email);
                 context.tell(app, &actor(by), &text).await;
             }
             return Ok((changed, from));

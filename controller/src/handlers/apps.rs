@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use axum::Json;
 use axum::extract::{Path, State};
 use controller_api::wire;
-use model::{App, AppId};
+use model::{Account, App, AppId};
 use store::key;
 
 use super::accounts::require_self;
@@ -14,11 +14,11 @@ use crate::actions;
 use crate::auth::Session;
 use crate::context::{Context, Ctx, actor};
 use crate::error::{ApiError, ApiResult};
-use crate::find;
 use crate::guard::AppAccess;
 use crate::http::body::JsonBody;
 use crate::http::range::{Page, PageRange};
 use crate::views;
+use crate::{find, owners};
 
 /// Every app one may see: for administrators, every app.
 pub(crate) async fn list(
@@ -51,14 +51,27 @@ pub(crate) async fn filter(
 ) -> ApiResult<Page> {
     let store = context.store();
     let wanted: HashSet<String> = body.within.id.into_iter().collect();
-    let own = find::apps_of(store, &session.account).await?;
-    let own: HashSet<AppId> = own.iter().map(|app| app.id).collect();
     let mut apps = find::visible_apps(store, &session.account).await?;
     apps.retain(|app| wanted.contains(&app.id.to_string()));
-    let apps = views_of(&context, &apps).await?;
+    team_page(&context, &session.account, &apps, &range).await
+}
+
+/// With what a team has to do with each.
+pub(super) async fn team_page(
+    context: &Context,
+    account: &Account,
+    apps: &[App],
+    range: &PageRange,
+) -> ApiResult<Page> {
+    let own = find::apps_of(context.store(), account).await?;
+    let own: HashSet<AppId> = own.iter().map(|app| app.id).collect();
+    let locked: HashSet<AppId> = (apps.iter().filter(|app| app.locked))
+        .map(|app| app.id)
+        .collect();
+    let apps = views_of(context, apps).await?;
     range.page(apps.into_iter().map(|app| wire::TeamApp {
         joined: own.contains(&app.id),
-        locked: false,
+        locked: locked.contains(&app.id),
         app,
     }))
 }
@@ -103,23 +116,21 @@ async fn page(context: &Context, apps: Vec<App>, range: &PageRange) -> ApiResult
 
 async fn views_of(context: &Context, apps: &[App]) -> ApiResult<Vec<wire::App>> {
     let owners = apps.iter().map(|app| app.owner).collect();
-    let emails = find::emails(context.store(), owners).await?;
+    let owners = owners::shown(context.store(), owners).await?;
     let acm: HashSet<AppId> = (key::ACM.all(context.store()).await?.iter())
         .map(|acm| acm.value.app)
         .collect();
     let views = apps.iter().filter_map(|app| {
-        let owner = emails.get(&app.owner)?.clone();
+        let owner = owners.get(&app.owner)?;
         let acm = acm.contains(&app.id);
         Some(views::app::app(&context.config, app, owner, acm))
     });
     Ok(views.collect())
 }
 
-async fn view(context: &Context, app: &App) -> ApiResult<wire::App> {
-    let owner = key::ACCOUNTS
-        .get(context.store(), &key::account(app.owner))
-        .await?;
-    let owner = owner.ok_or_else(|| ApiError::not_found("app"))?.value.email;
+pub(super) async fn view(context: &Context, app: &App) -> ApiResult<wire::App> {
+    let owner = owners::show(context.store(), app.owner).await?;
+    let owner = owner.ok_or_else(|| ApiError::not_found("app"))?;
     let acm = actions::acm::is_enabled(context.store(), app.id).await?;
-    Ok(views::app::app(&context.config, app, owner, acm))
+    Ok(views::app::app(&context.config, app, &owner, acm))
 }

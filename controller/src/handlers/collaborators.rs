@@ -9,11 +9,29 @@ use super::{Created, created};
 use crate::actions;
 use crate::context::{Context, Ctx};
 use crate::error::{ApiError, ApiResult};
-use crate::find;
 use crate::guard::AppAccess;
 use crate::http::body::JsonBody;
 use crate::http::range::{Page, PageRange};
 use crate::views::collaborator::{collaborator, owner};
+use crate::{find, owners};
+
+/// As [`create`], and also of those who let themselves into an app of their team.
+pub(crate) async fn create_of_team(
+    State(context): State<Ctx>,
+    access: AppAccess,
+    JsonBody(body): JsonBody<wire::CollaboratorCreate>,
+) -> ApiResult<Created<wire::Collaborator>> {
+    let (app, account) = (&access.app.value, &access.session.account);
+    let permission = actions::collaborators::named(body.permissions.as_deref())?;
+    let (store, role) = (context.store(), access.role);
+    let shared =
+        actions::team_apps::share(store, app, role, account, &body.user, permission).await?;
+    Ok(created(collaborator(
+        app,
+        &shared.collaborator,
+        shared.email,
+    )))
+}
 
 pub(crate) async fn list(
     State(context): State<Ctx>,
@@ -99,14 +117,7 @@ pub(crate) async fn remove(
 
 async fn owner_of(context: &Context, access: &AppAccess) -> ApiResult<wire::Collaborator> {
     let app = &access.app.value;
-    let account = key::ACCOUNTS
-        .get(context.store(), &key::account(app.owner))
-        .await?;
-    Ok(owner(
-        app,
-        account
-            .ok_or_else(|| ApiError::not_found("app"))?
-            .value
-            .email,
-    ))
+    let shown = owners::show(context.store(), app.owner).await?;
+    let shown = shown.ok_or_else(|| ApiError::not_found("app"))?;
+    Ok(owner(app, shown.email))
 }

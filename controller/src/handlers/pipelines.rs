@@ -1,11 +1,12 @@
-//! Pipelines, and the apps in them. Who owns a pipeline manages it; who may see one of its apps may see it, too.
+//! Pipelines, and the apps in them. Who owns a pipeline manages it, and so do the members of a team that does; who may see
+//! one of its apps may see it, too.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use axum::Json;
 use axum::extract::{Path, Query, State};
 use controller_api::wire;
-use model::{App, AppId, Coupling, Permission, Pipeline, Stage};
+use model::{App, AppId, Coupling, Owner, Permission, Pipeline, Stage, TeamId, TeamRole};
 use store::{Store, Versioned, key};
 
 use super::accounts::require_self;
@@ -14,11 +15,11 @@ use crate::actions;
 use crate::auth::Session;
 use crate::context::Ctx;
 use crate::error::{ApiError, ApiResult};
-use crate::find;
 use crate::guard::{AppAccess, lacks};
 use crate::http::body::JsonBody;
 use crate::http::range::{Page, PageRange};
 use crate::views;
+use crate::{find, owners};
 
 /// `eq[name]=…` leaves those of that name.
 pub(crate) async fn list(
@@ -186,7 +187,7 @@ async fn changeable(
 ) -> ApiResult<(Pipeline, Versioned<Coupling>)> {
     let seen = Seen::by(store, session).await?;
     let (pipeline, found) = seen.coupling(identity)?;
-    if !may_manage(session, &pipeline) {
+    if !seen.may_manage(session, &pipeline) {
         let app = found.value.app.to_string();
         permitted(store, session, &app, Permission::Operate).await?;
     }
@@ -210,15 +211,13 @@ pub(super) async fn permitted(
     }
 }
 
-fn may_manage(session: &Session, pipeline: &Pipeline) -> bool {
-    session.account.is_admin || pipeline.owner == session.account.id
-}
-
 /// What one may see of pipelines.
 pub(super) struct Seen {
     pipelines: Vec<Pipeline>,
     /// Of apps that one may see, in those pipelines.
     couplings: Vec<Versioned<Coupling>>,
+    /// What one is to teams.
+    teams: HashMap<TeamId, TeamRole>,
 }
 
 impl Seen {
@@ -228,17 +227,48 @@ impl Seen {
         let mut couplings = key::COUPLINGS.all(store).await?;
         couplings.retain(|coupling| apps.contains(&coupling.value.app));
         let through: HashSet<_> = couplings.iter().map(|c| c.value.pipeline).collect();
+        let teams = owners::memberships(store, &session.account).await?;
         let pipelines = key::PIPELINES.all(store).await?.into_iter();
         let pipelines: Vec<Pipeline> = pipelines
             .map(|seen| seen.value)
-            .filter(|pipeline| may_manage(session, pipeline) || through.contains(&pipeline.id))
+            .filter(|pipeline| {
+                let is_ours = match pipeline.owner {
+                    Owner::Account(owner) => owner == session.account.id,
+                    Owner::Team { team } => teams.contains_key(&team),
+                };
+                is_ours || session.account.is_admin || through.contains(&pipeline.id)
+            })
             .collect();
         let ids: HashSet<_> = pipelines.iter().map(|pipeline| pipeline.id).collect();
         couplings.retain(|coupling| ids.contains(&coupling.value.pipeline));
         Ok(Self {
             pipelines,
             couplings,
+            teams,
         })
+    }
+
+    fn may_manage(&self, session: &Session, pipeline: &Pipeline) -> bool {
+        let is_ours = match pipeline.owner {
+            Owner::Account(owner) => owner == session.account.id,
+            Owner::Team { team } => self.teams.get(&team) >= Some(&TeamRole::Member),
+        };
+        is_ours || session.account.is_admin
+    }
+
+    /// The same, if one may give it away: of a team's, that takes its administrators.
+    pub(super) fn owned(&self, session: &Session, identity: &str) -> ApiResult<Pipeline> {
+        let pipeline = self.managed(session, identity)?;
+        let is_admin = |team| self.teams.get(&team) == Some(&TeamRole::Admin);
+        match pipeline.owner.team() {
+            Some(team) if !is_admin(team) && !session.account.is_admin => {
+                Err(ApiError::forbidden(format!(
+                    "Only administrators of the team that owns {} may give it to somebody.",
+                    pipeline.name
+                )))
+            }
+            _ => Ok(pipeline),
+        }
     }
 
     /// By id or name.
@@ -259,10 +289,10 @@ impl Seen {
     /// The same, if one may change it.
     pub(super) fn managed(&self, session: &Session, identity: &str) -> ApiResult<Pipeline> {
         let pipeline = self.find(identity)?;
-        match may_manage(session, &pipeline) {
+        match self.may_manage(session, &pipeline) {
             true => Ok(pipeline),
             false => Err(ApiError::forbidden(format!(
-                "Only the owner of the pipeline {} may do this.",
+                "Only the owner of the pipeline {} may do this, or a member of the team that owns it.",
                 pipeline.name
             ))),
         }

@@ -26,8 +26,8 @@ pub(crate) async fn create(
     let store = context.store();
     let app = permitted(store, &session, &body.app.0, Permission::Manage).await?;
     let account = &session.account;
-    // Whoever was let manage it could else keep it by an offer to himself, after he was let out.
-    if app.owner != account.id && !account.is_admin {
+    let role = find::role(store, account, &app).await?;
+    if !role.is_some_and(|role| transfers::gives_away(account, role)) {
         return Err(ApiError::forbidden(format!(
             "Only the owner of {} may give it to somebody.",
             app.name
@@ -117,7 +117,7 @@ pub(crate) async fn pipeline(
 ) -> ApiResult<Created<wire::PipelineTransfer>> {
     let store = context.store();
     let seen = Seen::by(store, &session).await?;
-    let pipeline = seen.managed(&session, &body.pipeline.0)?;
+    let pipeline = seen.owned(&session, &body.pipeline.0)?;
     let (by, to) = (&session.account, &body.new_owner.0);
     let (given, from) = transfers::pipeline(&context, by, pipeline.id, to).await?;
     Ok(created(wire::PipelineTransfer {
@@ -146,7 +146,7 @@ async fn own(
             let is_it = |seen: &&Versioned<Transfer>| {
                 let transfer = &seen.value;
                 transfer.app == app.value.id
-                    && transfer.owner == app.value.owner
+                    && app.value.owner == transfer.owner
                     && transfer.state == TransferState::Pending
             };
             all.iter().find(is_it).ok_or_else(none)?.value.id

@@ -1,13 +1,18 @@
 //! Apps.
 
 use controller_api::wire;
-use model::{App, Email};
+use model::App;
 
 use super::platform::{REGION, region_named, stack_named};
 use super::{GENERATION, named};
 use crate::config::Config;
+use crate::owners::Owned;
 
-pub(crate) fn app(config: &Config, app: &App, owner: Email, acm: bool) -> wire::App {
+pub(crate) fn app(config: &Config, app: &App, owner: &Owned, acm: bool) -> wire::App {
+    let team = owner.team.as_ref().map(|team| wire::Named {
+        id: team.id.as_uuid(),
+        name: team.name.to_string(),
+    });
     wire::App {
         acm,
         archived_at: None,
@@ -20,10 +25,10 @@ pub(crate) fn app(config: &Config, app: &App, owner: Email, acm: bool) -> wire::
         internal_routing: Some(false),
         maintenance: app.maintenance,
         name: app.name.clone(),
-        organization: None,
+        organization: team.clone(),
         owner: wire::UserRef {
-            id: app.owner,
-            email: owner,
+            id: app.owner.as_user(),
+            email: owner.email.clone(),
         },
         region: region_named(REGION),
         released_at: app.released_at.map(Into::into),
@@ -32,7 +37,7 @@ pub(crate) fn app(config: &Config, app: &App, owner: Email, acm: bool) -> wire::
         slug_size: Some(app.slug_size.unwrap_or(0)),
         space: None,
         stack: stack_named(&app.stack),
-        team: None,
+        team,
         updated_at: app.updated_at.into(),
         web_url: Some(config.web_url(app.name.as_str())),
     }

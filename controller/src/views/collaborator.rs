@@ -49,19 +49,19 @@ pub(crate) fn owner(app: &App, email: Email) -> wire::Collaborator {
     wire::Collaborator {
         app: app_ref(app),
         created_at: app.created_at.into(),
-        id: id_of("owner", &format!("{} {}", app.id, app.owner)),
+        id: id_of("owner", &format!("{} {}", app.id, app.owner.as_user())),
         permissions: permissions(Role::Owner),
         role: Some("owner".to_owned()),
         updated_at: app.created_at.into(),
         user: wire::CollaboratorUser {
             email,
             federated: false,
-            id: app.owner,
+            id: app.owner.as_user(),
         },
     }
 }
 
-fn permissions(role: Role) -> Vec<wire::CollaboratorPermission> {
+pub(crate) fn permissions(role: Role) -> Vec<wire::CollaboratorPermission> {
     PERMISSIONS
         .into_iter()
         .filter(|(permission, _, _)| role.may(*permission))

@@ -1,7 +1,7 @@
 //! Pipelines, the apps in them, and promotions.
 
 use controller_api::wire;
-use model::{AccountId, Coupling, Pipeline, Promotion, PromotionTarget, Release};
+use model::{Coupling, Owner, Pipeline, Promotion, PromotionTarget, Release};
 
 use super::{GENERATION, named};
 use crate::actions::promotions::Fared;
@@ -17,10 +17,14 @@ pub(crate) fn pipeline(pipeline: &Pipeline) -> wire::Pipeline {
     }
 }
 
-pub(crate) fn owner(id: AccountId) -> wire::PipelineOwner {
+pub(crate) fn owner(owner: Owner) -> wire::PipelineOwner {
+    let kind = match owner {
+        Owner::Account(_) => "user",
+        Owner::Team { .. } => "team",
+    };
     wire::PipelineOwner {
-        id,
-        kind: "user".to_owned(),
+        id: owner.as_user(),
+        kind: kind.to_owned(),
     }
 }
 

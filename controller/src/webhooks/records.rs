@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use model::{
     AccountId, Acm, Actor, App, AppId, Build, BuildStatus, Collaborator, Domain, Dyno, DynoKind,
-    DynoStatus, Email, ProcessType, Release, ReleaseVersion, Slug, SniEndpoint, WebhookEntity,
+    DynoStatus, Email, Owner, ProcessType, Release, ReleaseVersion, Slug, SniEndpoint,
+    WebhookEntity,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -15,6 +16,7 @@ use tracing::error;
 use crate::context::Context;
 use crate::find::{self, KnownDyno};
 use crate::handlers;
+use crate::owners::{self, Owned};
 use crate::views;
 use crate::views::domain::Certificates;
 
@@ -47,6 +49,7 @@ pub(super) struct Records {
     /// The slug of the target release.
     slug: Option<Slug>,
     emails: HashMap<AccountId, Email>,
+    owner: Option<(Owner, Owned)>,
 }
 
 impl Records {
@@ -64,6 +67,7 @@ impl Records {
             releases: BTreeMap::new(),
             slug: None,
             emails: HashMap::new(),
+            owner: None,
         };
         for place in [key::app(id), key::acm(id)] {
             if let Some(entry) = store.get(&place).await? {
@@ -148,14 +152,18 @@ impl Records {
     pub(super) async fn prepare(&mut self, store: &dyn Store) -> Result<(), StoreError> {
         let Some(app) = self.app() else { return Ok(()) };
         let target = self.release(app.target).and_then(|release| release.slug);
-        let accounts: Vec<_> = std::iter::once(app.owner)
-            .chain(self.collaborators.values().map(|c| c.account))
+        let owner = app.owner;
+        let accounts: Vec<_> = (self.collaborators.values().map(|c| c.account))
             .filter(|account| !self.emails.contains_key(account))
             .collect();
         if self.slug.as_ref().map(|slug| slug.id) != target {
             self.slug = find::slug(store, self.id, target).await?;
         }
         self.emails.extend(find::emails(store, accounts).await?);
+        if self.owner.as_ref().map(|(known, _)| *known) != Some(owner) {
+            let shown = owners::show(store, owner).await?;
+            self.owner = shown.map(|shown| (owner, shown));
+        }
         Ok(())
     }
 
@@ -203,7 +211,7 @@ impl Records {
         };
         let id = &thing.id;
         Ok(match thing.entity {
-            WebhookEntity::App => (self.emails.get(&app.owner).cloned()).map(|owner| {
+            WebhookEntity::App => self.owner.as_ref().map(|(_, owner)| {
                 json(views::app::app(
                     &context.config,
                     app,
@@ -275,11 +283,10 @@ impl Records {
             | WebhookEntity::SniEndpoint => None,
         };
         of_record.cloned().or_else(|| {
-            let owner = self.app()?.owner;
-            let email = self.emails.get(&owner)?.clone();
+            let (owner, shown) = self.owner.as_ref()?;
             Some(Actor {
-                account: owner,
-                email,
+                account: owner.as_user(),
+                email: shown.email.clone(),
             })
         })
     }

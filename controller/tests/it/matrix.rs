@@ -17,10 +17,14 @@ enum Who {
     Members,
     /// Owner and administrators.
     Owners,
+    /// Whoever is in the team, and administrators.
+    InTeam,
+    /// The team's administrators, and the platform's.
+    TeamAdmins,
     OtherRoles,
 }
 
-use Who::{Administrators, AnyAccount, Anybody, Members, OtherRoles, Owners};
+use Who::{Administrators, AnyAccount, Anybody, InTeam, Members, OtherRoles, Owners, TeamAdmins};
 
 const EXPECTED: &[(&str, &str, Who)] = &[
     ("GET", "/healthz", Anybody),
@@ -102,6 +106,30 @@ const EXPECTED: &[(&str, &str, Who)] = &[
     ("POST", "/apps/{app}/builds", Members),
     ("DELETE", "/apps/{app}/builds/{build}", Members),
     ("DELETE", "/apps/{app}/build-cache", Members),
+    ("GET", "/teams", AnyAccount),
+    ("POST", "/teams", AnyAccount),
+    ("GET", "/teams/permissions", AnyAccount),
+    ("GET", "/teams/{team}", InTeam),
+    ("PATCH", "/teams/{team}", TeamAdmins),
+    ("DELETE", "/teams/{team}", TeamAdmins),
+    ("GET", "/teams/{team}/features", InTeam),
+    ("GET", "/teams/{team}/invitations", InTeam),
+    ("GET", "/teams/{team}/preferences", InTeam),
+    ("GET", "/teams/{team}/members", InTeam),
+    ("PUT", "/teams/{team}/members", TeamAdmins),
+    ("POST", "/teams/{team}/members", TeamAdmins),
+    ("PATCH", "/teams/{team}/members", TeamAdmins),
+    ("DELETE", "/teams/{team}/members/{member}", InTeam),
+    ("GET", "/teams/{team}/members/{member}/apps", InTeam),
+    ("GET", "/teams/{team}/apps", InTeam),
+    ("POST", "/teams/apps", AnyAccount),
+    ("GET", "/teams/apps/{app}", Members),
+    ("PATCH", "/teams/apps/{app}", Owners),
+    ("GET", "/teams/apps/{app}/collaborators", Members),
+    ("POST", "/teams/apps/{app}/collaborators", Members),
+    ("GET", "/teams/apps/{app}/collaborators/{user}", Members),
+    ("PATCH", "/teams/apps/{app}/collaborators/{user}", Owners),
+    ("DELETE", "/teams/apps/{app}/collaborators/{user}", Members),
     ("GET", "/pipelines/{pipeline}/review-app-config", AnyAccount),
     (
         "POST",
@@ -259,7 +287,6 @@ const EXPECTED: &[(&str, &str, Who)] = &[
     ("GET", "/account/app-transfers/{transfer}", AnyAccount),
     ("PATCH", "/account/app-transfers/{transfer}", AnyAccount),
     ("DELETE", "/account/app-transfers/{transfer}", AnyAccount),
-    ("GET", "/teams", AnyAccount),
     ("GET", "/oauth/clients", AnyAccount),
     ("GET", "/oauth/sessions", AnyAccount),
     ("GET", "/apps/{app}/features", Members),
@@ -300,11 +327,11 @@ fn refusal(who: Who, person: Person) -> Option<u16> {
         (Anybody, _) => None,
         (_, Nobody | Internal) => Some(401),
         (AnyAccount, _)
-        | (Administrators | Members | Owners, Administrator)
-        | (Members | Owners, Owner) => None,
-        (Administrators, _) | (Owners, Collaborator) => Some(403),
-        (Members, Collaborator) => None,
-        (Members | Owners, Stranger) => Some(404),
+        | (Administrators | Members | Owners | InTeam | TeamAdmins, Administrator)
+        | (Members | Owners | InTeam | TeamAdmins, Owner) => None,
+        (Administrators, _) | (Owners | TeamAdmins, Collaborator) => Some(403),
+        (Members | InTeam, Collaborator) => None,
+        (Members | Owners | InTeam | TeamAdmins, Stranger) => Some(404),
     }
 }
 
@@ -312,7 +339,9 @@ fn refusal(who: Who, person: Person) -> Option<u16> {
 enum Person {
     Nobody,
     Stranger,
+    /// Of the app, and a viewer of the team.
     Collaborator,
+    /// Of the app, and an administrator of the team.
     Owner,
     Administrator,
     Internal,
@@ -349,7 +378,17 @@ async fn nobody_gets_in_where_he_should_not_and_everybody_where_he_should() {
                 .await;
             name
         };
+        let fresh_team = async || {
+            let made = owner.post("/teams", json!({"name": "crew"})).await;
+            made.expect(201);
+            let viewer = json!({"email": collaborator.email, "role": "viewer"});
+            let made = owner.put("/teams/crew/members", viewer).await;
+            made.expect(200);
+        };
         let mut app = fresh().await;
+        let deleted = owner.delete("/teams/crew").await.status.as_u16();
+        assert!(deleted == 200 || deleted == 404);
+        fresh_team().await;
         for (method, path, rule) in &rules {
             let who = expected(method, path);
             assert_eq!(
@@ -372,6 +411,9 @@ async fn nobody_gets_in_where_he_should_not_and_everybody_where_he_should() {
             }
             if method == Method::DELETE && *path == "/apps/{app}" {
                 app = fresh().await;
+            }
+            if method == Method::DELETE && *path == "/teams/{team}" && answer.status == 200 {
+                fresh_team().await;
             }
         }
     }
@@ -418,6 +460,8 @@ fn concrete(path: &str, app: &str) -> String {
         ("{event}", "0"),
         ("{setup}", "0"),
         ("{review_app}", "0"),
+        ("{team}", "crew"),
+        ("{member}", "0"),
     ] {
         concrete = concrete.replace(placeholder, value);
     }
@@ -430,7 +474,8 @@ fn concrete(path: &str, app: &str) -> String {
 
 fn is_refused(answer: &crate::harness::Answer) -> bool {
     let status = answer.status.as_u16();
-    let no_such_app = status == 404 && answer.body["resource"] == "app";
+    let no_such_app =
+        status == 404 && (answer.body["resource"] == "app" || answer.body["resource"] == "team");
     let no_endpoint = status == 404
         && answer.body["message"]
             .as_str()

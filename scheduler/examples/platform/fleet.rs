@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use model::release::{Pages, ReleaseDraft, append};
 use model::{
     AccountId, Actor, App, AppId, Backend, Dyno, DynoId, DynoKind, DynoName, DynoSize, DynoState,
-    DynoStatus, Formation, Intent, NoBackend, Node, NodeHeartbeat, NodeId, ProcessType,
+    DynoStatus, Formation, Intent, NoBackend, Node, NodeHeartbeat, NodeId, Owner, ProcessType,
     ReleaseStatus, ReleaseVersion, Route, Slug, SlugId, Timestamp,
 };
 use store::{Entry, Op, Txn, key};
@@ -213,7 +213,8 @@ fn app(id: AppId, index: usize) -> App {
     App {
         id,
         name: format!("app-{index}").parse().unwrap(),
-        owner: AccountId::from_uuid(uuid::Uuid::nil()),
+        owner: Owner::Account(AccountId::from_uuid(uuid::Uuid::nil())),
+        locked: false,
         created_at: start(),
         updated_at: start(),
         released_at: None,

@@ -7,7 +7,7 @@ use std::time::Duration;
 use model::release::{ReleaseDraft, append};
 use model::{
     AccountId, Actor, App, AppId, Dyno, DynoId, DynoKind, DynoName, DynoSize, DynoState,
-    DynoStatus, Exit, ExitReason, Formation, Intent, LogLine, Node, NodeHeartbeat, NodeId,
+    DynoStatus, Exit, ExitReason, Formation, Intent, LogLine, Node, NodeHeartbeat, NodeId, Owner,
     ProcessType, Release, ReleaseStatus, ReleaseVersion, Revision, Route, RouterId, RouterReport,
     Slug, SlugId, Timestamp,
 };
@@ -117,7 +117,8 @@ impl World {
         let app = App {
             id: self.app,
             name: "ticks".parse().unwrap(),
-            owner: AccountId::from_uuid(uuid::Uuid::nil()),
+            owner: Owner::Account(AccountId::from_uuid(uuid::Uuid::nil())),
+            locked: false,
             created_at: self.now,
             updated_at: self.now,
             released_at: None,

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use futures::future::join_all;
 use model::release::{Pages, ReleaseDraft, append};
 use model::{
-    AccountId, Actor, App, AppId, ConfigChange, ConfigVars, Release, ReleaseFailure, ReleaseStatus,
-    ReleaseVersion, Secret, SlugId, Timestamp,
+    AccountId, Actor, App, AppId, ConfigChange, ConfigVars, Owner, Release, ReleaseFailure,
+    ReleaseStatus, ReleaseVersion, Secret, SlugId, Timestamp,
 };
 use store::ledger::{AppendError, Base, NewRelease, append_release, read_base, read_config};
 use store::{Committed, Embedded, Keyring, Store, Txn, Versioned, key};
@@ -30,7 +30,8 @@ impl Ledger {
         let app = App {
             id: ledger.app,
             name: "ledger-test".parse().unwrap(),
-            owner: AccountId::new(),
+            owner: Owner::Account(AccountId::new()),
+            locked: false,
             created_at: Timestamp::now(),
             updated_at: Timestamp::now(),
             released_at: None,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use model::release::{Pages, ReleaseDraft, append};
 use model::{
-    AccountId, Actor, App, AppId, Dyno, DynoSize, Formation, Node, NodeId, RebalanceRequest,
+    AccountId, Actor, App, AppId, Dyno, DynoSize, Formation, Node, NodeId, Owner, RebalanceRequest,
     Release, ReleaseStatus, ReleaseVersion, Slug, SlugId,
 };
 use rand::Rng as _;
@@ -20,7 +20,8 @@ impl World {
         let app = App {
             id: AppId::from_uuid(uuid::Uuid::from_u128(self.random.random())),
             name: name.parse().unwrap(),
-            owner: AccountId::from_uuid(uuid::Uuid::nil()),
+            owner: Owner::Account(AccountId::from_uuid(uuid::Uuid::nil())),
+            locked: false,
             created_at: super::epoch(),
             updated_at: super::epoch(),
             released_at: None,
