@@ -3,7 +3,9 @@
 use serde_json::{Value, json};
 
 use super::harness::{Cli, Outcome};
+use super::platform::Platform;
 use super::shapes::{account, app, collaborator, team, team_app, team_member};
+use super::stub::Stub;
 
 #[track_caller]
 fn has(outcome: &Outcome, text: &str) {
@@ -492,4 +494,80 @@ fn a_pipeline_of_a_team_one_may_not_see_is_shown_without_it() {
         .on("POST /filters/apps", json!([team_app("myapp-staging")]));
     cli.paas(&["pipelines:info", "mypipe"])
         .answers("=== mypipe\n\nmyapp-staging  staging\n");
+}
+
+/// Somebody new on the platform, logged in.
+fn account_of(platform: &Platform, email: &str) -> Cli {
+    let password = b"a long enough password";
+    let admin = platform.cli();
+    let made = admin.paas_with_stdin(&["accounts:create", email, "--password-stdin"], password);
+    assert_eq!(made.code, 0, "{}", made.stderr);
+    let cli = Cli::logged_out(Stub::start());
+    let api = platform.api();
+    let login = ["login", "--api", &api, "--email", email, "--password-stdin"];
+    let outcome = cli.paas_with_stdin(&login, password);
+    assert_eq!(outcome.code, 0, "{}", outcome.stderr);
+    cli
+}
+
+#[test]
+fn a_team_owns_an_app_that_its_members_join_and_others_do_not_see() {
+    let platform = Platform::start();
+    let ann = account_of(&platform, "ann@example.com");
+    let bob = account_of(&platform, "bob@example.com");
+    let ok = |cli: &Cli, args: &[&str]| {
+        let outcome = cli.paas(args);
+        assert_eq!(outcome.code, 0, "{args:?}: {}", outcome.stderr);
+        outcome
+    };
+    ok(&ann, &["teams:create", "acme"]);
+    let make = ["create", "shop", "-t", "acme", "--locked", "--no-remote"];
+    ok(&ann, &make);
+    has(
+        &bob.paas(&["members", "-t", "acme"]),
+        "There is no team acme, or you are not in it. See `paas teams`.",
+    );
+    let add = ["members:add", "bob@example.com", "-t", "acme"];
+    ok(&ann, &[&add[..], &["-r", "member"]].concat());
+    ok(&bob, &["teams"]).answers("=== Teams\n\nacme  member\n");
+    ok(&bob, &["members", "-t", "acme"])
+        .answers("=== acme Members\n\nann@example.com  admin\nbob@example.com  member\n");
+    assert_eq!(bob.paas(&["info", "shop"]).code, 1, "it is locked");
+    has(&bob.paas(&["teams:rename", "acme", "bobs"]), "Error: ");
+
+    ok(&ann, &["unlock", "-a", "shop"]);
+    ok(&bob, &["apps", "-t", "acme"]).answers("=== Apps in team acme\n\nshop\n");
+    ok(&bob, &["join", "-a", "shop"]);
+    ok(&bob, &["config:set", "A=1", "-a", "shop", "--no-wait"]);
+    ok(&bob, &["access", "-a", "shop"]).answers(
+        "=== shop Access\n\n\
+         ann@example.com  admin         view, deploy, operate, manage\n\
+         bob@example.com  collaborator  view, deploy, operate\n",
+    );
+    ok(&ann, &["lock", "-a", "shop"]);
+    let info = ok(&bob, &["info", "shop"]);
+    has(&info, "Collaborators:  ann@example.com, bob@example.com\n");
+    has(&info, "Locked:         yes\n");
+    has(&info, "Owner:          acme (team)\n");
+    let pipeline = ["pipelines:create", "shops", "-a", "shop", "-t", "acme"];
+    ok(&ann, &pipeline);
+    has(
+        &ok(&bob, &["pipelines:info", "shops"]),
+        "Owner:  acme (team)\n",
+    );
+    ok(&bob, &["leave", "-a", "shop"]);
+    assert_eq!(bob.paas(&["info", "shop"]).code, 1, "it is locked");
+
+    let destroy = ["teams:destroy", "acme", "--confirm", "acme"];
+    has(&ann.paas(&destroy), "owns 1 apps and 1 pipelines");
+    ok(&ann, &["pipelines:destroy", "shops"]);
+    ok(&ann, &["access:add", "bob@example.com", "-a", "shop"]);
+    let give = ["apps:transfer", "bob@example.com", "-a", "shop"];
+    ok(&ann, &[&give[..], &["--confirm", "shop"]].concat());
+    ok(&bob, &["apps"]).answers("=== bob@example.com Apps\n\nshop\n");
+    ok(&bob, &["apps:transfer", "acme", "-a", "shop"]);
+    ok(&ann, &["destroy", "shop", "--confirm", "shop"]);
+    ok(&ann, &["teams:rename", "acme", "zoo"]);
+    ok(&bob, &["members:remove", "bob@example.com", "-t", "zoo"]);
+    ok(&ann, &["teams:destroy", "zoo", "--confirm", "zoo"]);
 }
