@@ -1,3 +1,4 @@
+use model::TeamRole;
 use store::{Txn, key};
 
 use super::common::Platform;
@@ -95,6 +96,30 @@ async fn owners_collaborators_and_admins_push_and_clone() {
             );
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_a_team_its_administrators_push_and_its_members_once_they_have_joined() {
+    let platform = Platform::start().await;
+    let maker = platform.user("maker@example.com").await;
+    let admin = platform.user("admin@example.com").await;
+    let member = platform.user("member@example.com").await;
+    let app = platform.app("foo", &maker).await;
+    let people = [(&admin, TeamRole::Admin), (&member, TeamRole::Member)];
+    platform.give_to_a_team(app, &people).await;
+    let push = async |user: &User| {
+        let files = [("Procfile", "web: x"), ("by", user.token.as_str())];
+        let tree = user.work_tree(&platform, Over::Http, "foo", &files).await;
+        tree.push(&["--force", "main"]).await
+    };
+    // Whoever made it has no more to do with it than anybody.
+    push(&maker).await.refused();
+    push(&admin).await.ok();
+    push(&member)
+        .await
+        .says("You may read the source of foo, but not deploy it.");
+    platform.share(app, &member).await;
+    push(&member).await.ok();
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -16,7 +16,8 @@ use model::app::App;
 use model::log::LogLine;
 use model::{
     Account, AccountId, AppId, AppName, Build, Collaborator, ConfigVars, Owner, Release,
-    ReleaseFailure, ReleaseId, ReleaseStatus, ReleaseVersion, Secret, Slug, SshKey, Token, TokenId,
+    ReleaseFailure, ReleaseId, ReleaseStatus, ReleaseVersion, Secret, Slug, SshKey, TeamId,
+    TeamMember, TeamRole, Token, TokenId,
 };
 use runtime::{Labels, NetworkSpec};
 use sha2::{Digest as _, Sha256};
@@ -315,6 +316,26 @@ impl Platform {
         let place = key::collaborator(app, with.account.id);
         self.commit(Txn::new().put(&key::COLLABORATORS, place, &collaborator))
             .await;
+    }
+
+    pub(crate) async fn give_to_a_team(&self, app: AppId, people: &[(&User, TeamRole)]) {
+        let (team, now) = (TeamId::new(), Timestamp::now());
+        let mut record = self.app_record(app).await;
+        record.owner = Owner::Team { team };
+        let mut txn = Txn::new().put(&key::APPS, key::app(app), &record);
+        for (user, role) in people {
+            let account = user.account.id;
+            let member = TeamMember {
+                id: uuid::Uuid::new_v4(),
+                team,
+                account,
+                role: *role,
+                created_at: now,
+                updated_at: now,
+            };
+            txn = txn.put(&key::TEAM_MEMBERS, key::team_member(team, account), &member);
+        }
+        self.commit(txn).await;
     }
 
     pub(crate) async fn commit(&self, txn: Txn) {

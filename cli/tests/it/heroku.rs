@@ -137,6 +137,11 @@ fn the_official_heroku_cli_has_its_way_with_webhooks() {
 }
 
 #[test]
+fn the_official_heroku_cli_works_with_teams() {
+    hold("teams");
+}
+
+#[test]
 fn the_official_heroku_cli_brings_keys_certificates_and_people() {
     hold("files");
 }
@@ -153,7 +158,7 @@ fn the_official_client_for_node_finds_what_it_knows() {
     let driver = table::dir().join("heroku-client-driver.mjs");
     evaluate(
         &["node", driver.to_str().unwrap()],
-        ("MODULES", &modules),
+        Some(("MODULES", &modules)),
         "heroku-client",
     );
 }
@@ -164,9 +169,15 @@ fn the_official_api_is_what_a_python_client_finds() {
     let driver = table::dir().join("heroku3-driver.py");
     evaluate(
         &["python3", driver.to_str().unwrap()],
-        ("PYTHONPATH", &modules),
+        Some(("PYTHONPATH", &modules)),
         "heroku3",
     );
+}
+
+#[test]
+fn the_official_api_is_what_a_client_in_rust_finds() {
+    let driver = tools("heroku_rs").join("debug/heroku_rs-driver");
+    evaluate(&[driver.to_str().unwrap()], None, "heroku_rs");
 }
 
 /// `PAAS_WRITE_PAGE=1` writes it.
@@ -258,14 +269,14 @@ struct Said {
 }
 
 /// By a library, whose `driver` evaluates a table's lines one by one.
-fn evaluate(driver: &[&str], (name, modules): (&str, &Path), table: &str) {
+fn evaluate(driver: &[&str], modules: Option<(&str, &Path)>, table: &str) {
     let heroku = Heroku::start();
     let mut child = heroku
         .cli
         .command(super::harness::program())
         .args(["heroku-proxy", "--"])
         .args(driver)
-        .env(name, modules)
+        .envs(modules)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
