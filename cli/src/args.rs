@@ -16,6 +16,7 @@ mod routing;
 mod settings;
 mod tags;
 mod tcp_routes;
+mod teams;
 mod tools;
 mod webhooks;
 
@@ -58,6 +59,10 @@ pub(crate) use settings::{
 };
 pub(crate) use tags::{ApartArgs, TagArgs, TagSetArgs, TagUnsetArgs};
 pub(crate) use tcp_routes::{TcpRouteAddArgs, TcpRouteArgs};
+pub(crate) use teams::{
+    ForTeamArgs, MemberArgs, MemberSetArgs, MembersArgs, TeamCreateArgs, TeamDestroyArgs,
+    TeamInfoArgs, TeamRenameArgs,
+};
 pub(crate) use tools::{CompletionArgs, DoctorArgs, ManArgs, Shell};
 pub(crate) use webhooks::{
     WebhookAddArgs, WebhookArgs, WebhookDeliveriesArgs, WebhookDeliveryArgs, WebhookEventArgs,
@@ -228,7 +233,7 @@ pub(crate) enum Verb {
         name = "apps",
         visible_alias = "list",
         alias = "apps:list",
-        after_help = "Examples:\n  $ paas apps\n  $ paas apps --json | jq -r '.[].name'"
+        after_help = "Examples:\n  $ paas apps\n  $ paas apps --team acme\n  $ paas apps --json | jq -r '.[].name'"
     )]
     Apps(AppsArgs),
     /// Create an app, and the git remote to push it to
@@ -263,6 +268,34 @@ pub(crate) enum Verb {
         after_help = "Examples:\n  $ paas open\n  $ paas open /login -a myapp"
     )]
     Open(OpenArgs),
+    /// Keep others of its team from an app that have not joined it
+    #[command(
+        name = "apps:lock",
+        visible_alias = "lock",
+        after_help = "Its collaborators and the team's admins work on.\n\nExample:\n  $ paas lock -a myapp"
+    )]
+    Lock(AppOnly),
+    /// Let others of its team see an app, and join it
+    #[command(
+        name = "apps:unlock",
+        visible_alias = "unlock",
+        after_help = "Example:\n  $ paas unlock -a myapp"
+    )]
+    Unlock(AppOnly),
+    /// Let yourself in to work on an app of your team
+    #[command(
+        name = "apps:join",
+        visible_alias = "join",
+        after_help = "Example:\n  $ paas join -a myapp"
+    )]
+    Join(AppOnly),
+    /// Work on an app no more
+    #[command(
+        name = "apps:leave",
+        visible_alias = "leave",
+        after_help = "Example:\n  $ paas leave -a myapp"
+    )]
+    Leave(AppOnly),
 
     /// Make an app of Heroku, Deis or Dokku here, with its settings
     #[command(name = "import", after_help = import::EXAMPLES)]
@@ -387,11 +420,8 @@ pub(crate) enum Verb {
     )]
     BuildCachePurge(AppJson),
 
-    /// Offer an app to another account, which then owns it
-    #[command(
-        name = "apps:transfer",
-        after_help = "Administrators do not have to ask.\n\nExample:\n  $ paas apps:transfer bob@example.com -a myapp"
-    )]
+    /// Offer an app to another account, or give it to a team
+    #[command(name = "apps:transfer", after_help = apps::TRANSFER_EXAMPLES)]
     Transfer(TransferArgs),
     /// List apps that are offered by you or to you
     #[command(
@@ -433,7 +463,7 @@ pub(crate) enum Verb {
     /// Make a pipeline with an app in it
     #[command(
         name = "pipelines:create",
-        after_help = "Example:\n  $ paas pipelines:create myapp -a myapp-staging -s staging"
+        after_help = "Examples:\n  $ paas pipelines:create myapp -a myapp-staging -s staging\n  $ paas pipelines:create myapp -a myapp-staging --team acme"
     )]
     PipelineCreate(PipelineCreateArgs),
     /// Add an app to a pipeline
@@ -463,10 +493,10 @@ pub(crate) enum Verb {
         after_help = "Example:\n  $ paas pipelines:rename myapp ourapp"
     )]
     PipelineRename(PipelineRenameArgs),
-    /// Give a pipeline with its apps to another account
+    /// Give a pipeline with its apps to another account, or to a team
     #[command(
         name = "pipelines:transfer",
-        after_help = "Example:\n  $ paas pipelines:transfer myapp bob@example.com"
+        after_help = "Examples:\n  $ paas pipelines:transfer myapp bob@example.com\n  $ paas pipelines:transfer myapp acme"
     )]
     PipelineTransfer(PipelineTransferArgs),
     /// Destroy a pipeline; its apps stay
@@ -714,6 +744,60 @@ pub(crate) enum Verb {
         after_help = "Example:\n  $ paas access:remove friend@example.com"
     )]
     AccessRemove(AccessArgs),
+
+    /// List the teams that you are in
+    #[command(
+        name = "teams",
+        alias = "orgs",
+        after_help = "Examples:\n  $ paas teams\n  $ paas teams --json"
+    )]
+    Teams(JsonArgs),
+    /// Make a team, to own apps together with others
+    #[command(
+        name = "teams:create",
+        after_help = "You are its first admin.\n\nExample:\n  $ paas teams:create acme"
+    )]
+    TeamCreate(TeamCreateArgs),
+    /// Show a team: who is in it, and its apps
+    #[command(
+        name = "teams:info",
+        after_help = "Examples:\n  $ paas teams:info acme\n  $ paas teams:info acme --json"
+    )]
+    TeamInfo(TeamInfoArgs),
+    /// Rename a team
+    #[command(
+        name = "teams:rename",
+        after_help = "Example:\n  $ paas teams:rename acme acme-labs"
+    )]
+    TeamRename(TeamRenameArgs),
+    /// Destroy a team that owns nothing any more
+    #[command(
+        name = "teams:destroy",
+        alias = "teams:delete",
+        after_help = "Examples:\n  $ paas teams:destroy acme\n  $ paas teams:destroy acme --confirm acme"
+    )]
+    TeamDestroy(TeamDestroyArgs),
+    /// List who is in a team
+    #[command(
+        name = "members",
+        after_help = "Examples:\n  $ paas members --team acme\n  $ paas members -t acme --role admin --json"
+    )]
+    Members(MembersArgs),
+    /// Let somebody into a team
+    #[command(name = "members:add", after_help = teams::MEMBER_ADD_EXAMPLES)]
+    MemberAdd(MemberSetArgs),
+    /// Change the role of somebody in a team
+    #[command(
+        name = "members:set",
+        after_help = "Example:\n  $ paas members:set bob@example.com --team acme --role admin"
+    )]
+    MemberSet(MemberSetArgs),
+    /// Take somebody out of a team, and off its apps
+    #[command(
+        name = "members:remove",
+        after_help = "Example:\n  $ paas members:remove bob@example.com --team acme"
+    )]
+    MemberRemove(MemberArgs),
 
     /// List who is told of what happens to an app
     #[command(

@@ -121,6 +121,8 @@ fn with_names(arg: Arg, words: &[String]) -> Arg {
     let words = words.to_vec();
     match name.as_str() {
         "APP" => arg.add(candidates_of(|| names::of(Kind::Apps))),
+        // Apps and pipelines are given to teams, too.
+        "TEAM" | "RECIPIENT" | "OWNER" => arg.add(candidates_of(|| names::of(Kind::Teams))),
         "REMOTE" if !is_new => arg.add(candidates_of(|| {
             git::remotes().into_iter().map(|found| found.name).collect()
         })),

@@ -133,6 +133,8 @@ fn advice_for(error: &ApiError) -> Option<String> {
     let advice = match (error.id.as_str(), error.status) {
         ("unauthorized", _) => "Log in again with `paas login`, or check PAAS_API_KEY.",
         _ if error.is_about_app() => "List the apps you may see with `paas apps --all`.",
+        // It says itself what to do.
+        ("forbidden", _) if error.message.contains("paas ") => return None,
         ("forbidden", _) => "Ask the app's owner or an administrator of the platform.",
         (_, 500..) => {
             let quote = error

@@ -13,6 +13,7 @@ mod certs;
 mod certs_auto;
 mod completion;
 mod config;
+mod confirm;
 mod create;
 mod doctor;
 mod domains;
@@ -25,6 +26,7 @@ mod keys;
 mod logs;
 mod maintenance;
 mod man;
+mod members;
 mod nodes;
 mod pipelines;
 mod platform;
@@ -39,6 +41,8 @@ mod second_factor;
 mod suggest;
 mod tags;
 mod tcp_routes;
+mod team_apps;
+mod teams;
 mod transfers;
 mod webhooks;
 
@@ -113,6 +117,10 @@ async fn online(verb: Verb, context: &Context) -> Result<ExitCode> {
         Verb::Rename(args) => apps::rename(context, &args).await,
         Verb::Destroy(args) => apps::destroy(context, &args).await,
         Verb::Open(args) => apps::open(context, &args).await,
+        Verb::Lock(args) => team_apps::lock(context, &args).await,
+        Verb::Unlock(args) => team_apps::unlock(context, &args).await,
+        Verb::Join(args) => team_apps::join(context, &args).await,
+        Verb::Leave(args) => team_apps::leave(context, &args).await,
         Verb::Import(args) => import::import(context, args).await,
         Verb::Config(args) => config::list(context, &args).await,
         Verb::ConfigGet(args) => config::get(context, &args).await,
@@ -130,7 +138,7 @@ async fn online(verb: Verb, context: &Context) -> Result<ExitCode> {
         Verb::BuildCreate(args) => build_create::create(context, &args).await,
         Verb::BuildCancel(args) => builds::cancel(context, &args).await,
         Verb::BuildCachePurge(args) => builds::purge_cache(context, &args).await,
-        Verb::Transfer(args) => transfers::offer(context, &args).await,
+        Verb::Transfer(args) => transfers::transfer(context, &args).await,
         Verb::Transfers(args) => transfers::list(context, args).await,
         Verb::TransferAccept(args) => {
             transfers::decide(context, &args, ("Accepting", "accepted")).await
@@ -193,6 +201,15 @@ async fn online(verb: Verb, context: &Context) -> Result<ExitCode> {
         Verb::AccessAdd(args) => access::add(context, &args).await,
         Verb::AccessUpdate(args) => access::update(context, &args).await,
         Verb::AccessRemove(args) => access::remove(context, &args).await,
+        Verb::Teams(args) => teams::list(context, args).await,
+        Verb::TeamCreate(args) => teams::create(context, &args).await,
+        Verb::TeamInfo(args) => teams::info(context, &args).await,
+        Verb::TeamRename(args) => teams::rename(context, &args).await,
+        Verb::TeamDestroy(args) => teams::destroy(context, &args).await,
+        Verb::Members(args) => members::list(context, &args).await,
+        Verb::MemberAdd(args) => members::add(context, &args).await,
+        Verb::MemberSet(args) => members::set(context, &args).await,
+        Verb::MemberRemove(args) => members::remove(context, &args).await,
         Verb::Webhooks(args) => webhooks::list(context, &args).await,
         Verb::WebhookAdd(args) => webhooks::add(context, &args).await,
         Verb::WebhookInfo(args) => webhooks::info(context, &args).await,

@@ -33,6 +33,7 @@ mod it {
     mod suggestions;
     mod tags;
     mod tcp_routes;
+    mod teams;
     mod webhooks;
     mod words;
 }

@@ -2,20 +2,34 @@
 
 use clap::Args;
 
-use super::{AppArgs, JsonArgs};
+use super::{AppArgs, ForTeamArgs, JsonArgs};
 
 pub(super) const CREATE_EXAMPLES: &str = "\
 Examples:
   $ paas create
   $ paas create myapp
   $ paas create myapp-staging --remote staging
+  $ paas create myapp --team acme
   $ paas create myapp --buildpack heroku/nodejs --buildpack heroku/python";
+
+pub(super) const TRANSFER_EXAMPLES: &str = "\
+An account is asked first, except by administrators. A team is not, nor is who gets a team's app;
+then its collaborators work on it no more.
+
+Examples:
+  $ paas apps:transfer bob@example.com -a myapp
+  $ paas apps:transfer acme -a myapp --locked";
 
 #[derive(Debug, Args)]
 pub(crate) struct AppsArgs {
     /// List every app you may see, not only your own
-    #[arg(short = 'A', long)]
+    #[arg(short = 'A', long, conflicts_with = "personal")]
     pub(crate) all: bool,
+    /// List your own apps, though PAAS_TEAM is set
+    #[arg(short, long)]
+    pub(crate) personal: bool,
+    #[command(flatten)]
+    pub(crate) team: ForTeamArgs,
     #[command(flatten)]
     pub(crate) json: JsonArgs,
 }
@@ -33,6 +47,11 @@ pub(crate) struct CreateArgs {
     /// Stack to build and run on
     #[arg(short, long)]
     pub(crate) stack: Option<String>,
+    #[command(flatten)]
+    pub(crate) team: ForTeamArgs,
+    /// Keep others of the team from it
+    #[arg(long)]
+    pub(crate) locked: bool,
     /// Name of the git remote to make
     #[arg(short, long, default_value = "paas")]
     pub(crate) remote: String,
@@ -70,10 +89,16 @@ pub(crate) struct RenameArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct TransferArgs {
-    /// E-mail address of whom the app is offered to
+    /// E-mail address of whom it is offered to, or name of a team
     pub(crate) recipient: String,
     #[command(flatten)]
     pub(crate) app: AppArgs,
+    /// Lock it at once, for others of the team
+    #[arg(short, long)]
+    pub(crate) locked: bool,
+    /// The app's name once more, where you would be asked for it
+    #[arg(short, long, value_name = "APP")]
+    pub(crate) confirm: Option<String>,
 }
 
 #[derive(Debug, Args)]

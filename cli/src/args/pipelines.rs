@@ -3,7 +3,7 @@
 use clap::Args;
 use controller_api::wire::Stage;
 
-use super::{AppArgs, JsonArgs};
+use super::{AppArgs, ForTeamArgs, JsonArgs};
 
 const STAGE: &str = "development, staging or production";
 
@@ -21,6 +21,8 @@ pub(crate) struct PipelineCreateArgs {
     pub(crate) name: Option<String>,
     #[command(flatten)]
     pub(crate) app: AppArgs,
+    #[command(flatten)]
+    pub(crate) team: ForTeamArgs,
     #[arg(short, long, help = format!("Stage of the app: {STAGE} [default: by its name]"))]
     pub(crate) stage: Option<Stage>,
 }
@@ -55,7 +57,7 @@ pub(crate) struct PipelineRenameArgs {
 pub(crate) struct PipelineTransferArgs {
     /// Name or id of the pipeline
     pub(crate) pipeline: String,
-    /// E-mail address of whom it is given to
+    /// E-mail address of whom it is given to, or name of a team
     pub(crate) owner: String,
     /// Name of the pipeline, instead of being asked for it
     #[arg(short, long, value_name = "NAME")]

@@ -30,6 +30,7 @@ const MOST_LISTS: usize = 30;
 #[derive(Debug, Clone)]
 pub(super) enum Kind {
     Apps,
+    Teams,
     /// Process types of an app.
     Types(String),
     Dynos(String),
@@ -41,6 +42,7 @@ impl Kind {
     fn key(&self) -> String {
         match self {
             Self::Apps => "apps".to_owned(),
+            Self::Teams => "teams".to_owned(),
             Self::Types(app) => format!("types of {app}"),
             Self::Dynos(app) => format!("dynos of {app}"),
             Self::ConfigVars(app) => format!("config vars of {app}"),
@@ -167,6 +169,10 @@ async fn names(client: &Client, kind: &Kind) -> Result<Vec<String>, ClientError>
         Kind::Apps => {
             let apps = client.apps().await?;
             apps.iter().map(|app| app.name.to_string()).collect()
+        }
+        Kind::Teams => {
+            let teams = client.teams().await?;
+            teams.iter().map(|team| team.name.to_string()).collect()
         }
         Kind::Types(app) => {
             let formation = client.formation(app).await?;

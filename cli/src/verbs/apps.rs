@@ -4,16 +4,21 @@ use std::process::{Command, Stdio};
 
 use anyhow::Result;
 use controller_api::wire::{App, AppUpdate, Collaborator, Dyno};
+use controller_api::{Client, ClientError};
 use serde_json::json;
 
+use super::confirm::Confirm;
+use super::{team_apps, teams};
 use crate::args::{AppArgs, AppsArgs, DestroyArgs, InfoArgs, OpenArgs, RenameArgs};
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::git;
 use crate::output::{Colour, Table};
-use crate::terminal;
 
 pub(crate) async fn list(context: &Context, args: &AppsArgs) -> Result<()> {
+    if let Some(team) = team(args)? {
+        return team_apps::list(context, team, args.json).await;
+    }
     let (client, output) = (context.client()?, &context.output);
     let list = async {
         if args.all {
@@ -51,14 +56,30 @@ pub(crate) async fn list(context: &Context, args: &AppsArgs) -> Result<()> {
         })?;
         let mut table = Table::new();
         for app in &others {
-            table.row([named(app), app.owner.email.to_string()]);
+            table.row([named(app), teams::owner(app)]);
         }
         output.table(&table)?;
     }
     Ok(())
 }
 
-fn named(app: &App) -> String {
+fn team(args: &AppsArgs) -> Result<Option<&str>, Failure> {
+    let Some(team) = args.team.name() else {
+        return Ok(None);
+    };
+    if !(args.all || args.personal) {
+        return Ok(Some(team));
+    }
+    // PAAS_TEAM may be in the environment; what is asked for is meant.
+    if std::env::var_os("PAAS_TEAM").is_some_and(|usual| usual == team) {
+        return Ok(None);
+    }
+    Err(Failure::usage(
+        "Give either --team, or --all or --personal, not both",
+    ))
+}
+
+pub(super) fn named(app: &App) -> String {
     let maintenance = if app.maintenance {
         " (maintenance)"
     } else {
@@ -79,25 +100,42 @@ pub(crate) async fn info(context: &Context, args: &InfoArgs) -> Result<()> {
     let name = app_of(context, args.name.as_ref(), &args.app)?;
     let (client, output) = (context.client()?, &context.output);
     let app = client.app(&name).await?;
-    let (dynos, collaborators) =
-        futures::try_join!(client.dynos(&name), client.collaborators(&name))?;
+    let (dynos, collaborators, locked) = futures::try_join!(
+        client.dynos(&name),
+        client.collaborators(&name),
+        is_locked(&client, &app)
+    )?;
     if args.json.json {
-        return Ok(
-            output.json(&json!({ "app": app, "dynos": dynos, "collaborators": collaborators }))?
-        );
+        return Ok(output.json(&json!({
+            "app": app, "dynos": dynos, "collaborators": collaborators, "locked": locked,
+        }))?);
     }
     if args.shell {
         return shell_info(context, &app, &dynos);
     }
     output.heading(output.paint.in_colour(Colour::Bold, app.name.as_str()))?;
     let mut table = Table::new();
-    for (label, value) in facts(&app, &dynos, &collaborators) {
+    for (label, value) in facts(&app, &dynos, &collaborators, locked) {
         table.row([format!("{label}:"), value]);
     }
     Ok(output.table(&table)?)
 }
 
-fn facts(app: &App, dynos: &[Dyno], collaborators: &[Collaborator]) -> Vec<(&'static str, String)> {
+/// Only a team's app can be.
+async fn is_locked(client: &Client, app: &App) -> Result<Option<bool>, ClientError> {
+    if app.team.is_none() {
+        return Ok(None);
+    }
+    let seen = teams::if_allowed(client.team_app(app.name.as_str()).await)?;
+    Ok(seen.map(|seen| seen.locked))
+}
+
+fn facts(
+    app: &App,
+    dynos: &[Dyno],
+    collaborators: &[Collaborator],
+    locked: Option<bool>,
+) -> Vec<(&'static str, String)> {
     let others: Vec<String> = collaborators
         .iter()
         .filter(|collaborator| collaborator.user.email != app.owner.email)
@@ -109,10 +147,14 @@ fn facts(app: &App, dynos: &[Dyno], collaborators: &[Collaborator]) -> Vec<(&'st
         ("Dynos", dyno_counts(dynos)),
         ("Git URL", app.git_url.clone()),
         (
+            "Locked",
+            if locked == Some(true) { "yes" } else { "" }.to_owned(),
+        ),
+        (
             "Maintenance",
             if app.maintenance { "on" } else { "" }.to_owned(),
         ),
-        ("Owner", app.owner.email.to_string()),
+        ("Owner", teams::owner(app)),
         ("Region", app.region.name.clone()),
         ("Repo Size", bytes(app.repo_size.unwrap_or_default())),
         ("Slug Size", bytes(app.slug_size.unwrap_or_default())),
@@ -124,6 +166,7 @@ fn facts(app: &App, dynos: &[Dyno], collaborators: &[Collaborator]) -> Vec<(&'st
 }
 
 fn shell_info(context: &Context, app: &App, dynos: &[Dyno]) -> Result<()> {
+    let team = app.team.as_ref().map(|team| team.name.clone());
     for (key, value) in [
         ("created_at", app.created_at.to_string()),
         ("dynos", dyno_counts(dynos)),
@@ -135,6 +178,7 @@ fn shell_info(context: &Context, app: &App, dynos: &[Dyno]) -> Result<()> {
         ("repo_size", app.repo_size.unwrap_or_default().to_string()),
         ("slug_size", app.slug_size.unwrap_or_default().to_string()),
         ("stack", app.stack.name.clone()),
+        ("team", team.unwrap_or_default()),
         ("web_url", app.web_url.clone().unwrap_or_default()),
     ] {
         context
@@ -214,23 +258,16 @@ pub(crate) async fn destroy(context: &Context, args: &DestroyArgs) -> Result<()>
     let (client, output) = (context.client()?, &context.output);
     // The name as the platform has it: what is confirmed is what is destroyed.
     let name = client.app(&name).await?.name.to_string();
-    let confirmed = match &args.confirm {
-        Some(confirmed) => confirmed.clone(),
-        None => {
-            output.hint(format!(
-                "WARNING: This will destroy {} with its releases, config, domains and source.\n\
-                 To proceed, type {name} or run this again with --confirm {name}",
-                output.app(&name)
-            ))?;
-            terminal::ask("> ")?
-        }
-    };
-    if confirmed.trim() != name {
-        return Err(Failure::new(format!(
-            "Confirmation {confirmed} did not match {name}: nothing was destroyed"
-        ))
-        .into());
+    Confirm {
+        name: &name,
+        given: args.confirm.as_deref(),
+        warning: format!(
+            "This will destroy {} with its releases, config, domains and source.",
+            output.app(&name)
+        ),
+        done: "destroyed",
     }
+    .ask(output)?;
     let action = output.action(format!("Destroying {}", output.app(&name)));
     client.destroy_app(&name).await?;
     action.done();

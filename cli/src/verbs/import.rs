@@ -20,11 +20,11 @@ mod tell;
 use anyhow::Result;
 use controller_api::AppName;
 
+use super::confirm::Confirm;
 use crate::args::{ImportArgs, ImportHow, ImportSource};
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::output::printable;
-use crate::terminal;
 use described::Described;
 use plan::{Plan, Wanted};
 
@@ -91,25 +91,14 @@ fn confirm(context: &Context, plan: &Plan, how: &ImportHow) -> Result<()> {
     if plan.overwritten.is_empty() {
         return Ok(());
     }
-    let output = &context.output;
-    let confirmed = match &how.confirm {
-        Some(confirmed) => confirmed.clone(),
-        None => {
-            output.hint(format!(
-                "WARNING: What is set here is lost: {}\n\
-                 To proceed, type {app} or run this again with --confirm {app}",
-                printable(&plan.overwritten.join(", ")),
-                app = plan.app
-            ))?;
-            terminal::ask("> ")?
-        }
-    };
-    if confirmed.trim() == plan.app {
-        return Ok(());
+    Confirm {
+        name: &plan.app,
+        given: how.confirm.as_deref(),
+        warning: format!(
+            "What is set here is lost: {}",
+            printable(&plan.overwritten.join(", "))
+        ),
+        done: "changed",
     }
-    Err(Failure::new(format!(
-        "Confirmation {confirmed} did not match {}: nothing was changed",
-        plan.app
-    ))
-    .into())
+    .ask(&context.output)
 }

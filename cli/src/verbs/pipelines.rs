@@ -7,11 +7,13 @@ use anyhow::Result;
 use controller_api::Client;
 use controller_api::wire::app::Identity;
 use controller_api::wire::{
-    PipelineCoupling, PipelineCouplingCreate, PipelineCouplingUpdate, PipelineCreate,
+    Pipeline, PipelineCoupling, PipelineCouplingCreate, PipelineCouplingUpdate, PipelineCreate,
     PipelinePromotionCreate, PipelinePromotionTarget, PipelineTransferCreate, PipelineUpdate,
     PromotionSourceCreate, PromotionTargetCreate, Stage, TargetStatus,
 };
 
+use super::confirm::Confirm;
+use super::teams;
 use crate::args::{
     AppOnly, JsonArgs, PipelineAddArgs, PipelineArgs, PipelineCreateArgs, PipelineRenameArgs,
     PipelineTransferArgs, PipelineUpdateArgs, PromoteArgs,
@@ -19,7 +21,6 @@ use crate::args::{
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::output::{Colour, Table};
-use crate::terminal;
 
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// As long as a release may be on its way, with a release phase and a slow boot.
@@ -52,8 +53,11 @@ pub(crate) async fn info(context: &Context, args: &PipelineArgs) -> Result<()> {
         return Ok(output.json(&all)?);
     }
     couplings.sort_by_key(|coupling| coupling.stage);
-    let names = names(&client, &couplings).await?;
+    let (names, team) = futures::try_join!(names(&client, &couplings), team(&client, &pipeline))?;
     output.heading(&pipeline.name)?;
+    if let Some(team) = team {
+        output.line(format!("Owner:  {}\n", teams::shown(&team)))?;
+    }
     let mut table = Table::new();
     for coupling in &couplings {
         let name = name_of(&names, &coupling.app.id.to_string());
@@ -63,6 +67,15 @@ pub(crate) async fn info(context: &Context, args: &PipelineArgs) -> Result<()> {
         ]);
     }
     Ok(output.table(&table)?)
+}
+
+/// The name of the team that owns it, if it is one and may be seen.
+async fn team(client: &Client, pipeline: &Pipeline) -> Result<Option<String>> {
+    if pipeline.owner.kind != "team" {
+        return Ok(None);
+    }
+    let team = client.team(&pipeline.owner.id.to_string()).await;
+    Ok(teams::if_allowed(team)?.map(|team| team.name.to_string()))
 }
 
 async fn names(client: &Client, couplings: &[PipelineCoupling]) -> Result<HashMap<String, String>> {
@@ -78,12 +91,23 @@ pub(crate) async fn create(context: &Context, args: &PipelineCreateArgs) -> Resu
     let app = context.app(&args.app)?;
     let (client, output) = (context.client()?, &context.output);
     let name = args.name.clone().unwrap_or_else(|| app.clone());
-    let action = output.action(format!("Creating the pipeline {name}"));
+    let owner = match args.team.name() {
+        Some(team) => Some(team_id(&client, team).await?),
+        None => None,
+    };
+    let action = output.action(match args.team.name() {
+        Some(team) => format!("Creating the pipeline {name} in team {team}"),
+        None => format!("Creating the pipeline {name}"),
+    });
     let pipeline = client
-        .create_pipeline(&PipelineCreate { name, owner: None })
+        .create_pipeline(&PipelineCreate { name, owner })
         .await?;
     action.done();
     put_into(context, &pipeline.id.to_string(), &app, args.stage).await
+}
+
+async fn team_id(client: &Client, team: &str) -> Result<Identity> {
+    Ok(Identity(client.team(team).await?.id.to_string()))
 }
 
 pub(crate) async fn add(context: &Context, args: &PipelineAddArgs) -> Result<()> {
@@ -170,27 +194,24 @@ pub(crate) async fn transfer(context: &Context, args: &PipelineTransferArgs) -> 
     let (client, output) = (context.client()?, &context.output);
     let pipeline = client.pipeline(&args.pipeline).await?;
     let name = pipeline.name.to_string();
-    let confirmed = match &args.confirm {
-        Some(confirmed) => confirmed.clone(),
-        None => {
-            output.hint(format!(
-                "WARNING: {} will own the pipeline {name} and your apps in it, and you will not.\n\
-                 To proceed, type {name} or run this again with --confirm {name}",
-                args.owner
-            ))?;
-            terminal::ask("> ")?
-        }
+    let new_owner = match teams::is_team(&args.owner) {
+        true => team_id(&client, &args.owner).await?,
+        false => Identity(args.owner.clone()),
     };
-    if confirmed.trim() != name {
-        return Err(Failure::new(format!(
-            "Confirmation {confirmed} did not match {name}: nothing was transferred"
-        ))
-        .into());
+    Confirm {
+        name: &name,
+        given: args.confirm.as_deref(),
+        warning: format!(
+            "{} will own the pipeline {name} and your apps in it, and you will not.",
+            args.owner
+        ),
+        done: "transferred",
     }
+    .ask(output)?;
     let action = output.action(format!("Transferring {name} to {}", args.owner));
     let transfer = PipelineTransferCreate {
         pipeline: Identity(pipeline.id.to_string()),
-        new_owner: Identity(args.owner.clone()),
+        new_owner,
     };
     client.transfer_pipeline(&transfer).await?;
     action.done();

@@ -8,7 +8,7 @@ use serde_json::json;
 use super::harness::{Cli, program};
 use super::run_pipes::eventually;
 use super::run_terminal::Terminal;
-use super::shapes::{app, formation};
+use super::shapes::{app, formation, team};
 
 impl Cli {
     /// What a script is answered that asks for completion of this line.
@@ -33,7 +33,8 @@ fn with_apps() -> Cli {
         .on(
             "GET /apps/shop/formation",
             json!([formation("web", 1), formation("worker", 1)]),
-        );
+        )
+        .on("GET /teams", json!([team("acme"), team("zoo")]));
     cli
 }
 
@@ -61,6 +62,9 @@ fn verbs_with_colons_options_apps_and_process_types_are_completed() {
         cli.completes("paas ps:scale -a shop w"),
         ["web=", "worker="]
     );
+    assert_eq!(cli.completes("paas members -t a"), ["acme "]);
+    assert_eq!(cli.completes("paas apps:transfer "), ["acme ", "zoo "]);
+    assert_eq!(cli.completes("paas members:set x -r v"), ["viewer "]);
     assert_eq!(cli.completes("paas nosuch "), Vec::<String>::new());
 }
 

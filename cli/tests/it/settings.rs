@@ -201,6 +201,7 @@ fn people_are_let_in_and_taken_off() {
     let cli = Cli::new();
     let friend = collaborator("friend@example.com", "collaborator");
     cli.stub
+        .on("GET /apps/myapp", app("myapp"))
         .on(
             "GET /apps/myapp/collaborators",
             json!([collaborator("me@example.com", "owner"), friend.clone()]),

@@ -36,6 +36,31 @@ pub(crate) fn app(name: &str) -> Value {
     })
 }
 
+pub(crate) fn team(name: &str) -> Value {
+    json!({
+        "created_at": AT, "credit_card_collections": false, "default": false, "enterprise_account": null, "id": id(1500),
+        "identity_provider": null, "membership_limit": 500, "name": name, "provisioned_licenses": false, "role": "admin",
+        "type": "team", "updated_at": AT,
+    })
+}
+
+pub(crate) fn team_member(email: &str, role: &str) -> Value {
+    json!({
+        "created_at": AT, "email": email, "federated": false, "id": id(1600), "identity_provider": null, "role": role,
+        "two_factor_authentication": false, "updated_at": AT, "user": { "email": email, "id": id(1), "name": null },
+    })
+}
+
+/// One of the team acme.
+pub(crate) fn team_app(name: &str) -> Value {
+    let mut app = app(name);
+    app["team"] = json!({ "id": id(1500), "name": "acme" });
+    app["owner"] = json!({ "id": id(1500), "email": "acme@herokumanager.com" });
+    app["joined"] = false.into();
+    app["locked"] = false.into();
+    app
+}
+
 pub(crate) fn drain(url: &str) -> Value {
     json!({
         "addon": null, "app": app_ref(), "created_at": AT, "id": id(8), "token": format!("d.{}", id(9)), "updated_at": AT,

@@ -414,7 +414,7 @@ fn people(all: Vec<Collaborator>, me: &User, left: &mut Vec<Item>) -> Vec<Person
             left.push(Item::new(
                 "team",
                 team,
-                "there are no teams here; its people are added one by one",
+                "the team itself is not imported; its people are added one by one",
             ));
             continue;
         }
