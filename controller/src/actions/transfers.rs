@@ -261,7 +261,7 @@ pub(super) async fn must_know_it(
         return Ok(());
     }
     Err(ActionError::invalid(format!(
-        "{} does not work on {}: share it first (paas access:add), or offer it by itself (paas apps:transfer).",
+        "{} does not work on {}, and nobody is made the owner of what is nothing to him: share it first (paas access:add).",
         to.email, app.name
     )))
 }

@@ -79,8 +79,8 @@ pub(crate) async fn update(
 }
 
 /// Every permission there is on a team's app.
-pub(crate) async fn permissions(_: Session, range: PageRange) -> ApiResult<Page> {
-    range.page(all_up_to(Role::Collaborator(Permission::Manage)))
+pub(crate) async fn permissions(_: Session) -> Json<Vec<wire::CollaboratorPermission>> {
+    Json(all_up_to(Role::Collaborator(Permission::Manage)))
 }
 
 async fn view(context: &Context, account: &Account, app: &App) -> ApiResult<wire::TeamApp> {

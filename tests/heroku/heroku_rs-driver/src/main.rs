@@ -87,7 +87,6 @@ fn ask(heroku: &HttpApiClient, words: &[&str]) -> Answer {
         ["TeamDetails", team] => told(heroku.request(&TeamDetails::new(team))),
         ["TeamMemberList", team] => told(heroku.request(&TeamMemberList::new(team))),
         ["TeamAppTransfer", app, to] => told(heroku.request(&TeamAppTransfer::new(app, to))),
-        ["TeamAppList", team] => told(heroku.request(&TeamAppList::new(team))),
         ["TeamAppDetails", app] => told(heroku.request(&TeamAppDetails::new(app))),
         ["TeamAppPermissionList"] => told(heroku.request(&TeamAppPermissionList::new())),
         ["TeamFeatureList", team] => told(heroku.request(&TeamFeatureList::new(team))),
