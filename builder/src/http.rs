@@ -337,8 +337,8 @@ async fn enter(
 
 /// The address that the router saw, which it put last.
 fn forwarded_for(headers: &HeaderMap) -> Option<IpAddr> {
-    let lines = headers.get_all("x-forwarded-for").iter();
-    let last = lines.last()?.to_str().ok()?.rsplit(',').next()?;
+    let mut lines = headers.get_all("x-forwarded-for").iter();
+    let last = lines.next_back()?.to_str().ok()?.rsplit(',').next()?;
     last.trim().parse().ok()
 }
 
