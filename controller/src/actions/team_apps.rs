@@ -128,7 +128,6 @@ async fn join(
 pub(crate) async fn give(
     context: &Context,
     by: &Account,
-    role: Role,
     app: AppId,
     to: &str,
 ) -> Result<App, ActionError> {
@@ -137,7 +136,9 @@ pub(crate) async fn give(
     loop {
         let seen = read_app(store, app).await?;
         let from = &seen.value;
-        if !gives_away(by, role) {
+        // Of the app as it is now: it may have been given to somebody meanwhile.
+        let role = find::role(store, by, from).await?;
+        if !role.is_some_and(|role| gives_away(by, role)) {
             return Err(ActionError::Forbidden {
                 message: format!("Only the owner of {} may give it to somebody.", from.name),
             });

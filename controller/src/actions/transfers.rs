@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use model::transfer::{Transfer, TransferState};
 use model::{
-    Account, Actor, App, Collaborator, Owner, Permission, Pipeline, PipelineId, Role, TeamMember,
-    Timestamp, TransferId,
+    Account, Actor, App, Collaborator, Owner, Permission, Pipeline, Role, TeamMember, Timestamp,
+    TransferId,
 };
 use store::{Committed, Store, StoreError, Txn, Versioned, key};
 
-use super::{ActionError, Attempts, collaborators, pipelines, read_app, teams};
+use super::{ActionError, Attempts, collaborators, contended, pipelines, read_app, teams};
 use crate::context::{Context, actor};
 use crate::{find, owners};
 
@@ -266,13 +266,15 @@ pub(super) async fn must_know_it(
     )))
 }
 
-/// The pipeline with those of its apps that its owner owns, in one commit; nobody is asked.
+/// The pipeline with those of its apps that its owner owns, in one commit; nobody is asked. `known`: as it was when it was
+/// found that `by` may.
 pub(crate) async fn pipeline(
     context: &Context,
     by: &Account,
-    id: PipelineId,
+    known: &Pipeline,
     recipient: &str,
-) -> Result<(Pipeline, Owner), ActionError> {
+) -> Result<Pipeline, ActionError> {
+    let (id, from) = (known.id, known.owner);
     let store = context.store();
     let to = owners::named(store, recipient).await?;
     let to = to.ok_or_else(|| teams::unknown(recipient))?;
@@ -283,9 +285,11 @@ pub(crate) async fn pipeline(
         let seen = seen.ok_or(ActionError::Gone {
             resource: "pipeline",
         })?;
-        let from = seen.value.owner;
+        if seen.value.owner != from {
+            return Err(contended());
+        }
         if from == to {
-            return Ok((seen.value, from));
+            return Ok(seen.value);
         }
         let changed = Pipeline {
             owner: to,
@@ -332,7 +336,7 @@ pub(crate) async fn pipeline(
             for app in given {
                 context.tell(app, &actor(by), &text).await;
             }
-            return Ok((changed, from));
+            return Ok(changed);
         }
         attempts.lost().await?;
     }

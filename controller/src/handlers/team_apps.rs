@@ -67,7 +67,7 @@ pub(crate) async fn update(
             if !token.grants(Need::Global) {
                 return Err(too_narrow(token, Need::Global));
             }
-            team_apps::give(&context, account, access.role, id, &to.0).await?
+            team_apps::give(&context, account, id, &to.0).await?
         }
         _ => {
             return Err(ApiError::invalid(

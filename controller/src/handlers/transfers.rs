@@ -119,11 +119,11 @@ pub(crate) async fn pipeline(
     let seen = Seen::by(store, &session).await?;
     let pipeline = seen.owned(&session, &body.pipeline.0)?;
     let (by, to) = (&session.account, &body.new_owner.0);
-    let (given, from) = transfers::pipeline(&context, by, pipeline.id, to).await?;
+    let given = transfers::pipeline(&context, by, &pipeline, to).await?;
     Ok(created(wire::PipelineTransfer {
         new_owner: views::pipeline::owner(given.owner),
         pipeline: wire::IdRef { id: given.id },
-        previous_owner: views::pipeline::owner(from),
+        previous_owner: views::pipeline::owner(pipeline.owner),
     }))
 }
 
