@@ -20,7 +20,10 @@ async fn a_push_is_in_the_audit_log_before_it_is_built_and_how_it_went_after() {
     let app = platform.app("ticks", &user).await;
     let mut commits = Vec::new();
     for over in BOTH {
-        let tree = user.work_tree(&platform, over, "ticks", APP).await;
+        // Made within the same second of the same files, both would be one commit.
+        let by = format!("{over:?}");
+        let files = [("Procfile", "web: serve\n"), ("by", by.as_str())];
+        let tree = user.work_tree(&platform, over, "ticks", &files).await;
         tree.push(&["--force", "main"]).await.ok();
         let commit = tree.git(&["rev-parse", "HEAD"]).await.stdout;
         commits.push(commit.trim().to_owned());
