@@ -4,7 +4,6 @@ mod auth;
 mod body;
 
 use std::io;
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,6 +14,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use bytes::Bytes;
+use controller_api::host_listener::forwarded_for;
 use futures::StreamExt as _;
 use model::{Account, Actor, App, BuildId};
 use serde::Deserialize;
@@ -333,13 +333,6 @@ async fn enter(
             &crate::words::may_not_push(name),
         )),
     }
-}
-
-/// The address that the router saw, which it put last.
-fn forwarded_for(headers: &HeaderMap) -> Option<IpAddr> {
-    let mut lines = headers.get_all("x-forwarded-for").iter();
-    let last = lines.next_back()?.to_str().ok()?.rsplit(',').next()?;
-    last.trim().parse().ok()
 }
 
 fn protocol(headers: &HeaderMap) -> Option<&str> {

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use axum::extract::{ConnectInfo, RawPathParams};
 use axum::http::{Extensions, HeaderMap};
-use controller_api::host_listener::Peer;
+use controller_api::host_listener::{Peer, forwarded_for};
 use model::audit::{AuditRecord, Deed, DeedApp, DeedEnd};
 use model::{Account, Timestamp, TokenId};
 use serde_json::Value;
@@ -374,17 +374,9 @@ fn text_of(value: &Value) -> Option<String> {
     }
 }
 
-/// Who is at the other end: behind a router, the address it saw, which it put last.
+/// Who is at the other end, behind a router or not.
 pub(crate) fn caller(extensions: &Extensions, headers: &HeaderMap) -> Option<IpAddr> {
-    let forwarded = headers
-        .get_all("x-forwarded-for")
-        .iter()
-        .next_back()
-        .and_then(|value| value.to_str().ok());
-    let forwarded = forwarded
-        .and_then(|list| list.rsplit(',').next())
-        .and_then(|last| last.trim().parse().ok());
-    forwarded.or_else(|| {
+    forwarded_for(headers).or_else(|| {
         extensions
             .get::<ConnectInfo<Peer>>()
             .map(|ConnectInfo(peer)| peer.addr.ip())

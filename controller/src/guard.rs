@@ -247,41 +247,20 @@ async fn team_access(
     })
 }
 
-impl<S: Send + Sync> FromRequestParts<S> for AppAccess {
-    type Rejection = ApiError;
+macro_rules! established {
+    ($($kind:ty: $named:literal),*) => {$(
+        impl<S: Send + Sync> FromRequestParts<S> for $kind {
+            type Rejection = ApiError;
 
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> ApiResult<Self> {
-        parts
-            .extensions
-            .get::<Self>()
-            .cloned()
-            .ok_or_else(|| ApiError::internal(NoRule("an app")))
-    }
+            async fn from_request_parts(parts: &mut Parts, _: &S) -> ApiResult<Self> {
+                let found = parts.extensions.get::<Self>().cloned();
+                found.ok_or_else(|| ApiError::internal(NoRule($named)))
+            }
+        }
+    )*};
 }
 
-impl<S: Send + Sync> FromRequestParts<S> for TeamAccess {
-    type Rejection = ApiError;
-
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> ApiResult<Self> {
-        parts
-            .extensions
-            .get::<Self>()
-            .cloned()
-            .ok_or_else(|| ApiError::internal(NoRule("a team")))
-    }
-}
-
-impl<S: Send + Sync> FromRequestParts<S> for Session {
-    type Rejection = ApiError;
-
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> ApiResult<Self> {
-        parts
-            .extensions
-            .get::<Self>()
-            .cloned()
-            .ok_or_else(|| ApiError::internal(NoRule("a session")))
-    }
-}
+established!(AppAccess: "an app", TeamAccess: "a team", Session: "a session");
 
 #[derive(Debug, thiserror::Error)]
 #[error("the route's rule does not establish {0}, which its handler needs")]

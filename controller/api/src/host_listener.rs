@@ -1,11 +1,12 @@
 //! A listener for the platform's own hosts: with their mutual TLS, or plain where a test has no certificates.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::connect_info::Connected;
+use axum::http::HeaderMap;
 use axum::serve::{IncomingStream, Listener};
 use model::NodeId;
 use rustls::ServerConfig;
@@ -35,6 +36,13 @@ pub struct Peer {
     pub addr: SocketAddr,
     /// What its certificate says; `None` without mutual TLS.
     pub host: Option<NodeId>,
+}
+
+/// The client of a request that came through a router: the address it saw, which it put last.
+pub fn forwarded_for(headers: &HeaderMap) -> Option<IpAddr> {
+    let last = headers.get_all("x-forwarded-for").iter().next_back()?;
+    let last = last.to_str().ok()?.rsplit(',').next()?;
+    last.trim().parse().ok()
 }
 
 /// Takes the place of a `TcpListener` where axum serves.

@@ -17,22 +17,9 @@ pub(crate) async fn create(
 ) -> Result<Pipeline, ActionError> {
     let name: PipelineName = create.name.parse()?;
     let owner = match &create.owner {
-        Some(owner) => known_owner(store, &owner.0).await?,
+        Some(owner) => owner_to_be(store, account, &owner.0).await?,
         None => Owner::Account(account.id),
     };
-    match owner {
-        Owner::Team { team } => {
-            let named = create.owner.as_ref().map_or("", |owner| owner.0.as_str());
-            teams::must_add_to(store, account, team, named).await?;
-        }
-        Owner::Account(owner) if owner != account.id && !account.is_admin => {
-            return Err(ActionError::Forbidden {
-                message: "A pipeline that you make is your own or your team's; give it to others afterwards."
-                    .to_owned(),
-            });
-        }
-        Owner::Account(_) => {}
-    }
     let now = Timestamp::now();
     let pipeline = Pipeline {
         id: PipelineId::new(),
@@ -53,9 +40,20 @@ pub(crate) async fn create(
     }
 }
 
-async fn known_owner(store: &dyn Store, identity: &str) -> Result<Owner, ActionError> {
-    let owner = owners::named(store, identity).await?;
-    owner.ok_or_else(|| teams::unknown(identity))
+async fn owner_to_be(store: &dyn Store, by: &Account, named: &str) -> Result<Owner, ActionError> {
+    let owner = owners::named(store, named).await?;
+    let owner = owner.ok_or_else(|| teams::unknown(named))?;
+    match owner {
+        Owner::Team { team } => teams::must_add_to(store, by, team, named).await?,
+        Owner::Account(owner) if owner != by.id && !by.is_admin => {
+            return Err(ActionError::Forbidden {
+                message: "A pipeline that you make is your own or your team's; give it to others afterwards."
+                    .to_owned(),
+            });
+        }
+        Owner::Account(_) => {}
+    }
+    Ok(owner)
 }
 
 /// The names of an owner's pipelines are told apart.
