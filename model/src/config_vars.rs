@@ -1,6 +1,6 @@
 //! Config vars: what an app is told through its environment.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -30,6 +30,16 @@ impl ConfigVars {
     pub fn get(&self, name: &str) -> Option<&str> {
         let name: ConfigVarName = name.parse().ok()?;
         self.0.get(&name).map(|value| value.expose().as_str())
+    }
+
+    /// This config but what is named.
+    #[must_use]
+    pub fn without(&self, names: &BTreeSet<ConfigVarName>) -> Self {
+        let vars = self.0.iter().filter(|(name, _)| !names.contains(*name));
+        Self(
+            vars.map(|(name, value)| (name.clone(), value.clone()))
+                .collect(),
+        )
     }
 
     /// This config with `change` applied.

@@ -53,8 +53,11 @@ macro_rules! ids {
 
 ids! {
     AccountId,
+    AddonId,
+    AddonServiceId,
     AppId,
     AppSetupId,
+    AttachmentId,
     BuildId,
     /// That an app is in a pipeline.
     CouplingId,
@@ -70,6 +73,8 @@ ids! {
     /// A host that runs dynos.
     NodeId,
     PipelineId,
+    /// Of an add-on service.
+    PlanId,
     PromotionId,
     PromotionTargetId,
     ReleaseId,

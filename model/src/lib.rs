@@ -6,6 +6,7 @@
 pub mod access;
 pub mod account;
 pub mod acm;
+pub mod addon;
 pub mod app;
 pub mod audit;
 pub mod browser_login;
@@ -48,6 +49,7 @@ pub mod webhook;
 pub use access::{Permission, Role};
 pub use account::{Account, Collaborator, Identity, SshKey, Token};
 pub use acm::{Acm, AcmProgress, AcmStatus, NameProgress};
+pub use addon::{Addon, AddonConfig, AddonService, AddonState, Attached, Attachment};
 pub use app::{App, Formation};
 pub use browser_login::{BrowserLogin, BrowserLoginState};
 pub use build::{Build, BuildStatus, SourceBlob};
@@ -62,17 +64,18 @@ pub use domain::Domain;
 pub use dyno::{Dyno, DynoKind, DynoName, Intent};
 pub use dyno_status::{DynoState, DynoStatus, Exit, ExitReason};
 pub use id::{
-    AccountId, AppId, AppSetupId, BuildId, CouplingId, DomainId, DrainId, DynoId, EndpointId,
-    InsideId, InvitationId, KeyId, NodeId, PipelineId, PromotionId, PromotionTargetId, ReleaseId,
-    ReviewAppId, RouterId, ServiceId, SlugId, SourceId, TeamId, TokenId, TransferId,
-    WebhookDeliveryId, WebhookEventId, WebhookId,
+    AccountId, AddonId, AddonServiceId, AppId, AppSetupId, AttachmentId, BuildId, CouplingId,
+    DomainId, DrainId, DynoId, EndpointId, InsideId, InvitationId, KeyId, NodeId, PipelineId,
+    PlanId, PromotionId, PromotionTargetId, ReleaseId, ReviewAppId, RouterId, ServiceId, SlugId,
+    SourceId, TeamId, TokenId, TransferId, WebhookDeliveryId, WebhookEventId, WebhookId,
 };
 pub use inside::Inside;
 pub use invitation::Invitation;
 pub use log::{LogLine, LogSource};
 pub use log_drain::{DrainToken, DrainTransport, DrainUrl, InvalidDrainUrl, LogDrain};
 pub use name::{
-    AppName, ConfigVarName, Email, Hostname, InvalidName, PipelineName, ProcessType, TeamName,
+    AddonName, AddonServiceName, AppName, AttachmentName, ConfigVarName, Email, Hostname,
+    InvalidName, PipelineName, ProcessType, TeamName,
 };
 pub use node::{Node, NodeHeartbeat, NodeToken};
 pub use pipeline::{Coupling, Pipeline, Promotion, PromotionOutcome, PromotionTarget, Stage};

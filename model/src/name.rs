@@ -98,6 +98,39 @@ names! {
         (shape && !["apps", "invitations", "permissions"].contains(&text)).then(|| text.to_owned())
     };
 
+    /// A service that provides add-ons (`acme-pg`), or one of its plans (`standard-0`).
+    AddonServiceName, "add-on service or plan name",
+    "must start with a letter, end with a letter or digit, and have 2 to 50 characters of a-z, 0-9 and -",
+    |text| {
+        ((2..=50).contains(&text.len())
+            && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+            && text.starts_with(|c: char| c.is_ascii_lowercase())
+            && !text.ends_with('-'))
+        .then(|| text.to_owned())
+    };
+
+    /// An add-on's name, unique on the platform. Heroku's rule.
+    AddonName, "add-on name",
+    "must start with a letter and have 2 to 80 characters of a-z, A-Z, 0-9, - and _",
+    |text| {
+        ((2..=80).contains(&text.len())
+            && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+            && text.starts_with(|c: char| c.is_ascii_alphabetic()))
+        .then(|| text.to_owned())
+    };
+
+    /// What the names of an add-on's config vars begin with (`DATABASE`), in upper case.
+    AttachmentName, "attachment name",
+    "must start with a letter, not end with _, and have at most 80 characters of A-Z, 0-9 and _",
+    |text| {
+        let upper = text.to_ascii_uppercase().replace('-', "_");
+        ((1..=80).contains(&upper.len())
+            && upper.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_')
+            && upper.starts_with(|c: char| c.is_ascii_uppercase())
+            && !upper.ends_with('_'))
+        .then_some(upper)
+    };
+
     /// The left side of a Procfile line: `web`, `worker`, `release`.
     ProcessType, "process type",
     "must have 1 to 63 characters of a-z, A-Z, 0-9, - and _",

@@ -4,12 +4,16 @@
 //! are ready and routed, to `Failed` when they are not, to `Superseded` when a newer release took its place before it was
 //! proven. A failed release stays in the list and is never the base of a later one.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{AccountId, App, AppId, ConfigVars, Email, InvalidName, ReleaseId, SlugId, Timestamp};
+use crate::{
+    AccountId, App, AppId, Attached, ConfigVarName, ConfigVars, Email, InvalidName, ReleaseId,
+    SlugId, Timestamp,
+};
 
 /// `v12`. The first is 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -68,8 +72,35 @@ pub struct Release {
     /// Pages of the app's own that routers show, from its config.
     #[serde(default)]
     pub pages: Pages,
+    /// What of it is its add-ons'.
+    #[serde(default, skip_serializing_if = "OfAddons::is_empty")]
+    pub addons: OfAddons,
     pub created_at: Timestamp,
     pub updated_at: Timestamp,
+}
+
+/// What a release has of the app's add-ons.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct OfAddons {
+    /// `acme-pg:dev`
+    pub plans: BTreeSet<String>,
+    /// The config vars that are theirs.
+    pub vars: BTreeSet<ConfigVarName>,
+}
+
+impl OfAddons {
+    pub fn is_empty(&self) -> bool {
+        self.plans.is_empty() && self.vars.is_empty()
+    }
+}
+
+impl From<&Attached> for OfAddons {
+    fn from(attached: &Attached) -> Self {
+        Self {
+            plans: attached.plans.values().cloned().collect(),
+            vars: attached.vars.keys().cloned().collect(),
+        }
+    }
 }
 
 /// Where an app's own error and maintenance pages are: the config vars `ERROR_PAGE_URL` and `MAINTENANCE_PAGE_URL`.
@@ -146,6 +177,7 @@ pub fn append(app: &App, draft: ReleaseDraft, pages: Pages, now: Timestamp) -> (
         slug: draft.slug,
         status,
         pages,
+        addons: OfAddons::default(),
         created_at: now,
         updated_at: now,
     };

@@ -4,6 +4,7 @@
 //! connection could not be made or the platform said 503; calls that write are never repeated.
 
 mod account;
+mod addon;
 mod app;
 mod audit;
 mod build;

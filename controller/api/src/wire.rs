@@ -4,6 +4,7 @@
 
 pub mod access;
 pub mod account;
+pub mod addon;
 pub mod app;
 pub mod app_setup;
 pub mod audit;
@@ -49,6 +50,11 @@ pub use access::{
     Key, KeyCreate,
 };
 pub use account::{Account, AccountCreate, AccountCreated, AccountUpdate, IssuerUnlink};
+pub use addon::{
+    Addon, AddonAttachment, AddonAttachmentCreate, AddonAttachmentResolve, AddonConfig,
+    AddonConfigUpdate, AddonCreate, AddonDestroy, AddonResolve, AddonService, AddonSso, AddonState,
+    AddonUpdate, AttachedAddon, AttachmentNamed, BillingEntity, Plan, Price, ProviderToken,
+};
 pub use app::{App, AppCreate, AppUpdate};
 pub use app_setup::{
     AppSetup, AppSetupApp, AppSetupBuild, AppSetupCreate, AppSetupOverrides, AppSetupPostdeploy,
