@@ -2,8 +2,11 @@
 
 pub(crate) mod accounts;
 pub(crate) mod acm;
+pub(crate) mod addon_services;
+pub(crate) mod addons;
 pub(crate) mod app_setups;
 pub(crate) mod apps;
+pub(crate) mod attachments;
 pub(crate) mod browser_login;
 pub(crate) mod buildpacks;
 pub(crate) mod builds;
@@ -66,6 +69,15 @@ pub(crate) enum ActionError {
     Invalid { message: String },
     #[error("{message}")]
     Forbidden { message: String },
+    /// It would overwrite something; whoever asks is to say the app's name once more.
+    #[error("{message}")]
+    ConfirmationRequired { message: String },
+    /// It was there, and is to be no more.
+    #[error("{message}")]
+    Ended { message: String },
+    /// Whoever provides an add-on.
+    #[error("{message}")]
+    Provider { message: String },
     #[error("too many wrong passwords or codes")]
     TooManyGuesses { wait: Duration },
     #[error("too many terminals were to be logged in")]

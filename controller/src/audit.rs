@@ -13,7 +13,7 @@ use axum::extract::{ConnectInfo, RawPathParams};
 use axum::http::{Extensions, HeaderMap};
 use controller_api::host_listener::{Peer, forwarded_for};
 use model::audit::{AuditRecord, Deed, DeedApp, DeedEnd};
-use model::{Account, Timestamp, TokenId};
+use model::{Account, Addon, Timestamp, TokenId};
 use serde_json::Value;
 use store::{Store, StoreError, audit};
 use tokio::sync::{Semaphore, mpsc, oneshot};
@@ -258,6 +258,29 @@ pub(crate) fn deed(
     }
 }
 
+/// Of an add-on's provider.
+pub(crate) fn of_provider(
+    addon: &Addon,
+    from: Option<IpAddr>,
+    what: String,
+    params: &RawPathParams,
+) -> Deed {
+    let parameters = params
+        .iter()
+        .map(|(name, value)| (name.to_owned(), shown(value)));
+    let provider = ("by the provider".to_owned(), addon.service.to_string());
+    Deed {
+        id: Uuid::now_v7(),
+        at: Timestamp::now(),
+        actor: addon.actor.clone(),
+        token: None,
+        from,
+        what,
+        parameters: parameters.chain([provider]).collect(),
+        app: None,
+    }
+}
+
 /// Of somebody who logs in, or makes a token by another.
 pub(crate) fn login(account: &Account, token: Option<TokenId>, from: Option<IpAddr>) -> Deed {
     Deed {
@@ -301,12 +324,14 @@ pub(crate) fn cut(text: &str) -> String {
 }
 
 /// Fields whose values are names of things, and no secrets.
-const TOLD: [&str; 28] = [
+const TOLD: [&str; 31] = [
+    "addon",
     "app",
     "build_stack",
     "description",
     "email",
     "enabled",
+    "force",
     "hostname",
     "is_admin",
     "issuer",
@@ -317,6 +342,7 @@ const TOLD: [&str; 28] = [
     "owner",
     "permissions",
     "pipeline",
+    "plan",
     "quantity",
     "recipient",
     "release",

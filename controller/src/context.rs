@@ -11,6 +11,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
+use crate::addons::Addons;
 use crate::attach::Meetings;
 use crate::audit::Audit;
 use crate::auth::Passwords;
@@ -41,6 +42,7 @@ pub(crate) struct Context {
     pub(crate) meetings: Meetings,
     pub(crate) passwords: Passwords,
     pub(crate) guesses: Guesses,
+    pub(crate) addons: Addons,
     pub(crate) audit: Audit,
     pub(crate) requests: Requests,
     /// Places for sources on their way to this disk.

@@ -206,6 +206,12 @@ impl From<ActionError> for ApiError {
             }
             ActionError::Invalid { message } => Self::invalid(message),
             ActionError::Forbidden { message } => Self::forbidden(message),
+            // Heroku's word for it: clients ask for the app's name then, and try again.
+            ActionError::ConfirmationRequired { message } => {
+                Self::new(StatusCode::LOCKED, "confirmation_required", message)
+            }
+            ActionError::Ended { message } => Self::new(StatusCode::GONE, "gone", message),
+            ActionError::Provider { message } => Self::busy(message),
             ActionError::TooManyGuesses { wait } => Self::too_many_guesses(wait),
             ActionError::TooManyLogins { wait } => Self::too_many_logins(wait),
             ActionError::WrongCredentials => Self::unauthorized(),

@@ -8,15 +8,16 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, Method};
 use axum::middleware::Next;
 use axum::response::Response;
-use model::{App, Need, Permission, Role, Team, TeamRole, Token};
-use store::Versioned;
+use model::{Addon, App, Need, Permission, Role, Team, TeamRole, Token};
+use store::{Versioned, key};
 use tokio::time::Instant;
 
-use crate::actions::teams;
+use crate::actions::{addons, teams};
 use crate::audit;
 use crate::auth::{Credentials, Session, authenticate, same_secret};
 use crate::context::{Context, Ctx};
 use crate::error::{ApiError, ApiResult};
+use crate::handlers::addon_providers::is_provider;
 use crate::routes::Rule;
 use crate::{find, owners};
 
@@ -48,6 +49,12 @@ pub(crate) struct TeamAccess {
     pub(crate) session: Session,
 }
 
+/// The add-on of the path.
+#[derive(Debug, Clone)]
+pub(crate) struct AddonAccess {
+    pub(crate) addon: Versioned<Addon>,
+}
+
 pub(crate) async fn enforce(
     State(Guard {
         context,
@@ -66,7 +73,12 @@ pub(crate) async fn enforce(
             require_internal(&context, request.headers())?;
             return Ok(next.run(request).await);
         }
-        Rule::Account | Rule::Admin | Rule::App(_) | Rule::Team(_) => {
+        Rule::Addon(_)
+            if let Some(addon) = of_provider(&context, &params, request.headers()).await? =>
+        {
+            return serve_provider(&context, addon, path, &params, request, next).await;
+        }
+        Rule::Account | Rule::Admin | Rule::App(_) | Rule::Team(_) | Rule::Addon(_) => {
             authenticate(&context, request.headers())
                 .await?
                 .ok_or_else(ApiError::unauthorized)?
@@ -98,6 +110,10 @@ pub(crate) async fn enforce(
         }
         Rule::Team(least) => {
             let access = team_access(&context, &params, session.clone(), least).await?;
+            request.extensions_mut().insert(access);
+        }
+        Rule::Addon(permission) => {
+            let access = addon_access(&context, &params, &session, permission).await?;
             request.extensions_mut().insert(access);
         }
         _ => {
@@ -136,6 +152,49 @@ pub(crate) async fn enforce(
         HeaderValue::from_static(env!("CARGO_PKG_VERSION")),
     );
     Ok(response)
+}
+
+/// The add-on of the path, if it is its provider that asks.
+async fn of_provider(
+    context: &Context,
+    params: &RawPathParams,
+    headers: &HeaderMap,
+) -> ApiResult<Option<Versioned<Addon>>> {
+    let Some(Credentials::Token(token)) = Credentials::from_headers(headers) else {
+        return Ok(None);
+    };
+    let Some((_, identity)) = params.iter().find(|(name, _)| *name == "addon") else {
+        return Ok(None);
+    };
+    let Some(addon) = addons::find(context.store(), identity).await? else {
+        return Ok(None);
+    };
+    let is_provider = is_provider(context, &addon, token.expose()).await?;
+    Ok(is_provider.then_some(addon))
+}
+
+/// What a provider does is on record in the name of whoever asked for the add-on.
+async fn serve_provider(
+    context: &Context,
+    addon: Versioned<Addon>,
+    path: &str,
+    params: &RawPathParams,
+    mut request: Request,
+    next: Next,
+) -> ApiResult<Response> {
+    let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
+    let what = format!("{} {path}", request.method());
+    let from = audit::caller(request.extensions(), request.headers());
+    let deed = audit::of_provider(&addon.value, from, what, params);
+    request.extensions_mut().insert(AddonAccess { addon });
+    if is_read {
+        return Ok(next.run(request).await);
+    }
+    let act = next.run(request);
+    let status = |response: &Response| response.status().as_u16();
+    let audit = context.audit.clone();
+    let done = tokio::spawn(async move { audit.of(deed, act, status).await });
+    Ok(done.await.map_err(ApiError::internal)??)
 }
 
 /// Reading by other methods is no deed.
@@ -247,6 +306,34 @@ async fn team_access(
     })
 }
 
+/// Without a permission that users may have, it is its provider's alone. To strangers an add-on does not exist.
+async fn addon_access(
+    context: &Context,
+    params: &RawPathParams,
+    session: &Session,
+    permission: Option<Permission>,
+) -> ApiResult<AddonAccess> {
+    let none = || ApiError::not_found_because("add_on", "Couldn't find that add-on.");
+    let (_, identity) = params
+        .iter()
+        .find(|(name, _)| *name == "addon")
+        .ok_or_else(ApiError::no_endpoint)?;
+    let store = context.store();
+    let addon = addons::find(store, identity).await?.ok_or_else(none)?;
+    let app = key::APPS.get(store, &key::app(addon.value.app)).await?;
+    let app = app.ok_or_else(none)?.value;
+    let role = find::role(store, &session.account, &app).await?;
+    let role = role.ok_or_else(none)?;
+    match permission {
+        Some(permission) if role.may(permission) => Ok(AddonAccess { addon }),
+        Some(permission) => Err(lacks(&app, role, permission)),
+        None => Err(ApiError::forbidden(format!(
+            "This is for the provider of {} to say.",
+            addon.value.name
+        ))),
+    }
+}
+
 macro_rules! established {
     ($($kind:ty: $named:literal),*) => {$(
         impl<S: Send + Sync> FromRequestParts<S> for $kind {
@@ -260,7 +347,7 @@ macro_rules! established {
     )*};
 }
 
-established!(AppAccess: "an app", TeamAccess: "a team", Session: "a session");
+established!(AddonAccess: "an add-on", AppAccess: "an app", TeamAccess: "a team", Session: "a session");
 
 #[derive(Debug, thiserror::Error)]
 #[error("the route's rule does not establish {0}, which its handler needs")]

@@ -1,8 +1,12 @@
 //! One module per noun, all alike: extract, (the route's rule has authorized,) act, view.
 
 pub(crate) mod accounts;
+pub(crate) mod addon_providers;
+pub(crate) mod addon_services;
+pub(crate) mod addons;
 pub(crate) mod app_setups;
 pub(crate) mod apps;
+pub(crate) mod attachments;
 pub(crate) mod audit;
 pub(crate) mod authorizations;
 pub(crate) mod browser_login;

@@ -5,6 +5,7 @@
 
 mod acme;
 mod actions;
+mod addons;
 mod app_json;
 mod attach;
 mod audit;

@@ -1,4 +1,4 @@
-//! The few pages people see in a browser: made here whole, without a script, in one style.
+//! The few pages people see in a browser: made here whole, in one style, and without a script but one that sends a form.
 //!
 //! Whatever goes into one goes through [`Text`], so that nothing which came from outside is ever markup.
 
@@ -22,13 +22,20 @@ button.other{background:#fff;color:#444}\
 .code{font:1.6rem ui-monospace,monospace;letter-spacing:.1em}.error{color:#a00}\
 @media(prefers-color-scheme:dark){body{color:#ddd;background:#1b1b1b}input{color:#ddd;background:#2b2b2b}.error{color:#f88}}";
 
-/// Nothing but the style and forms to ourselves; in no frame; kept nowhere.
-static POLICY: LazyLock<String> = LazyLock::new(|| {
+/// The one script there is, of pages that go on by themselves.
+const GO_ON: &str = "document.forms[0].submit()";
+
+static POLICY: LazyLock<String> = LazyLock::new(|| policy("'self'"));
+
+/// Nothing but the style, the one script and forms to ourselves or to one other; in no frame; kept nowhere.
+fn policy(forms_to: &str) -> String {
     let style = STANDARD.encode(Sha256::digest(STYLE));
+    let script = STANDARD.encode(Sha256::digest(GO_ON));
     format!(
-        "default-src 'none'; style-src 'sha256-{style}'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+        "default-src 'none'; style-src 'sha256-{style}'; script-src 'sha256-{script}'; form-action {forms_to}; \
+         frame-ancestors 'none'; base-uri 'none'"
     )
-});
+}
 
 const HEADERS: [(HeaderName, &str); 5] = [
     (header::CONTENT_TYPE, "text/html; charset=utf-8"),
@@ -66,6 +73,21 @@ pub(crate) fn page(status: StatusCode, title: &str, body: &str) -> Response {
     let mut response = Response::new(Body::from(html));
     *response.status_mut() = status;
     protect(response.headers_mut());
+    response
+}
+
+/// One whose form is sent to this URL as soon as it is shown. `body` is markup.
+pub(crate) fn page_to(title: &str, body: &str, url: &str) -> Response {
+    let mut response = page(
+        StatusCode::OK,
+        title,
+        &format!("{body}<script>{GO_ON}</script>"),
+    );
+    let origin = url::Url::parse(url).map(|url| url.origin().ascii_serialization());
+    if let Ok(policy) = HeaderValue::try_from(policy(&origin.unwrap_or_default())) {
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_SECURITY_POLICY, policy);
+    }
     response
 }
 

@@ -13,12 +13,12 @@ use crate::context::Ctx;
 use crate::error::ApiError;
 use crate::guard::{Guard, enforce};
 use crate::handlers::{
-    accounts, app_setups, apps, audit, authorizations, browser_login, buildpacks, builds,
-    certificates, collaborators, config_vars, domains, dynos, empty, features, formation, internal,
-    invitations, joining, keys, log_drains, logs, nodes, oidc, pipelines, placement, platform,
-    platform_certificate, platform_status, promotions, rebalance, registry, releases, review_apps,
-    routers, routing, second_factor, slugs, sources, tcp_routes, team_apps, team_members, teams,
-    terminals, transfers, webhooks,
+    accounts, addon_providers, addon_services, addons, app_setups, apps, attachments, audit,
+    authorizations, browser_login, buildpacks, builds, certificates, collaborators, config_vars,
+    domains, dynos, empty, features, formation, internal, invitations, joining, keys, log_drains,
+    logs, nodes, oidc, pipelines, placement, platform, platform_certificate, platform_status,
+    promotions, rebalance, registry, releases, review_apps, routers, routing, second_factor, slugs,
+    sources, tcp_routes, team_apps, team_members, teams, terminals, transfers, webhooks,
 };
 use crate::http::body::MAX_BODY_BYTES;
 use crate::http::{etag, plaintext, request_id};
@@ -37,11 +37,13 @@ pub enum Rule {
     App(Permission),
     /// Whoever has this role in the team of the path, or more; to strangers the team does not exist.
     Team(TeamRole),
+    /// The provider of the add-on of the path, and, if one is named, whoever has this permission on the add-on's app.
+    Addon(Option<Permission>),
     /// The platform's other roles, and never through a router.
     Internal,
 }
 
-use Rule::{Account, Admin, App, Internal, Public, Team};
+use Rule::{Account, Addon, Admin, App, Internal, Public, Team};
 
 #[rustfmt::skip]
 fn table(r: &mut Routes) {
@@ -198,6 +200,43 @@ fn table(r: &mut Routes) {
     r.patch("/teams/apps/{app}/collaborators/{user}", App(Manage), collaborators::update);
     r.delete("/teams/apps/{app}/collaborators/{user}", App(View), collaborators::remove);
 
+    r.get("/addon-services", Account, addon_services::list);
+    r.post("/addon-services", Admin, addon_services::create);
+    r.get("/addon-services/{service}", Account, addon_services::show);
+    r.put("/addon-services/{service}", Admin, addon_services::replace);
+    r.delete("/addon-services/{service}", Admin, addon_services::remove);
+    r.get("/addon-services/{service}/plans", Account, addon_services::plans);
+    r.get("/addon-services/{service}/plans/{plan}", Account, addon_services::plan_of);
+    r.get("/plans/{plan}", Account, addon_services::plan);
+    r.get("/addons", Account, addons::list);
+    r.get("/users/{user}/addons", Account, addons::list_of_user);
+    r.get("/teams/{team}/addons", Team(Viewer), addons::list_of_team);
+    r.get("/apps/{app}/addons", App(View), addons::list_of_app);
+    r.post("/apps/{app}/addons", App(Operate), addons::create);
+    r.get("/apps/{app}/addons/{addon}", App(View), addons::show_of_app);
+    r.patch("/apps/{app}/addons/{addon}", App(Operate), addons::update);
+    r.delete("/apps/{app}/addons/{addon}", App(Operate), addons::destroy);
+    r.get("/apps/{app}/addons/{addon}/sso", App(Operate), addons::sso);
+    r.post("/actions/addons/resolve", Account, addons::resolve);
+    r.get("/addons/{addon}", Addon(Some(View)), addons::show);
+    r.get("/addons/{addon}/addon-attachments", Addon(Some(View)), attachments::list_of_addon);
+    r.get("/addons/{addon}/config", Addon(Some(Operate)), addon_providers::config);
+    r.patch("/addons/{addon}/config", Addon(None), addon_providers::set_config);
+    r.post("/addons/{addon}/actions/provision", Addon(None), addon_providers::provisioned);
+    r.post("/addons/{addon}/actions/deprovision", Addon(None), addon_providers::not_provisioned);
+    r.get("/addon-attachments", Account, attachments::list);
+    // Whose app and whose add-on, its handler looks at.
+    r.post("/addon-attachments", Account, attachments::create);
+    r.get("/addon-attachments/{attachment}", Account, attachments::show);
+    r.delete("/addon-attachments/{attachment}", Account, attachments::remove);
+    r.get("/apps/{app}/addon-attachments", App(View), attachments::list_of_app);
+    r.get("/apps/{app}/addon-attachments/{attachment}", App(View), attachments::show_of_app);
+    r.post("/actions/addon-attachments/resolve", Account, attachments::resolve);
+    // The grant that a provider was given, or the sealed link, is what lets in.
+    r.post("/oauth/token", Public, addon_providers::token);
+    r.get("/sso/{link}", Public, addon_providers::enter);
+    r.get("/addons/{addon}/dashboard", Public, addon_providers::dashboard);
+
     // A drain's URL mostly holds a password: who may not see config vars sees no drains either.
     r.get("/apps/{app}/log-drains", App(Operate), log_drains::list);
     r.post("/apps/{app}/log-drains", App(Operate), log_drains::create);
@@ -283,14 +322,9 @@ fn table(r: &mut Routes) {
 
     // What there is none of yet: clients list it in passing.
     r.get("/account/features", Account, empty::list);
-    r.get("/addon-services", Account, empty::list);
     r.get("/spaces", Account, empty::list);
-    r.get("/addons", Account, empty::list);
-    r.get("/addon-attachments", Account, empty::list);
     r.get("/oauth/clients", Account, empty::list);
     r.get("/oauth/sessions", Account, empty::list);
-    r.get("/apps/{app}/addons", App(View), empty::list_of_app);
-    r.get("/apps/{app}/addon-attachments", App(View), empty::list_of_app);
 
     r.post("/internal/logs", Internal, internal::logs);
     r.post("/internal/logs/read", Internal, internal::read_logs);

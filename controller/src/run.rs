@@ -13,6 +13,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use crate::addons::{self, Addons};
 use crate::attach::Meetings;
 use crate::audit::{self, Audit};
 use crate::auth::Passwords;
@@ -42,6 +43,8 @@ pub enum RunError {
     Listener(#[source] std::io::Error),
     #[error("the identity provider could not be set up")]
     Provider(#[source] Box<dyn std::error::Error + Send + Sync>),
+    #[error("the providers of add-ons cannot be called")]
+    Addons(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
 /// Serves the API until `shutdown`, then ends streams, finishes calls and leaves.
@@ -91,7 +94,9 @@ pub async fn run(
         .map(|oidc| Provider::new(oidc, redirect_url))
         .transpose()
         .map_err(|error| RunError::Provider(Box::new(error)))?;
+    let addons = Addons::new().map_err(|error| RunError::Addons(Box::new(error)))?;
     let context = Arc::new(Context {
+        addons,
         audit,
         addr,
         peers,
@@ -127,6 +132,7 @@ pub async fn run(
     tasks.spawn(acme::run(context.clone()));
     tasks.spawn(webhooks::run(context.clone()));
     tasks.spawn(setups::run(context.clone()));
+    tasks.spawn(addons::run(context.clone()));
     tasks.spawn(ticket_keys::run(context.clone()));
     tasks.spawn(follow_peers.run(context.store.clone()));
     tasks.spawn(tidy_logs(context.logs.clone(), shutdown.clone()));

@@ -19,6 +19,9 @@ pub(crate) fn needed(method: &Method, path: &str, rule: Rule) -> Need {
         Rule::Account | Rule::App(_) if is_on(WRITE) => Need::Write,
         Rule::Account if is_on(WRITE_PROTECTED) => Need::WriteProtected,
         Rule::Team(_) if method == Method::GET => Need::Read,
+        Rule::Addon(_) if is_on(READ) => Need::Read,
+        Rule::Addon(_) if method == Method::GET => Need::ReadProtected,
+        Rule::Addon(_) => Need::WriteProtected,
         // Who is in a team decides who may do what with all its apps.
         Rule::Account | Rule::Team(_) => Need::Global,
         Rule::App(_) if method == Method::GET => Need::ReadProtected,
@@ -45,13 +48,23 @@ const IDENTITY: &[(Method, &str)] = &[
 const READ: &[(Method, &str)] = &[
     (Method::GET, "/account/features"),
     (Method::GET, "/account/features/dashboard-repositories-api"),
+    (Method::POST, "/actions/addon-attachments/resolve"),
+    (Method::POST, "/actions/addons/resolve"),
     (Method::GET, "/addon-attachments"),
+    (Method::GET, "/addon-attachments/{attachment}"),
     (Method::GET, "/addon-services"),
+    (Method::GET, "/addon-services/{service}"),
+    (Method::GET, "/addon-services/{service}/plans"),
+    (Method::GET, "/addon-services/{service}/plans/{plan}"),
     (Method::GET, "/addons"),
+    (Method::GET, "/addons/{addon}"),
+    (Method::GET, "/addons/{addon}/addon-attachments"),
     (Method::GET, "/apps"),
     (Method::GET, "/apps/{app}"),
     (Method::GET, "/apps/{app}/addon-attachments"),
+    (Method::GET, "/apps/{app}/addon-attachments/{attachment}"),
     (Method::GET, "/apps/{app}/addons"),
+    (Method::GET, "/apps/{app}/addons/{addon}"),
     (Method::GET, "/apps/{app}/buildpack-installations"),
     (Method::GET, "/apps/{app}/builds"),
     (Method::GET, "/apps/{app}/builds/{build}"),
@@ -89,6 +102,7 @@ const READ: &[(Method, &str)] = &[
     (Method::GET, "/pipelines/{pipeline}/pipeline-couplings"),
     (Method::GET, "/pipelines/{pipeline}/review-app-config"),
     (Method::GET, "/pipelines/{pipeline}/review-apps"),
+    (Method::GET, "/plans/{plan}"),
     (Method::GET, "/regions"),
     (Method::GET, "/regions/{region}"),
     (Method::GET, "/review-apps/{review_app}"),
@@ -100,6 +114,7 @@ const READ: &[(Method, &str)] = &[
     (Method::GET, "/teams/apps/{app}/collaborators"),
     (Method::GET, "/teams/apps/{app}/collaborators/{user}"),
     (Method::GET, "/teams/permissions"),
+    (Method::GET, "/users/{user}/addons"),
     (Method::GET, "/users/{user}/apps"),
     (Method::GET, "/users/{user}/pipeline-couplings"),
 ];
@@ -145,6 +160,8 @@ const WRITE: &[(Method, &str)] = &[
 
 /// A release of another app's code, or an app with config of its own. What a script printed may be a secret.
 const WRITE_PROTECTED: &[(Method, &str)] = &[
+    (Method::POST, "/addon-attachments"),
+    (Method::DELETE, "/addon-attachments/{attachment}"),
     (Method::POST, "/app-setups"),
     (Method::GET, "/app-setups/{setup}"),
     (Method::POST, "/pipeline-promotions"),
@@ -181,11 +198,14 @@ mod tests {
                 "collaborators",
                 "log-drains",
                 "webhooks",
+                "addon",
             ];
             let is_run = method == Method::POST
                 && (path.ends_with("/dynos") || path.ends_with("/dynos/{dyno}"));
             let touches = is_run || secrets.iter().any(|word| path.contains(word));
-            if touches && method != Method::GET {
+            // Looking something up takes a body, and does nothing.
+            let is_lookup = path.ends_with("/resolve");
+            if touches && method != Method::GET && !is_lookup {
                 assert!(
                     matches!(need, Need::WriteProtected | Need::Global),
                     "{method} {path}"

@@ -288,6 +288,7 @@ impl Wishes {
                 slug: base.release.value.slug,
             },
             config: base.config.with(&self.change)?,
+            attached: None,
             app: self.apply(context, &base.app.value),
             also: builds::ask(Txn::new(), build, source).replace(&key::APP_SETUPS, seen, next),
         })

@@ -120,6 +120,7 @@ async fn sweep(context: &Context, all: bool) -> Result<(), SweepError> {
         .await?;
     left.look(store, &key::BUILD_CACHES, |c| Some(c.app))
         .await?;
+    left.look(store, &key::ATTACHMENTS, |a| Some(a.app)).await?;
     left.look(store, &key::SLUGS, |s| Some(s.app)).await?;
     left.look(store, &key::RELEASES, |r| Some(r.app)).await?;
     left.look_at_configs(store).await?;

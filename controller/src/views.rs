@@ -1,6 +1,7 @@
 //! Records as they go over the wire. Pure: what a view needs is handed to it.
 
 pub(crate) mod account;
+pub(crate) mod addon;
 pub(crate) mod app;
 pub(crate) mod app_setup;
 pub(crate) mod audit;

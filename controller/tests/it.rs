@@ -4,6 +4,8 @@
 
 #[path = "it/harness.rs"]
 mod harness;
+#[path = "it/provider.rs"]
+mod provider;
 #[path = "it/receiver.rs"]
 mod receiver;
 #[path = "it/schema.rs"]
@@ -17,6 +19,10 @@ mod access;
 mod accounts;
 #[path = "it/acme.rs"]
 mod acme;
+#[path = "it/addon_providers.rs"]
+mod addon_providers;
+#[path = "it/addons.rs"]
+mod addons;
 #[path = "it/app_setups.rs"]
 mod app_setups;
 #[path = "it/apps.rs"]

@@ -22,6 +22,10 @@
 //! /paas/v1/review-apps/<review app>                ReviewApp
 //! /paas/v1/promotions/<promotion>                  Promotion
 //! /paas/v1/domains/<host name>                     Domain           (unique host name)
+//! /paas/v1/addon-services/<name>                   AddonService
+//! /paas/v1/addons/<addon>                          Addon
+//! /paas/v1/addon-names/<name>                      AddonId          (unique name)
+//! /paas/v1/attachments/<app>/<name>                Attachment       (unique name in the app)
 //! /paas/v1/log-drains/<app>/<drain>                LogDrain
 //! /paas/v1/tls/certificates/<app>/<endpoint>      SniEndpoint
 //! /paas/v1/tls/platform/<name>                     PlatformCertificate
@@ -70,16 +74,18 @@ use std::fmt;
 
 use model::audit::{AuditBlock, AuditHead};
 use model::{
-    Account, AccountId, Acm, AcmProgress, App, AppId, AppName, AppSetup, AppSetupId, BrowserLogin,
-    Build, BuildCache, BuildId, BuildPlace, BuildRequest, BuildSource, BuilderReport, Challenge,
-    Checksum, Collaborator, Coupling, Domain, DrainId, Dyno, DynoId, DynoStatus, Email, EndpointId,
-    Hostname, Inside, InsideId, Invitation, LogDrain, Node, NodeHeartbeat, NodeId, NodeToken,
-    Pipeline, PipelineId, PlatformCertificate, Promotion, PromotionId, RebalanceProgress,
-    RebalanceRequest, Release, ReleaseVersion, Repository, ReviewApp, ReviewAppConfig, ReviewAppId,
-    Route, RouterId, RouterReport, Sealed, ServiceEndpoint, ServiceId, ServiceRole, Slug, SlugId,
-    SniEndpoint, Source, SourceId, SshKey, TcpRoute, Team, TeamId, TeamMember, TeamName,
-    TicketKeys, Token, Transfer, TransferId, Webhook, WebhookDelivery, WebhookDeliveryId,
-    WebhookEntity, WebhookEvent, WebhookEventId, WebhookFeed, WebhookId,
+    Account, AccountId, Acm, AcmProgress, Addon, AddonId, AddonName, AddonService,
+    AddonServiceName, App, AppId, AppName, AppSetup, AppSetupId, Attachment, AttachmentName,
+    BrowserLogin, Build, BuildCache, BuildId, BuildPlace, BuildRequest, BuildSource, BuilderReport,
+    Challenge, Checksum, Collaborator, Coupling, Domain, DrainId, Dyno, DynoId, DynoStatus, Email,
+    EndpointId, Hostname, Inside, InsideId, Invitation, LogDrain, Node, NodeHeartbeat, NodeId,
+    NodeToken, Pipeline, PipelineId, PlatformCertificate, Promotion, PromotionId,
+    RebalanceProgress, RebalanceRequest, Release, ReleaseVersion, Repository, ReviewApp,
+    ReviewAppConfig, ReviewAppId, Route, RouterId, RouterReport, Sealed, ServiceEndpoint,
+    ServiceId, ServiceRole, Slug, SlugId, SniEndpoint, Source, SourceId, SshKey, TcpRoute, Team,
+    TeamId, TeamMember, TeamName, TicketKeys, Token, Transfer, TransferId, Webhook,
+    WebhookDelivery, WebhookDeliveryId, WebhookEntity, WebhookEvent, WebhookEventId, WebhookFeed,
+    WebhookId,
 };
 
 use serde_json::Value;
@@ -165,6 +171,10 @@ pub const REVIEW_APP_CONFIGS: Table<ReviewAppConfig> = Table::new("review-app-co
 pub const REVIEW_APPS: Table<ReviewApp> = Table::new("review-apps/");
 pub const PROMOTIONS: Table<Promotion> = Table::new("promotions/");
 pub const DOMAINS: Table<Domain> = Table::new("domains/");
+pub const ADDON_SERVICES: Table<AddonService> = Table::new("addon-services/");
+pub const ADDONS: Table<Addon> = Table::new("addons/");
+pub const ADDON_NAMES: Table<AddonId> = Table::new("addon-names/");
+pub const ATTACHMENTS: Table<Attachment> = Table::new("attachments/");
 pub const LOG_DRAINS: Table<LogDrain> = Table::new("log-drains/");
 pub const CERTIFICATES: Table<SniEndpoint> = Table::new("tls/certificates/");
 pub const PLATFORM_CERTIFICATES: Table<PlatformCertificate> = Table::new("tls/platform/");
@@ -240,6 +250,11 @@ keys! {
     REVIEW_APPS: ReviewApp = review_app(id: ReviewAppId) "{id}";
     PROMOTIONS: Promotion = promotion(id: PromotionId) "{id}";
     DOMAINS: Domain = domain(hostname: &Hostname) "{hostname}";
+    ADDON_SERVICES: AddonService = addon_service(name: &AddonServiceName) "{name}";
+    ADDONS: Addon = addon(addon: AddonId) "{addon}";
+    ADDON_NAMES: AddonId = addon_name(name: &AddonName) "{name}";
+    ATTACHMENTS: Attachment = attachment(app: AppId, name: &AttachmentName) "{app}/{name}";
+    ATTACHMENTS: Attachment = attachments_of(app: AppId) "{app}/";
     LOG_DRAINS: LogDrain = log_drain(app: AppId, drain: DrainId) "{app}/{drain}";
     LOG_DRAINS: LogDrain = log_drains_of(app: AppId) "{app}/";
     CERTIFICATES: SniEndpoint = certificate(app: AppId, endpoint: EndpointId) "{app}/{endpoint}";

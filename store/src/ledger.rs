@@ -1,7 +1,10 @@
 //! Appending to an app's release ledger, in one commit: the release, its config, and the app that points to it.
 
-use model::release::{Pages, ReleaseDraft, append, merge_base};
-use model::{App, AppId, ConfigVars, Release, ReleaseStatus, ReleaseVersion, Timestamp};
+use model::release::{OfAddons, Pages, ReleaseDraft, append, merge_base};
+use model::{
+    AddonConfig, App, AppId, Attached, ConfigVars, Release, ReleaseStatus, ReleaseVersion,
+    Timestamp,
+};
 
 use crate::{Attempts, Committed, Key, Keyring, Store, StoreError, Txn, Versioned, key};
 
@@ -9,7 +12,10 @@ use crate::{Attempts, Committed, Key, Keyring, Store, StoreError, Txn, Versioned
 #[derive(Debug)]
 pub struct NewRelease {
     pub draft: ReleaseDraft,
+    /// What the app's users set; the config vars of its add-ons are laid over it.
     pub config: ConfigVars,
+    /// What its add-ons give from now on, where this changes; else what they give as the ledger finds them.
+    pub attached: Option<Attached>,
     /// The app with whatever else changes with the release (formation, sizes); its ledger fields are set here.
     pub app: App,
     /// More writes of the same commit (the slug, the build).
@@ -22,7 +28,17 @@ pub struct Base {
     pub app: Versioned<App>,
     /// The release that the change builds on; never a failed one.
     pub release: Versioned<Release>,
+    /// What its users set.
     pub config: ConfigVars,
+    /// What its add-ons give, as they are now.
+    pub attached: Attached,
+}
+
+impl Base {
+    /// The app's config vars, all of them.
+    pub fn all_config(&self) -> ConfigVars {
+        self.attached.over(&self.config)
+    }
 }
 
 /// Why nothing was appended.
@@ -38,6 +54,9 @@ pub enum AppendError<E> {
 }
 
 /// Appends what `change` makes of the app's newest state; run again when somebody else was quicker.
+///
+/// # Errors
+/// Contended, too, when what is compared besides in [`NewRelease::also`] is not as it was.
 pub async fn append_release<E>(
     store: &dyn Store,
     keyring: &Keyring,
@@ -46,13 +65,26 @@ pub async fn append_release<E>(
     mut change: impl FnMut(&Base) -> Result<NewRelease, E> + Send,
 ) -> Result<(App, Release), AppendError<E>> {
     let mut attempts = Attempts::default();
+    let mut before = None;
     loop {
         let base = read_base(store, keyring, app)
             .await?
             .ok_or(AppendError::NoSuchApp)?;
+        // Then it is what goes with it that was changed by somebody else, and no other try would do better.
+        let revisions = Some((base.app.revision, base.release.revision));
+        if revisions == before {
+            return Err(StoreError::Contended { attempts: 1 }.into());
+        }
+        before = revisions;
         let new = change(&base).map_err(AppendError::Refused)?;
-        let (app, release) = append(&new.app, new.draft, Pages::of(&new.config), now);
-        if commit(store, keyring, &base, &app, &release, &new.config, new.also).await? {
+        let attached = new.attached.as_ref().unwrap_or(&base.attached);
+        let config = attached.over(&new.config);
+        let (app, release) = append(&new.app, new.draft, Pages::of(&config), now);
+        let release = Release {
+            addons: OfAddons::from(attached),
+            ..release
+        };
+        if commit(store, keyring, &base, &app, &release, &config, new.also).await? {
             return Ok((app, release));
         }
         attempts.lost().await?;
@@ -87,15 +119,45 @@ pub async fn read_base(
         .get(store, &key::release(app.value.id, version))
         .await?;
     let config = read_config(store, keyring, app.value.id, version).await?;
+    // Whatever changes which there are compares the app's record, as every release does.
+    let attached = read_attached(store, keyring, app.value.id).await?;
     match (release, config) {
         (Some(release), Some(config)) => Ok(Some(Base {
+            config: config.without(&release.value.addons.vars),
             app,
             release,
-            config,
+            attached,
         })),
         // Destroyed between two reads: to the caller it never was.
         _ => Ok(None),
     }
+}
+
+/// What an app's add-ons give.
+async fn read_attached(
+    store: &dyn Store,
+    keyring: &Keyring,
+    app: AppId,
+) -> Result<Attached, StoreError> {
+    let mut attached = Attached::default();
+    let attachments = key::ATTACHMENTS
+        .list(store, &key::attachments_of(app))
+        .await?;
+    for attachment in attachments {
+        let place = key::addon(attachment.value.addon);
+        // One whose add-on is gone is on its way out, too.
+        if let Some(addon) = key::ADDONS.get(store, &place).await? {
+            let addon = addon.value;
+            let config: AddonConfig = keyring.open(&place, &addon.config)?;
+            attached.add(
+                &attachment.value.name,
+                &addon.prefix,
+                &config,
+                addon.full_plan(),
+            );
+        }
+    }
+    Ok(attached)
 }
 
 async fn commit(

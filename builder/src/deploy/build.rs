@@ -60,7 +60,8 @@ pub(crate) async fn build(
         Work::Archive(archive) if !archive.buildpacks.is_empty() => &archive.buildpacks,
         _ => &base.app.value.buildpacks,
     };
-    let buildpacks = buildpacks::source::of_build(chosen, &base.config)
+    let config = base.all_config();
+    let buildpacks = buildpacks::source::of_build(chosen, &config)
         .map_err(|invalid| Failure::refused([format!("{invalid}.")]))?;
     let stack = Stack::from_name(&build.stack).unwrap_or(Stack::DEFAULT);
 
@@ -74,7 +75,7 @@ pub(crate) async fn build(
         build: build.id,
         stack,
         buildpacks: &buildpacks,
-        config: &base.config,
+        config: &config,
         source_version: version.as_deref().unwrap_or_default(),
         request_id: &build.id.to_string(),
     };

@@ -92,6 +92,7 @@ pub(crate) async fn release(
                     slug: Some(slug.id),
                 },
                 config: base.config.clone(),
+                attached: None,
                 app: App {
                     repo_size: repo_size.or(app.repo_size),
                     ..deployed(app, &slug, &built)

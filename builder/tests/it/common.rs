@@ -265,6 +265,7 @@ impl Platform {
             },
             slug: None,
             status: ReleaseStatus::Succeeded,
+            addons: Default::default(),
             pages: Default::default(),
             created_at: now,
             updated_at: now,

@@ -32,7 +32,7 @@ pub(crate) async fn update(
         Timestamp::now(),
         |base| {
             let (new, description) = draft(base, &change, by)?;
-            outcome = Some((new.config.clone(), description));
+            outcome = Some((base.attached.over(&new.config), description));
             Ok(new)
         },
     )
@@ -55,9 +55,20 @@ pub(crate) async fn update(
 }
 
 fn draft(base: &Base, change: &ConfigChange, by: &Actor) -> Result<(NewRelease, String), Refusal> {
-    let change = effective(change, &base.config);
+    let change = effective(change, &base.all_config());
     if change.0.is_empty() {
-        return Err(Refusal::Unchanged(base.config.clone()));
+        return Err(Refusal::Unchanged(base.all_config()));
+    }
+    if let Some(name) = change
+        .0
+        .keys()
+        .find(|name| base.attached.of.contains_key(*name))
+    {
+        return Err(Refusal::Error(ActionError::invalid(format!(
+            "Cannot overwrite attachment values {name}: an add-on gives it. See `paas addons`; to have it no more: paas \
+             addons:detach {}",
+            base.attached.of[name]
+        ))));
     }
     let config = base
         .config
@@ -73,6 +84,7 @@ fn draft(base: &Base, change: &ConfigChange, by: &Actor) -> Result<(NewRelease, 
         NewRelease {
             draft,
             config,
+            attached: None,
             app: base.app.value.clone(),
             also: Txn::new(),
         },

@@ -196,6 +196,7 @@ async fn reach(
         Ok::<_, ActionError>(NewRelease {
             draft,
             config: base.config.clone(),
+            attached: None,
             app,
             also,
         })

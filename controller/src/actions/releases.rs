@@ -51,6 +51,8 @@ async fn rollback(
     let config = read_config(context.store(), &context.keyring, app, old.version)
         .await?
         .ok_or(ActionError::Gone { resource: "app" })?;
+    // What its add-ons gave then is not what they give now.
+    let config = config.without(&old.addons.vars);
     if find::slug(context.store(), app, old.slug).await?.is_none() {
         return Err(ActionError::invalid(format!(
             "Cannot roll back to {}: its slug is no longer kept. Check out its commit and push that instead.",
@@ -146,6 +148,7 @@ async fn append(
             Ok::<_, ActionError>(NewRelease {
                 draft,
                 config,
+                attached: None,
                 app: base.app.value.clone(),
                 also: Txn::new(),
             })

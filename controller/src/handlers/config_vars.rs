@@ -17,9 +17,8 @@ pub(crate) async fn show(
     access: AppAccess,
 ) -> ApiResult<Json<wire::ConfigVars>> {
     let base = read_base(context.store(), &context.keyring, access.app.value.id).await?;
-    Ok(Json(view(
-        base.ok_or_else(|| ApiError::not_found("app"))?.config,
-    )))
+    let base = base.ok_or_else(|| ApiError::not_found("app"))?;
+    Ok(Json(view(base.all_config())))
 }
 
 pub(crate) async fn update(

@@ -4,12 +4,7 @@ use axum::Json;
 use serde_json::Value;
 
 use crate::auth::Session;
-use crate::guard::AppAccess;
 
 pub(crate) async fn list(_: Session) -> Json<[Value; 0]> {
-    Json([])
-}
-
-pub(crate) async fn list_of_app(_: AppAccess) -> Json<[Value; 0]> {
     Json([])
 }

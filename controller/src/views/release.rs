@@ -16,7 +16,7 @@ pub(crate) fn release(app: &App, release: &Release) -> wire::Release {
         ReleaseStatus::Superseded { .. } => wire::ReleaseStatus::Expired,
     };
     wire::Release {
-        addon_plan_names: Vec::new(),
+        addon_plan_names: release.addons.plans.iter().cloned().collect(),
         app: app_ref(app),
         artifacts: release
             .slug

@@ -22,11 +22,18 @@ enum Who {
     AroundTeam,
     /// The team's administrators, and the platform's.
     TeamAdmins,
+    /// Those of the add-on's app; its provider, too.
+    OfAddon(Permission),
+    /// An add-on's provider, and no user.
+    Provider,
     OtherRoles,
 }
 
 use Permission::{Deploy, Manage, Operate, View};
-use Who::{Administrators, AnyAccount, Anybody, AroundTeam, InTeam, May, OtherRoles, TeamAdmins};
+use Who::{
+    Administrators, AnyAccount, Anybody, AroundTeam, InTeam, May, OfAddon, OtherRoles, Provider,
+    TeamAdmins,
+};
 
 const EXPECTED: &[(&str, &str, Who)] = &[
     ("GET", "/healthz", Anybody),
@@ -278,10 +285,45 @@ const EXPECTED: &[(&str, &str, Who)] = &[
     ("POST", "/node-tokens", Administrators),
     ("POST", "/nodes", Anybody),
     ("GET", "/account/features", AnyAccount),
-    ("GET", "/addon-services", AnyAccount),
     ("GET", "/spaces", AnyAccount),
+    ("GET", "/addon-services", AnyAccount),
+    ("POST", "/addon-services", Administrators),
+    ("GET", "/addon-services/{service}", AnyAccount),
+    ("PUT", "/addon-services/{service}", Administrators),
+    ("DELETE", "/addon-services/{service}", Administrators),
+    ("GET", "/addon-services/{service}/plans", AnyAccount),
+    ("GET", "/addon-services/{service}/plans/{plan}", AnyAccount),
+    ("GET", "/plans/{plan}", AnyAccount),
     ("GET", "/addons", AnyAccount),
+    ("GET", "/users/{user}/addons", AnyAccount),
+    ("GET", "/teams/{team}/addons", InTeam),
+    ("GET", "/apps/{app}/addons", May(View)),
+    ("POST", "/apps/{app}/addons", May(Operate)),
+    ("GET", "/apps/{app}/addons/{addon}", May(View)),
+    ("PATCH", "/apps/{app}/addons/{addon}", May(Operate)),
+    ("DELETE", "/apps/{app}/addons/{addon}", May(Operate)),
+    ("GET", "/apps/{app}/addons/{addon}/sso", May(Operate)),
+    ("POST", "/actions/addons/resolve", AnyAccount),
+    ("GET", "/addons/{addon}", OfAddon(View)),
+    ("GET", "/addons/{addon}/addon-attachments", OfAddon(View)),
+    ("GET", "/addons/{addon}/config", OfAddon(Operate)),
+    ("PATCH", "/addons/{addon}/config", Provider),
+    ("POST", "/addons/{addon}/actions/provision", Provider),
+    ("POST", "/addons/{addon}/actions/deprovision", Provider),
+    ("GET", "/addons/{addon}/dashboard", Anybody),
     ("GET", "/addon-attachments", AnyAccount),
+    ("POST", "/addon-attachments", AnyAccount),
+    ("GET", "/addon-attachments/{attachment}", AnyAccount),
+    ("DELETE", "/addon-attachments/{attachment}", AnyAccount),
+    ("GET", "/apps/{app}/addon-attachments", May(View)),
+    (
+        "GET",
+        "/apps/{app}/addon-attachments/{attachment}",
+        May(View),
+    ),
+    ("POST", "/actions/addon-attachments/resolve", AnyAccount),
+    ("POST", "/oauth/token", Anybody),
+    ("GET", "/sso/{link}", Anybody),
     ("GET", "/pipelines", AnyAccount),
     ("POST", "/pipelines", AnyAccount),
     ("GET", "/pipelines/{pipeline}", AnyAccount),
@@ -318,7 +360,6 @@ const EXPECTED: &[(&str, &str, Who)] = &[
     ("GET", "/apps/{app}/features", May(View)),
     ("GET", "/apps/{app}/features/{feature}", May(View)),
     ("PATCH", "/apps/{app}/features/{feature}", May(Operate)),
-    ("GET", "/apps/{app}/*", May(View)),
     ("POST", "/internal/logs", OtherRoles),
     ("POST", "/internal/logs/read", OtherRoles),
     ("POST", "/internal/drains", OtherRoles),
@@ -326,13 +367,7 @@ const EXPECTED: &[(&str, &str, Who)] = &[
     ("POST", "/internal/certificates", OtherRoles),
 ];
 
-const LISTS_OF_NOTHING: [&str; 2] = ["addons", "addon-attachments"];
-
 fn expected(method: &Method, path: &str) -> Who {
-    let path = match path.strip_prefix("/apps/{app}/") {
-        Some(rest) if LISTS_OF_NOTHING.contains(&rest) => "/apps/{app}/*",
-        _ => path,
-    };
     match EXPECTED
         .iter()
         .find(|(m, p, _)| m == &method.as_str() && *p == path)
@@ -351,12 +386,15 @@ fn refusal(who: Who, person: Person) -> Option<u16> {
         (OtherRoles, Internal) => None,
         (OtherRoles, _) => Some(404),
         (Anybody, _) => None,
+        (Provider, Collaborator | Owner | Administrator) => Some(403),
         (_, Nobody | Internal) => Some(401),
         (AnyAccount, _) | (_, Administrator) => None,
         (Administrators, _) => Some(403),
         (_, Owner) => None,
         (_, Stranger) => Some(404),
-        (May(permission), Collaborator) => (permission == Manage).then_some(403),
+        (May(permission) | OfAddon(permission), Collaborator) => {
+            (permission == Manage).then_some(403)
+        }
         (TeamAdmins, Collaborator) => Some(403),
         (InTeam | AroundTeam, Collaborator) => None,
     }
@@ -391,6 +429,12 @@ async fn nobody_gets_in_where_he_should_not_and_everybody_where_he_should() {
         (Person::Owner, owner.clone()),
     ];
     let rules = controller::rules();
+    let _provider = crate::provider::Provider::known_to(&platform).await;
+    let fresh_addon = async |app: &str| {
+        let create = json!({"plan": "acme-pg", "name": addon_of(app)});
+        let made = owner.post(&format!("/apps/{app}/addons"), create).await;
+        made.expect(201);
+    };
     for (person, user) in &people {
         let fresh = async || {
             let app = owner.post("/apps", json!({})).await.expect(201);
@@ -403,6 +447,7 @@ async fn nobody_gets_in_where_he_should_not_and_everybody_where_he_should() {
             platform
                 .push(id_of(&app), &owner, &[("web", "serve")])
                 .await;
+            fresh_addon(&name).await;
             name
         };
         let fresh_team = async || {
@@ -426,6 +471,8 @@ async fn nobody_gets_in_where_he_should_not_and_everybody_where_he_should() {
                 Rule::Team(TeamRole::Collaborator) => AroundTeam,
                 Rule::Team(TeamRole::Viewer) => InTeam,
                 Rule::Team(TeamRole::Member | TeamRole::Admin) => TeamAdmins,
+                Rule::Addon(Some(permission)) => OfAddon(*permission),
+                Rule::Addon(None) => Provider,
                 Rule::Internal => OtherRoles,
             };
             // What is public looks at what was brought itself.
@@ -447,6 +494,12 @@ async fn nobody_gets_in_where_he_should_not_and_everybody_where_he_should() {
             if method == Method::DELETE && *path == "/apps/{app}" {
                 app = fresh().await;
             }
+            if method == Method::DELETE
+                && *path == "/apps/{app}/addons/{addon}"
+                && answer.status == 200
+            {
+                fresh_addon(&app).await;
+            }
             if method == Method::DELETE && *path == "/teams/{team}" && answer.status == 200 {
                 fresh_team().await;
             }
@@ -454,7 +507,7 @@ async fn nobody_gets_in_where_he_should_not_and_everybody_where_he_should() {
     }
     assert_eq!(
         rules.len(),
-        EXPECTED.len() - 1 + LISTS_OF_NOTHING.len(),
+        EXPECTED.len(),
         "an endpoint went: take it off the list"
     );
 }
@@ -523,10 +576,19 @@ async fn a_team_looks_at_its_apps_and_does_not_see_those_that_are_locked() {
     }
 }
 
+fn addon_of(app: &str) -> String {
+    format!("{app}-db")
+}
+
 fn concrete(path: &str, app: &str) -> String {
     let mut concrete = path.replace("{app}", app).replace("{user}", "~");
+    concrete = concrete.replace("{addon}", &addon_of(app));
     for (placeholder, value) in [
         ("{account}", "0"),
+        ("{service}", "0"),
+        ("{plan}", "0"),
+        ("{attachment}", "0"),
+        ("{link}", "0"),
         ("{invitation}", "0"),
         ("{login}", "0"),
         ("{type}", "web"),

@@ -66,6 +66,7 @@ impl Platform {
             Ok::<_, std::convert::Infallible>(NewRelease {
                 draft,
                 config: base.config.clone(),
+                attached: None,
                 app: record,
                 also,
             })

@@ -164,6 +164,7 @@ mod tests {
             },
             slug: None,
             status: ReleaseStatus::Pending,
+            addons: Default::default(),
             pages: Default::default(),
             created_at: at,
             updated_at: at,

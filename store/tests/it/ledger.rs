@@ -81,6 +81,7 @@ impl Ledger {
                     slug.or(base.release.value.slug),
                 ),
                 config: base.config.with(&set(name, value)).unwrap(),
+                attached: None,
                 app: base.app.value.clone(),
                 also: Txn::new(),
             })

@@ -69,9 +69,9 @@ pub struct Addon {
     pub plan: Named,
     /// Its provider's name for it; empty until there is one.
     pub provider_id: String,
-    /// What its provider had to say.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub provision_message: Option<String>,
+    /// What its provider had to say; empty where it said nothing.
+    #[serde(default)]
+    pub provision_message: String,
     pub state: AddonState,
     pub updated_at: WireTime,
     /// Its dashboard, if it has one.

@@ -210,6 +210,7 @@ impl Node {
             actor: actor(),
             slug: Some(slug.id),
             status: ReleaseStatus::Pending,
+            addons: Default::default(),
             pages: Default::default(),
             created_at: now,
             updated_at: now,

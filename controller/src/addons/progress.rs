@@ -1,0 +1,188 @@
+//! What becomes of an add-on's record: each a commit that is compared with what it starts from.
+
+use model::addon::{Addon, AddonState, Attachment, Tries, Wish};
+use model::{AddonConfig, AddonId, AttachmentId, Timestamp};
+use store::ledger::AppendError;
+use store::{Committed, StoreError, Txn, Versioned, key};
+use tracing::warn;
+
+use super::answer::Given;
+use super::lay::{Refusal, lay_somewhere};
+use super::release::{self, Change};
+use crate::actions::{ActionError, Attempts};
+use crate::context::Context;
+
+/// What a provider said of an add-on is noted, whatever became of it meanwhile.
+pub(super) async fn note_given(
+    context: &Context,
+    id: AddonId,
+    given: &Given,
+    is_ready: bool,
+) -> Result<(), ActionError> {
+    let mut attempts = Attempts::default();
+    loop {
+        let Some(seen) = read(context, id).await? else {
+            return Ok(());
+        };
+        if let Some(known) = &seen.value.provider_id {
+            if *known != given.provider_id {
+                warn!(addon.name = %seen.value.name, "A provider gave an add-on a second id; the first one counts");
+            }
+            return Ok(());
+        }
+        let mut changed = with_config(context, &seen, &given.config)?;
+        changed.provider_id = Some(given.provider_id.clone());
+        changed.message.clone_from(&given.message);
+        // It may have said that all is done, or somebody have changed his mind, while the answer was on its way.
+        if let AddonState::Requested { wish, .. } = &seen.value.state {
+            let wish = wish.clone();
+            if is_ready {
+                if provisioned(context, &seen, changed, &wish).await? {
+                    return Ok(());
+                }
+                attempts.lost().await?;
+                continue;
+            }
+            let tries = Tries::default();
+            changed.state = AddonState::Provisioning { wish, tries };
+        }
+        if replace(context, &seen, &changed).await? {
+            return Ok(());
+        }
+        attempts.lost().await?;
+    }
+}
+
+/// It is there: attached, and a release made with it, in one commit. `false` when somebody else was quicker.
+pub(crate) async fn provisioned(
+    context: &Context,
+    seen: &Versioned<Addon>,
+    addon: Addon,
+    wish: &Wish,
+) -> Result<bool, ActionError> {
+    let config = config_of(context, &addon)?;
+    let now = Timestamp::now();
+    let addon = Addon {
+        state: AddonState::Provisioned,
+        updated_at: now,
+        ..addon
+    };
+    let by = addon.actor.clone();
+    let appended = release::append(context, addon.app, &by, |base| {
+        let laid = lay_somewhere(base, &addon, &config, wish)?;
+        let attachment = new_attachment(&addon, addon.app, &laid.name, now);
+        let place = key::attachment(addon.app, &laid.name);
+        let also = Txn::new().replace(&key::ADDONS, seen, &addon);
+        Ok::<_, Refusal>(Change {
+            description: format!("Attach {} (@ref:{})", laid.name, addon.name),
+            attached: laid.attached,
+            config: laid.config,
+            also: also.put(&key::ATTACHMENTS, place, &attachment),
+        })
+    });
+    match appended.await {
+        Ok(()) => Ok(true),
+        Err(AppendError::Refused(refusal)) => {
+            let why = match refusal {
+                Refusal::Conflict(why) => why,
+                Refusal::TooLarge => {
+                    "with its config vars, those of the app would be too large".to_owned()
+                }
+            };
+            give_up(context, seen, Some(why)).await
+        }
+        // Whoever looks for add-ons without an app finds it.
+        Err(AppendError::NoSuchApp) => Ok(true),
+        Err(AppendError::Store(StoreError::Contended { .. })) => Ok(false),
+        Err(AppendError::Store(error)) => Err(error.into()),
+    }
+}
+
+pub(crate) fn new_attachment(
+    addon: &Addon,
+    app: model::AppId,
+    name: &model::AttachmentName,
+    now: Timestamp,
+) -> Attachment {
+    Attachment {
+        id: AttachmentId::new(),
+        app,
+        addon: addon.id,
+        name: name.clone(),
+        released: addon.config_version,
+        created_at: now,
+        updated_at: now,
+    }
+}
+
+/// From here on the provider is told to take it away, until it has.
+pub(super) async fn give_up(
+    context: &Context,
+    seen: &Versioned<Addon>,
+    failure: Option<String>,
+) -> Result<bool, ActionError> {
+    let tries = Tries::default();
+    let state = AddonState::Deprovisioning { failure, tries };
+    into_state(context, seen, state).await
+}
+
+pub(super) async fn into_state(
+    context: &Context,
+    seen: &Versioned<Addon>,
+    state: AddonState,
+) -> Result<bool, ActionError> {
+    let changed = Addon {
+        state,
+        updated_at: Timestamp::now(),
+        ..seen.value.clone()
+    };
+    replace(context, seen, &changed).await
+}
+
+pub(crate) async fn replace(
+    context: &Context,
+    seen: &Versioned<Addon>,
+    changed: &Addon,
+) -> Result<bool, ActionError> {
+    let txn = Txn::new().replace(&key::ADDONS, seen, changed);
+    Ok(txn.commit(context.store()).await? != Committed::Conflict)
+}
+
+pub(crate) async fn read(
+    context: &Context,
+    id: AddonId,
+) -> Result<Option<Versioned<Addon>>, StoreError> {
+    key::ADDONS.get(context.store(), &key::addon(id)).await
+}
+
+pub(crate) fn config_of(context: &Context, addon: &Addon) -> Result<AddonConfig, StoreError> {
+    context.keyring.open(&key::addon(addon.id), &addon.config)
+}
+
+/// With what a provider gave now over what it gave before.
+pub(crate) fn with_config(
+    context: &Context,
+    seen: &Versioned<Addon>,
+    given: &AddonConfig,
+) -> Result<Addon, StoreError> {
+    let mut config = config_of(context, &seen.value)?;
+    config.0.extend(given.0.clone());
+    set_config(context, &seen.value, &config)
+}
+
+/// With this for all that its provider gives.
+pub(crate) fn set_config(
+    context: &Context,
+    addon: &Addon,
+    config: &AddonConfig,
+) -> Result<Addon, StoreError> {
+    if config_of(context, addon)? == *config {
+        return Ok(addon.clone());
+    }
+    Ok(Addon {
+        config: context.keyring.seal(&key::addon(addon.id), config)?,
+        config_version: addon.config_version + 1,
+        updated_at: Timestamp::now(),
+        ..addon.clone()
+    })
+}
