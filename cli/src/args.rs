@@ -2,6 +2,7 @@
 //!
 //! Verbs have Heroku's names; the short form (`create`) is an alias of the long one (`apps:create`).
 
+mod addons;
 mod apps;
 mod auth;
 mod builds;
@@ -24,6 +25,11 @@ use std::ffi::OsString;
 
 use clap::{Args, Parser, Subcommand};
 
+pub(crate) use addons::{
+    AddonAttachArgs, AddonCreateArgs, AddonDestroyArgs, AddonDetachArgs, AddonInfoArgs,
+    AddonManifestArgs, AddonOpenArgs, AddonPlansArgs, AddonRenameArgs, AddonServiceRemoveArgs,
+    AddonUpgradeArgs, AddonWaitArgs, AddonsArgs,
+};
 pub(crate) use apps::{
     AppsArgs, CreateArgs, DestroyArgs, GitRemoteArgs, InfoArgs, OpenArgs, RenameArgs, TransferArgs,
     TransferDecisionArgs,
@@ -327,6 +333,95 @@ pub(crate) enum Verb {
         after_help = "Example:\n  $ paas config:unset RAILS_ENV WORKERS"
     )]
     ConfigUnset(ConfigUnsetArgs),
+
+    /// List an app's add-ons, and which apps they are attached to
+    #[command(name = "addons", after_help = addons::LIST_EXAMPLES)]
+    Addons(AddonsArgs),
+    /// List the services that there are add-ons of
+    #[command(
+        name = "addons:services",
+        alias = "addon-services",
+        after_help = "Examples:\n  $ paas addons:services\n  $ paas addons:services --json"
+    )]
+    AddonServices(JsonArgs),
+    /// List the plans of an add-on service, and what they cost
+    #[command(
+        name = "addons:plans",
+        after_help = "Examples:\n  $ paas addons:plans acme-pg\n  $ paas addons:plans acme-pg --json"
+    )]
+    AddonPlans(AddonPlansArgs),
+    /// Create an add-on for an app; its config vars make a release
+    #[command(
+        name = "addons:create",
+        alias = "addons:add",
+        after_help = addons::CREATE_EXAMPLES
+    )]
+    AddonCreate(AddonCreateArgs),
+    /// Show an add-on: its plan, its state, and the apps it is attached to
+    #[command(
+        name = "addons:info",
+        after_help = "Examples:\n  $ paas addons:info acme-pg-calm-1234\n  $ paas addons:info DATABASE -a myapp --json"
+    )]
+    AddonInfo(AddonInfoArgs),
+    /// Open an add-on's dashboard in the browser
+    #[command(
+        name = "addons:open",
+        after_help = "Examples:\n  $ paas addons:open DATABASE\n  $ paas addons:open acme-pg-calm-1234 --show-url"
+    )]
+    AddonOpen(AddonOpenArgs),
+    /// Attach an add-on to another app, which gets its config vars too
+    #[command(
+        name = "addons:attach",
+        after_help = "Examples:\n  $ paas addons:attach acme-pg-calm-1234 -a myapp-worker\n  $ paas addons:attach acme-pg-calm-1234 -a myapp-worker --as SHOP_DB"
+    )]
+    AddonAttach(AddonAttachArgs),
+    /// Detach an add-on from an app; the add-on stays
+    #[command(
+        name = "addons:detach",
+        after_help = "Example:\n  $ paas addons:detach SHOP_DB -a myapp-worker"
+    )]
+    AddonDetach(AddonDetachArgs),
+    /// Rename an add-on
+    #[command(
+        name = "addons:rename",
+        after_help = "Example:\n  $ paas addons:rename acme-pg-calm-1234 shop-db"
+    )]
+    AddonRename(AddonRenameArgs),
+    /// Change an add-on's plan
+    #[command(
+        name = "addons:upgrade",
+        visible_alias = "addons:downgrade",
+        after_help = addons::UPGRADE_EXAMPLES
+    )]
+    AddonUpgrade(AddonUpgradeArgs),
+    /// Wait until add-ons are created or destroyed
+    #[command(
+        name = "addons:wait",
+        after_help = "Examples:\n  $ paas addons:wait\n  $ paas addons:wait acme-pg-calm-1234"
+    )]
+    AddonWait(AddonWaitArgs),
+    /// Destroy add-ons, for good
+    #[command(
+        name = "addons:destroy",
+        alias = "addons:remove",
+        after_help = addons::DESTROY_EXAMPLES
+    )]
+    AddonDestroy(AddonDestroyArgs),
+    /// Let apps have add-ons of a service, by its manifest (administrators)
+    #[command(name = "addon-services:add", after_help = addons::SERVICE_ADD_EXAMPLES)]
+    AddonServiceAdd(AddonManifestArgs),
+    /// Put another manifest in the place of a service's; its id says whose (administrators)
+    #[command(
+        name = "addon-services:update",
+        after_help = "Example:\n  $ paas addon-services:update addon-manifest.json"
+    )]
+    AddonServiceUpdate(AddonManifestArgs),
+    /// Remove an add-on service (administrators)
+    #[command(
+        name = "addon-services:remove",
+        after_help = "Examples:\n  $ paas addon-services:remove acme-pg\n  $ paas addon-services:remove acme-pg --confirm acme-pg"
+    )]
+    AddonServiceRemove(AddonServiceRemoveArgs),
 
     /// List an app's dynos
     #[command(

@@ -140,6 +140,10 @@ fn with_names(arg: Arg, words: &[String]) -> Arg {
         "NAME" if is_about_config(&words) => {
             arg.add(candidates_of(move || of_app(&words, Kind::ConfigVars)))
         }
+        "SERVICE" => arg.add(candidates_of(|| names::of(Kind::AddonServices))),
+        "SERVICE[:PLAN]" | "PLAN" => arg.add(candidates_of(|| names::of(Kind::AddonPlans))),
+        "ADDON" | "ADDON[:PLAN]" => arg.add(candidates_of(move || addons(&words))),
+        "ATTACHMENT" => arg.add(candidates_of(move || of_app(&words, Kind::Attachments))),
         "TOPIC" | "VERB" => arg.add(candidates_of(verbs)),
         _ => arg,
     }
@@ -161,6 +165,13 @@ fn types(words: &[String]) -> Vec<String> {
 
 fn of_app(words: &[String], kind: fn(String) -> Kind) -> Vec<String> {
     names::app(words).map_or_else(Vec::new, |app| names::of(kind(app)))
+}
+
+/// Those of the app, where there is one; what is to be attached to it is another's.
+fn addons(words: &[String]) -> Vec<String> {
+    let is_attached = words.get(1).is_some_and(|verb| verb == "addons:attach");
+    let app = names::app(words).filter(|_| !is_attached);
+    names::of(Kind::Addons(app))
 }
 
 /// Many arguments are a NAME; only those of config vars that are there already are known here.

@@ -47,6 +47,18 @@ impl Context {
         Ok(self.about(self.find_app(args)?))
     }
 
+    /// The app that is named, else the one of this directory, if it has one and no more.
+    pub(crate) fn app_if_any(&self, args: &AppArgs) -> Result<Option<String>> {
+        // An empty `PAAS_APP` is how somebody says that this once it is none.
+        let is_named = args.app.as_ref().is_some_and(|app| !app.is_empty());
+        if is_named || args.remote.is_some() {
+            return self.app(args).map(Some);
+        }
+        let git = &self.session()?.git;
+        let found = infer(&git::remotes(), None, git).ok();
+        Ok(found.map(|app| self.about(app)))
+    }
+
     /// A verb is about this app, and has it some other way.
     pub(crate) fn about(&self, app: String) -> String {
         self.app.get_or_init(|| app.clone());

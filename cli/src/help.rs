@@ -65,6 +65,26 @@ const TOPICS: &[(&str, &[&str])] = &[
         &["config", "config:get", "config:set", "config:unset"],
     ),
     (
+        "Add-ons",
+        &[
+            "addons",
+            "addons:services",
+            "addons:plans",
+            "addons:create",
+            "addons:info",
+            "addons:open",
+            "addons:attach",
+            "addons:detach",
+            "addons:rename",
+            "addons:upgrade",
+            "addons:wait",
+            "addons:destroy",
+            "addon-services:add",
+            "addon-services:update",
+            "addon-services:remove",
+        ],
+    ),
+    (
         "Dynos",
         &[
             "ps",

@@ -2,6 +2,7 @@
 
 mod access;
 mod accounts;
+mod addons;
 mod apps;
 mod audit;
 mod auth;
@@ -126,6 +127,21 @@ async fn online(verb: Verb, context: &Context) -> Result<ExitCode> {
         Verb::ConfigGet(args) => config::get(context, &args).await,
         Verb::ConfigSet(args) => config::set(context, &args).await,
         Verb::ConfigUnset(args) => config::unset(context, &args).await,
+        Verb::Addons(args) => addons::list(context, &args).await,
+        Verb::AddonServices(args) => addons::services::list(context, args).await,
+        Verb::AddonPlans(args) => addons::services::plans(context, &args).await,
+        Verb::AddonCreate(args) => addons::create::create(context, args).await,
+        Verb::AddonInfo(args) => addons::info(context, &args).await,
+        Verb::AddonOpen(args) => addons::open(context, &args).await,
+        Verb::AddonAttach(args) => addons::attach::attach(context, &args).await,
+        Verb::AddonDetach(args) => addons::attach::detach(context, &args).await,
+        Verb::AddonRename(args) => addons::rename(context, &args).await,
+        Verb::AddonUpgrade(args) => addons::upgrade::upgrade(context, &args).await,
+        Verb::AddonWait(args) => addons::wait::wait(context, &args).await,
+        Verb::AddonDestroy(args) => addons::destroy::destroy(context, &args).await,
+        Verb::AddonServiceAdd(args) => addons::services::add(context, &args).await,
+        Verb::AddonServiceUpdate(args) => addons::services::update(context, &args).await,
+        Verb::AddonServiceRemove(args) => addons::services::remove(context, &args).await,
         Verb::Ps(args) => ps::list(context, &args).await,
         Verb::Scale(args) => scale::scale(context, &args).await,
         Verb::Restart(args) => ps::restart(context, &args).await,

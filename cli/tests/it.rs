@@ -2,6 +2,10 @@
 
 #[cfg(test)]
 mod it {
+    mod addon_create;
+    mod addon_services;
+    mod addons;
+    mod addons_changed;
     mod apps;
     mod browser_login;
     mod builds;

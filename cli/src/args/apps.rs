@@ -10,6 +10,7 @@ Examples:
   $ paas create myapp
   $ paas create myapp-staging --remote staging
   $ paas create myapp --team acme
+  $ paas create myapp --addons acme-pg,acme-redis:mini
   $ paas create myapp --buildpack heroku/nodejs --buildpack heroku/python";
 
 pub(super) const TRANSFER_EXAMPLES: &str = "\
@@ -44,6 +45,9 @@ pub(crate) struct CreateArgs {
     /// Buildpack to use; give it again for several
     #[arg(short, long)]
     pub(crate) buildpack: Vec<String>,
+    /// Add-ons to create for it
+    #[arg(long, value_name = "SERVICE[:PLAN]", value_delimiter = ',')]
+    pub(crate) addons: Vec<String>,
     /// Stack to build and run on
     #[arg(short, long)]
     pub(crate) stack: Option<String>,

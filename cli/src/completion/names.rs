@@ -36,6 +36,12 @@ pub(super) enum Kind {
     Dynos(String),
     /// Never their values.
     ConfigVars(String),
+    AddonServices,
+    /// `acme-pg:dev`
+    AddonPlans,
+    /// Of an app, or of all.
+    Addons(Option<String>),
+    Attachments(String),
 }
 
 impl Kind {
@@ -46,6 +52,11 @@ impl Kind {
             Self::Types(app) => format!("types of {app}"),
             Self::Dynos(app) => format!("dynos of {app}"),
             Self::ConfigVars(app) => format!("config vars of {app}"),
+            Self::AddonServices => "add-on services".to_owned(),
+            Self::AddonPlans => "add-on plans".to_owned(),
+            Self::Addons(Some(app)) => format!("add-ons of {app}"),
+            Self::Addons(None) => "add-ons".to_owned(),
+            Self::Attachments(app) => format!("attachments of {app}"),
         }
     }
 }
@@ -186,7 +197,30 @@ async fn names(client: &Client, kind: &Kind) -> Result<Vec<String>, ClientError>
             let vars = client.config_vars(app).await?;
             vars.into_keys().collect()
         }
+        Kind::AddonServices => services(client).await?,
+        Kind::AddonPlans => {
+            let services = services(client).await?;
+            let plans = services.iter().map(|service| client.plans(service));
+            let plans = futures::future::try_join_all(plans).await?;
+            plans.into_iter().flatten().map(|plan| plan.name).collect()
+        }
+        Kind::Addons(app) => {
+            let addons = match app {
+                Some(app) => client.addons(app).await?,
+                None => client.all_addons().await?,
+            };
+            addons.iter().map(|addon| addon.name.to_string()).collect()
+        }
+        Kind::Attachments(app) => {
+            let attachments = client.attachments(app).await?;
+            attachments.iter().map(|one| one.name.to_string()).collect()
+        }
     })
+}
+
+async fn services(client: &Client) -> Result<Vec<String>, ClientError> {
+    let services = client.addon_services().await?;
+    Ok(services.iter().map(|one| one.name.to_string()).collect())
 }
 
 #[cfg(test)]

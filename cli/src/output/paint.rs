@@ -81,11 +81,10 @@ impl Paint {
     /// A dyno's or release's state.
     pub(crate) fn state(self, state: &str) -> String {
         let colour = match state {
-            "up" | "succeeded" | "on" | "ready" => Colour::Green,
-            "starting" | "idle" | "pending" | "stopping" | "draining" | "cordoned" => {
-                Colour::Yellow
-            }
-            "crashed" | "failed" | "dead" => Colour::Red,
+            "up" | "succeeded" | "on" | "ready" | "created" => Colour::Green,
+            "starting" | "idle" | "pending" | "stopping" | "draining" | "cordoned" | "creating"
+            | "destroying" => Colour::Yellow,
+            "crashed" | "failed" | "dead" | "errored" => Colour::Red,
             _ => return state.to_owned(),
         };
         self.in_colour(colour, state)

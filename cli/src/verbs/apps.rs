@@ -3,7 +3,7 @@
 use std::process::{Command, Stdio};
 
 use anyhow::Result;
-use controller_api::wire::{App, AppUpdate, Collaborator, Dyno};
+use controller_api::wire::{Addon, App, AppUpdate, Collaborator, Dyno};
 use controller_api::{Client, ClientError};
 use serde_json::json;
 
@@ -100,22 +100,27 @@ pub(crate) async fn info(context: &Context, args: &InfoArgs) -> Result<()> {
     let name = app_of(context, args.name.as_ref(), &args.app)?;
     let (client, output) = (context.client()?, &context.output);
     let app = client.app(&name).await?;
-    let (dynos, collaborators, locked) = futures::try_join!(
+    let addons = async { teams::if_allowed(client.addons(&name).await) };
+    let (dynos, collaborators, locked, addons) = futures::try_join!(
         client.dynos(&name),
         client.collaborators(&name),
-        is_locked(&client, &app)
+        is_locked(&client, &app),
+        addons
     )?;
+    let addons = addons.unwrap_or_default();
     if args.json.json {
         return Ok(output.json(&json!({
-            "app": app, "dynos": dynos, "collaborators": collaborators, "locked": locked,
+            "app": app, "addons": addons, "dynos": dynos, "collaborators": collaborators, "locked": locked,
         }))?);
     }
     if args.shell {
-        return shell_info(context, &app, &dynos);
+        return shell_info(context, &app, &dynos, &addons);
     }
     output.heading(output.paint.in_colour(Colour::Bold, app.name.as_str()))?;
     let mut table = Table::new();
-    for (label, value) in facts(&app, &dynos, &collaborators, locked) {
+    let plans = ("Addons", plans(&addons, ", "));
+    let plans = std::iter::once(plans).filter(|(_, plans)| !plans.is_empty());
+    for (label, value) in plans.chain(facts(&app, &dynos, &collaborators, locked)) {
         table.row([format!("{label}:"), value]);
     }
     Ok(output.table(&table)?)
@@ -165,9 +170,10 @@ fn facts(
     facts
 }
 
-fn shell_info(context: &Context, app: &App, dynos: &[Dyno]) -> Result<()> {
+fn shell_info(context: &Context, app: &App, dynos: &[Dyno], addons: &[Addon]) -> Result<()> {
     let team = app.team.as_ref().map(|team| team.name.clone());
     for (key, value) in [
+        ("addons", plans(addons, ",")),
         ("created_at", app.created_at.to_string()),
         ("dynos", dyno_counts(dynos)),
         ("git_url", app.git_url.clone()),
@@ -186,6 +192,14 @@ fn shell_info(context: &Context, app: &App, dynos: &[Dyno]) -> Result<()> {
             .line(format!("{key}={}", git::shell_quoted(&value)))?;
     }
     Ok(())
+}
+
+fn plans(addons: &[Addon], between: &str) -> String {
+    let plans: Vec<&str> = addons
+        .iter()
+        .map(|addon| addon.plan.name.as_str())
+        .collect();
+    plans.join(between)
 }
 
 /// `web: 2, worker: 1`.
@@ -296,7 +310,12 @@ pub(crate) async fn open(context: &Context, args: &OpenArgs) -> Result<()> {
         ),
         None => url,
     };
-    if browse(&url) {
+    visit(context, &url)
+}
+
+/// Opens an address in the browser; where there is none, prints it.
+pub(super) fn visit(context: &Context, url: &str) -> Result<()> {
+    if browse(url) {
         return Ok(context.output.note(format!("Opening {url}"))?);
     }
     Ok(context.output.line(url)?)

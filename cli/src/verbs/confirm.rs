@@ -1,6 +1,7 @@
 //! The name once more, before what cannot be undone.
 
 use anyhow::Result;
+use controller_api::ClientError;
 
 use crate::failure::Failure;
 use crate::output::Output;
@@ -39,4 +40,26 @@ impl Confirm<'_> {
         ))
         .into())
     }
+}
+
+/// Sends what may have to be confirmed with the app's name, and once more where the platform asks for that.
+pub(super) async fn when_required<T>(
+    output: &Output,
+    app: &str,
+    given: Option<&str>,
+    done: &str,
+    send: impl AsyncFn(Option<&str>) -> Result<T, ClientError>,
+) -> Result<T> {
+    let warning = match send(given).await {
+        Err(ClientError::Api(error)) if error.id == "confirmation_required" => error.message,
+        sent => return Ok(sent?),
+    };
+    Confirm {
+        name: app,
+        given,
+        warning,
+        done,
+    }
+    .ask(output)?;
+    Ok(send(Some(app)).await?)
 }

@@ -1,10 +1,10 @@
-//! apps:create: the app, its buildpacks, and the git remote to push to.
+//! apps:create: the app, its buildpacks, the git remote to push to, and its add-ons.
 
 use anyhow::Result;
 use controller_api::wire::AppCreate;
 use controller_api::wire::app::Identity;
 
-use super::git_remote;
+use super::{addons, git_remote};
 use crate::args::CreateArgs;
 use crate::context::Context;
 use crate::failure::Failure;
@@ -59,6 +59,10 @@ pub(crate) async fn create(context: &Context, args: CreateArgs) -> Result<()> {
     }
     if !args.no_remote {
         git_remote::after_create(context, &app, &args.remote, args.ssh_git)?;
+    }
+    // Last: what a provider refuses leaves an app to work with.
+    for plan in args.addons {
+        addons::create::of_plan(context, name, plan).await?;
     }
     Ok(())
 }

@@ -65,3 +65,52 @@ pub(super) async fn type_meant(
         None => error.into(),
     }
 }
+
+/// The error of an add-on plan that there is not, with the one that may have been meant.
+pub(super) async fn plan_meant(client: &Client, typed: &str, error: Error) -> Error {
+    let message = match error.downcast_ref() {
+        Some(ClientError::Api(api))
+            if matches!(api.status, 404 | 422)
+                && !api.is_about_app()
+                && api.id != "confirmation_required" =>
+        {
+            api.message.clone()
+        }
+        _ => return error,
+    };
+    match timeout(WITHIN, plan_like(client, typed)).await {
+        Ok(Ok(Some(advice))) => Failure::new(message).advise(advice).into(),
+        _ => error,
+    }
+}
+
+/// What to say of a plan, as `acme-pg:dev`; nothing of one that there is.
+async fn plan_like(client: &Client, typed: &str) -> Result<Option<String>, ClientError> {
+    let (service, plan) = match typed.split_once(':') {
+        Some((service, _)) => (service, Some(typed)),
+        None => (typed, None),
+    };
+    let services = client.addon_services().await?;
+    let services: Vec<&str> = services.iter().map(|one| one.name.as_str()).collect();
+    if !services.contains(&service) {
+        let all = "`paas addons:services`".to_owned();
+        return Ok(Some(told(nearest(service, services), &all)));
+    }
+    let Some(plan) = plan else {
+        return Ok(None);
+    };
+    let plans = client.plans(service).await?;
+    let plans: Vec<&str> = plans.iter().map(|one| one.name.as_str()).collect();
+    if plans.contains(&plan) {
+        return Ok(None);
+    }
+    let all = format!("`paas addons:plans {service}`");
+    Ok(Some(told(nearest(plan, plans), &all)))
+}
+
+fn told(near: Option<&str>, all: &str) -> String {
+    match near {
+        Some(near) => format!("Did you mean {near}? All of them: {all}."),
+        None => format!("See what there is with {all}."),
+    }
+}

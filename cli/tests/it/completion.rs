@@ -8,7 +8,7 @@ use serde_json::json;
 use super::harness::{Cli, program};
 use super::run_pipes::eventually;
 use super::run_terminal::Terminal;
-use super::shapes::{app, formation, team};
+use super::shapes::{addon, addon_attachment, addon_service, app, formation, plan, team};
 
 impl Cli {
     /// What a script is answered that asks for completion of this line.
@@ -66,6 +66,43 @@ fn verbs_with_colons_options_apps_and_process_types_are_completed() {
     assert_eq!(cli.completes("paas apps:transfer "), ["acme ", "zoo "]);
     assert_eq!(cli.completes("paas members:set x -r v"), ["viewer "]);
     assert_eq!(cli.completes("paas nosuch "), Vec::<String>::new());
+}
+
+#[test]
+fn services_plans_add_ons_and_attachments_are_completed() {
+    let cli = with_apps();
+    cli.stub
+        .on("GET /addon-services", json!([addon_service("acme-pg")]))
+        .on(
+            "GET /addon-services/acme-pg/plans",
+            json!([plan("dev", 0), plan("mini", 500)]),
+        )
+        .on(
+            "GET /addons",
+            json!([addon("other-db", "other", "provisioned")]),
+        )
+        .on(
+            "GET /apps/shop/addons",
+            json!([addon("shop-db", "shop", "provisioned")]),
+        )
+        .on(
+            "GET /apps/shop/addon-attachments",
+            json!([addon_attachment("DATABASE", ("shop-db", "shop"), "shop")]),
+        );
+    assert_eq!(cli.completes("paas addons:plans "), ["acme-pg "]);
+    // Bash has what comes before the colon already.
+    assert_eq!(
+        cli.completes("paas addons:create acme-pg:"),
+        ["dev ", "mini "]
+    );
+    assert_eq!(cli.completes("paas create --addons acme-pg:m"), ["mini "]);
+    for verb in ["info", "open", "destroy", "rename", "upgrade", "wait"] {
+        let line = format!("paas addons:{verb} -a shop ");
+        assert_eq!(cli.completes(&line), ["shop-db "], "{verb}");
+    }
+    assert_eq!(cli.completes("paas addons:info "), ["other-db "]);
+    assert_eq!(cli.completes("paas addons:attach -a shop "), ["other-db "]);
+    assert_eq!(cli.completes("paas addons:detach -a shop D"), ["DATABASE "]);
 }
 
 #[test]

@@ -210,3 +210,51 @@ pub(crate) fn webhook_event() -> Value {
         },
     })
 }
+
+/// The same for the same name.
+fn id_of(name: &str) -> String {
+    let bytes = name.bytes().map(u64::from);
+    id(10_000 + bytes.fold(0, |sum, byte| (sum * 31 + byte) % 1_000_000))
+}
+
+fn price(cents: u64) -> Value {
+    json!({ "cents": cents, "contract": false, "unit": "month" })
+}
+
+pub(crate) fn addon_service(name: &str) -> Value {
+    json!({
+        "cli_plugin_name": null, "created_at": AT, "human_name": "Acme Postgres", "id": id_of(name), "name": name,
+        "state": "ga", "supported_generations": [named("cedar")], "supports_multiple_installations": true,
+        "supports_sharing": true, "updated_at": AT,
+    })
+}
+
+/// One of acme-pg.
+pub(crate) fn plan(name: &str, cents: u64) -> Value {
+    json!({
+        "addon_service": named("acme-pg"), "compliance": null, "created_at": AT, "default": cents == 0,
+        "description": "", "human_name": name.to_uppercase(), "id": id_of(name),
+        "installable_inside_private_network": false, "installable_outside_private_network": true,
+        "name": format!("acme-pg:{name}"), "price": price(cents), "space_default": false, "state": "public",
+        "updated_at": AT, "visible": true,
+    })
+}
+
+/// One of acme-pg's.
+pub(crate) fn addon(name: &str, app: &str, state: &str) -> Value {
+    json!({
+        "actions": [], "addon_service": named("acme-pg"), "app": { "id": id_of(app), "name": app },
+        "billed_price": price(500), "billing_entity": { "id": id_of(app), "name": app, "type": "app" },
+        "config_vars": ["DATABASE_HOST", "DATABASE_URL"], "created_at": AT, "id": id_of(name), "name": name,
+        "plan": named("acme-pg:dev"), "provider_id": "7", "state": state, "updated_at": AT, "web_url": null,
+    })
+}
+
+/// `of`: the add-on, and the app that it was made for.
+pub(crate) fn addon_attachment(name: &str, of: (&str, &str), app: &str) -> Value {
+    json!({
+        "addon": { "app": { "id": id_of(of.1), "name": of.1 }, "id": id_of(of.0), "name": of.0 },
+        "app": { "id": id_of(app), "name": app }, "created_at": AT, "id": id_of(&format!("{name} of {app}")),
+        "log_input_url": null, "name": name, "namespace": null, "updated_at": AT, "web_url": null,
+    })
+}
