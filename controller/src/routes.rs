@@ -221,6 +221,7 @@ fn table(r: &mut Routes) {
     r.get("/addons/{addon}", Addon(Some(View)), addons::show);
     r.get("/addons/{addon}/addon-attachments", Addon(Some(View)), attachments::list_of_addon);
     r.get("/addons/{addon}/config", Addon(Some(Operate)), addon_providers::config);
+    r.get("/addons/{addon}/config/{namespace}", Addon(Some(Operate)), addon_providers::config_of_namespace);
     r.patch("/addons/{addon}/config", Addon(None), addon_providers::set_config);
     r.post("/addons/{addon}/actions/provision", Addon(None), addon_providers::provisioned);
     r.post("/addons/{addon}/actions/deprovision", Addon(None), addon_providers::not_provisioned);

@@ -115,7 +115,6 @@ fn facts(
         .map(|attachment| format!("{}::{}", attachment.app.name, attachment.name))
         .collect();
     places.sort();
-    let message = addon.provision_message.clone().unwrap_or_default();
     let mut facts = vec![
         ("Plan", addon.plan.name.clone()),
         ("Price", words::price_of(addon)),
@@ -124,7 +123,7 @@ fn facts(
         ("Owning app", output.paint.app(addon.app.name.as_str())),
         ("Installed at", clock(addon.created_at.0)),
         ("State", output.paint.state(words::state(addon.state))),
-        ("Message", message),
+        ("Message", addon.provision_message.clone()),
     ];
     facts.retain(|(_, value)| !value.is_empty());
     facts

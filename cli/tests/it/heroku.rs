@@ -142,6 +142,49 @@ fn the_official_heroku_cli_works_with_teams() {
 }
 
 #[test]
+fn the_official_heroku_cli_has_add_ons() {
+    hold("addons");
+}
+
+/// The one of the samples, until this is dropped.
+struct Provider(std::process::Child);
+
+impl Provider {
+    fn program() -> std::process::Command {
+        let path = "../samples/addon-provider/provider.py";
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
+        let mut command = std::process::Command::new("python3");
+        command.arg(path);
+        command
+    }
+
+    /// Known to the platform.
+    fn start(heroku: &Heroku) -> Self {
+        let mut child = Self::program()
+            .env("PAAS_API", heroku.platform.address())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut said = BufReader::new(child.stdout.take().unwrap()).lines();
+        let url = said.next().unwrap().unwrap();
+        let provider = Self(child);
+        let manifest = Self::program().args(["--manifest", &url]).output();
+        let manifest = manifest.unwrap().stdout;
+        let add = ["addon-services:add", "-"];
+        let added = heroku.cli.paas_with_stdin(&add, &manifest);
+        assert_eq!(added.code, 0, "{}", added.stderr);
+        provider
+    }
+}
+
+impl Drop for Provider {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
 fn the_official_heroku_cli_brings_keys_certificates_and_people() {
     hold("files");
 }
@@ -242,6 +285,7 @@ fn hold(name: &str) {
 /// By the programs in `dir`.
 fn hold_of(dir: &Path, name: &str) {
     let heroku = Heroku::with(dir);
+    let _provider = Provider::start(&heroku);
     let table = Table::named(name);
     for script in &table.before {
         let mut shell = heroku.cli.command("sh");
@@ -271,6 +315,7 @@ struct Said {
 /// By a library, whose `driver` evaluates a table's lines one by one.
 fn evaluate(driver: &[&str], modules: Option<(&str, &Path)>, table: &str) {
     let heroku = Heroku::start();
+    let _provider = Provider::start(&heroku);
     let mut child = heroku
         .cli
         .command(super::harness::program())

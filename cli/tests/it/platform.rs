@@ -109,6 +109,11 @@ impl Platform {
         format!("http://api.paas.localhost:{}", self.addr.port())
     }
 
+    /// Without a name that would have to be looked up.
+    pub(crate) fn address(&self) -> String {
+        format!("http://{}", self.addr)
+    }
+
     /// The administrator's.
     pub(crate) fn cli(&self) -> Cli {
         let cli = Cli::logged_out(Stub::start());

@@ -48,6 +48,7 @@ const OURS: &[(&str, &str)] = &[
     ("DELETE", "/addon-services/*"),
     ("GET", "/apps/*/addons/*/sso"),
     ("GET", "/addons/*/dashboard"),
+    ("GET", "/addons/*/config/*"),
     ("POST", "/oauth/token"),
     ("GET", "/sso/*"),
     ("PATCH", "/apps/*/collaborators/*"),

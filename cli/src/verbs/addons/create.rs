@@ -75,8 +75,8 @@ async fn ask_for(context: &Context, app: &str, wish: &AddonCreate) -> Result<Add
 
 /// What the provider has to say, and how far it is.
 fn tell(output: &Output, addon: &Addon) -> Result<()> {
-    if let Some(message) = &addon.provision_message {
-        output.note(message)?;
+    if !addon.provision_message.is_empty() {
+        output.note(&addon.provision_message)?;
     }
     let name = words::named(output.err_paint, addon.name.as_str());
     match addon.state {

@@ -39,8 +39,8 @@ pub(crate) async fn upgrade(context: &Context, args: &AddonUpgradeArgs) -> Resul
         Some(price) => action.done_with(words::price(price)),
         None => action.done(),
     }
-    if let Some(message) = &changed.provision_message {
-        output.note(message)?;
+    if !changed.provision_message.is_empty() {
+        output.note(&changed.provision_message)?;
     }
     Ok(())
 }

@@ -85,13 +85,11 @@ pub(super) async fn until_destroyed(
 }
 
 pub(super) fn never_created(addon: &Addon) -> Failure {
-    let why = addon.provision_message.as_deref();
-    let why = why.map(|why| format!(": {}", why.trim_end_matches('.')));
-    Failure::new(format!(
-        "{} could not be created{}",
-        addon.name,
-        why.unwrap_or_default()
-    ))
+    let why = match addon.provision_message.trim_end_matches('.') {
+        "" => String::new(),
+        why => format!(": {why}"),
+    };
+    Failure::new(format!("{} could not be created{why}", addon.name))
 }
 
 pub(super) fn never_destroyed(addon: &Addon, state: AddonState) -> Failure {

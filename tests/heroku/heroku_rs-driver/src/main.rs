@@ -82,6 +82,29 @@ fn ask(heroku: &HttpApiClient, words: &[&str]) -> Answer {
         ["StackList"] => told(heroku.request(&StackList::new())),
         ["RatelimitDetails"] => told(heroku.request(&RatelimitDetails::new())),
         ["AddonList"] => told(heroku.request(&AddonList::new())),
+        ["AddonServiceList"] => told(heroku.request(&AddonServiceList::new())),
+        ["AddonServiceDetails", service] => {
+            told(heroku.request(&AddonServiceDetails::new(service)))
+        }
+        ["AddonCreate", app, plan, name] => {
+            told(heroku.request(&AddonCreate::new(app, plan).name(name).build()))
+        }
+        ["AddonDetails", addon] => told(heroku.request(&AddonDetails::new(addon))),
+        ["AddonListByApp", app] => told(heroku.request(&AddonListByApp::new(app))),
+        ["AddonListByAccount", user] => told(heroku.request(&AddonListByAccount::new(user))),
+        ["AddonConfigList", addon] => told(heroku.request(&AddonConfigList::new(addon))),
+        ["AttachmentList"] => told(heroku.request(&AttachmentList::new())),
+        ["AttachmentListByApp", app] => told(heroku.request(&AttachmentListByApp::new(app))),
+        ["AttachmentListByAddon", addon] => {
+            told(heroku.request(&AttachmentListByAddon::new(addon)))
+        }
+        ["AttachmentDetails", attachment] => {
+            told(heroku.request(&AttachmentDetails::new(attachment)))
+        }
+        ["AttachmentDelete", attachment] => {
+            told(heroku.request(&AttachmentDelete::new(attachment)))
+        }
+        ["AddonDelete", app, addon] => told(heroku.request(&AddonDelete::new(app, addon))),
         ["TeamCreate", name] => told(heroku.request(&TeamCreate::new(name).build())),
         ["TeamList"] => told(heroku.request(&TeamList::new())),
         ["TeamDetails", team] => told(heroku.request(&TeamDetails::new(team))),
