@@ -4,12 +4,15 @@
 
 use std::collections::BTreeMap;
 
+use model::addon::MAX_ADDONS;
 use model::app::MAX_QUANTITY;
 use model::{ConfigVarName, DynoSize, Formation, ProcessType, Secret};
 use serde_json::{Map, Value};
 
 const MAX_ERRORS: usize = 20;
 const MAX_TEXT: usize = 32 * 1024;
+/// Of a plan's name.
+const MAX_PLAN: usize = 200;
 
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Manifest {
@@ -19,6 +22,17 @@ pub(crate) struct Manifest {
     pub(crate) stack: Option<String>,
     pub(crate) postdeploy: Option<String>,
     pub(crate) success_url: Option<String>,
+    pub(crate) addons: Vec<WantedAddon>,
+}
+
+/// An add-on as a manifest asks for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct WantedAddon {
+    /// `acme-pg:dev`, or `acme-pg`.
+    pub(crate) plan: String,
+    pub(crate) attached_as: Option<String>,
+    /// What its provider is told.
+    pub(crate) options: BTreeMap<String, Value>,
 }
 
 /// How a config var gets its value, unless whoever sets the app up gives it one.
@@ -204,22 +218,40 @@ impl Reading {
         }
     }
 
-    /// There are none here that could be given.
     fn addons(&mut self, object: &Map<String, Value>) {
-        match object.get("addons") {
-            None | Some(Value::Null) => {}
-            Some(Value::Array(addons)) => {
-                for addon in addons {
-                    let plan = addon.get("plan").unwrap_or(addon).as_str();
-                    let plan: String = plan.unwrap_or("?").chars().take(100).collect();
-                    self.errors.push(format!(
-                        "the add-on {plan} is not available: this platform has no add-ons"
-                    ));
-                }
-            }
-            Some(_) => self.wrong("addons", "a list"),
+        let given = match object.get("addons") {
+            None | Some(Value::Null) => return,
+            Some(Value::Array(given)) if given.len() <= MAX_ADDONS => given,
+            Some(_) => return self.wrong("addons", "a list, of at most 50"),
+        };
+        let wanted: Option<Vec<_>> = given.iter().map(addon).collect();
+        match wanted {
+            Some(wanted) => self.manifest.addons = wanted,
+            None => self.wrong(
+                "addons",
+                "a list of \"service:plan\" or {\"plan\": …, \"as\": …, \"options\": {…}}",
+            ),
         }
     }
+}
+
+fn addon(given: &Value) -> Option<WantedAddon> {
+    let text = |field| match given.get(field) {
+        None | Some(Value::Null) => Some(None),
+        Some(Value::String(text)) => Some(Some(text.clone())),
+        Some(_) => None,
+    };
+    let options = match given.get("options") {
+        None | Some(Value::Null) => BTreeMap::new(),
+        Some(Value::Object(options)) => options.clone().into_iter().collect(),
+        Some(_) => return None,
+    };
+    let plan = given.get("plan").unwrap_or(given).as_str()?;
+    Some(WantedAddon {
+        plan: plan.chars().take(MAX_PLAN).collect(),
+        attached_as: text("as")?,
+        options,
+    })
 }
 
 /// As an environment variable has it.

@@ -3,6 +3,8 @@
 //! Level-based: each step looks at what there is and makes one commit, compared with the setup's record. Whoever comes
 //! after one that was killed goes on with it, and of two who believe that it is theirs one commits.
 
+mod addons;
+
 use std::collections::HashMap;
 use std::time::Duration;
 
@@ -18,17 +20,21 @@ use model::{
 use store::ledger::{AppendError, Base, NewRelease, append_release};
 use store::{Committed, Follower, StoreError, Txn, Versioned, key};
 use tokio::task::{AbortHandle, JoinSet};
+use tokio::time::Instant;
 use tracing::{info, warn};
 
 use crate::actions::{ActionError, builds, dynos};
 use crate::app_json::{self, Manifest};
 use crate::auth::random_hex;
 use crate::context::{Context, Ctx};
+use addons::Given;
 
 /// Another controller may have left some.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 const STEP_EVERY: Duration = Duration::from_millis(500);
 const AFTER_TROUBLE: Duration = Duration::from_secs(3);
+/// Before what was found is swept up.
+const LOOK_AGAIN: Duration = Duration::from_secs(300);
 /// Longer than the longest build, release phase and script.
 const WITHIN: jiff::SignedDuration = jiff::SignedDuration::from_hours(4);
 /// Seconds that the script may take.
@@ -85,8 +91,10 @@ async fn left(context: &Context) -> Result<Vec<AppSetupId>, StoreError> {
 
 /// Step by step to its end.
 async fn drive(context: Ctx, id: AppSetupId) {
+    // Not read at every step, for its add-ons may take a while.
+    let mut looked = None;
     loop {
-        let pause = match step(&context, id).await {
+        let pause = match step(&context, id, &mut looked).await {
             Ok(Next::Over) => return,
             Ok(Next::Wait) => STEP_EVERY,
             Err(error) => {
@@ -106,7 +114,11 @@ enum Next {
     Over,
 }
 
-async fn step(context: &Context, id: AppSetupId) -> Result<Next, ActionError> {
+async fn step(
+    context: &Context,
+    id: AppSetupId,
+    looked: &mut Option<(Looked, Instant)>,
+) -> Result<Next, ActionError> {
     let store = context.store();
     let seen = key::APP_SETUPS.get(store, &key::app_setup(id)).await?;
     let Some(seen) = seen.filter(|seen| !seen.value.stage.is_over()) else {
@@ -116,21 +128,28 @@ async fn step(context: &Context, id: AppSetupId) -> Result<Next, ActionError> {
         return fail(context, &seen, "It took too long.".to_owned(), Vec::new()).await;
     }
     match seen.value.stage.clone() {
-        SetupStage::Reading => read(context, &seen).await,
+        SetupStage::Reading => read(context, &seen, looked).await,
         SetupStage::Building { postdeploy } => building(context, &seen, postdeploy).await,
         SetupStage::PostDeploying { dyno } => post_deploying(context, &seen, dyno).await,
         SetupStage::Succeeded | SetupStage::Failed { .. } => Ok(Next::Over),
     }
 }
 
-/// What `app.json` wants, and the build: on record together.
-async fn read(context: &Context, seen: &Versioned<AppSetup>) -> Result<Next, ActionError> {
+/// What `app.json` wants, and the build: on record together, once its add-ons are there.
+async fn read(
+    context: &Context,
+    seen: &Versioned<AppSetup>,
+    looked: &mut Option<(Looked, Instant)>,
+) -> Result<Next, ActionError> {
     let setup = &seen.value;
-    let looked = context
-        .builders
-        .look(context.store(), &setup.archive)
-        .await?;
-    let (blob, manifest) = match looked {
+    if looked
+        .as_ref()
+        .is_none_or(|(_, at)| at.elapsed() > LOOK_AGAIN)
+    {
+        let look = context.builders.look(context.store(), &setup.archive);
+        *looked = look.await?.map(|looked| (looked, Instant::now()));
+    }
+    let (blob, manifest) = match looked.as_ref().map(|(looked, _)| looked.clone()) {
         // No builder is there to look.
         None => return Ok(Next::Wait),
         Some(Looked::Refused { reason }) => return fail(context, seen, reason, vec![]).await,
@@ -152,6 +171,11 @@ async fn read(context: &Context, seen: &Versioned<AppSetup>) -> Result<Next, Act
         }
         Err(Unfit::Action(error)) => return Err(error),
     };
+    match addons::give(context, setup, &wanted.manifest.addons).await? {
+        Given::All => {}
+        Given::Wait => return Ok(Next::Wait),
+        Given::Refused(why) => return fail(context, seen, why, vec![]).await,
+    }
     let archive = Archive {
         place: ArchivePlace::Blob(blob),
         ..setup.archive.clone()
@@ -287,7 +311,11 @@ impl Wishes {
                 actor: seen.value.actor.clone(),
                 slug: base.release.value.slug,
             },
-            config: base.config.with(&self.change)?,
+            // What add-ons give is not for app.json to set.
+            config: base
+                .config
+                .with(&self.change)?
+                .without(&base.attached.vars.keys().cloned().collect()),
             attached: None,
             app: self.apply(context, &base.app.value),
             also: builds::ask(Txn::new(), build, source).replace(&key::APP_SETUPS, seen, next),

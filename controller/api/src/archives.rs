@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 /// Bytes of an `app.json`; a longer one counts as none.
 pub const MAX_MANIFEST: u64 = 256 << 10;
 
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(tag = "looked", rename_all = "snake_case")]
 pub enum Looked {
     Found {

@@ -87,9 +87,7 @@ pub(crate) async fn create(
     by: &Actor,
     create: &AddonCreate,
 ) -> Result<Addon, ActionError> {
-    let made = request(context, app, by, create).await?;
-    let text = format!("Create add-on {} ({})", made.name, made.full_plan());
-    context.tell(app.id, by, &text).await;
+    let made = request(context, app, by, create, AddonId::new()).await?;
     let is_open = |addon: &Addon| matches!(addon.state, AddonState::Requested { .. });
     let Some(seen) = settled(context, made.id, is_open).await? else {
         return Err(ActionError::Gone { resource: "add_on" });
@@ -109,11 +107,13 @@ pub(crate) async fn create(
     }
 }
 
-async fn request(
+/// On record from here on, and asked for by whoever sees to add-ons. `id`: unless there is one of that id.
+pub(crate) async fn request(
     context: &Context,
     app: &App,
     by: &Actor,
     create: &AddonCreate,
+    id: AddonId,
 ) -> Result<Addon, ActionError> {
     let (store, app) = (context.store(), app.id);
     let given: Option<AddonName> = parsed(create.name.as_deref())?;
@@ -143,7 +143,7 @@ async fn request(
             Some(name) => name.clone(),
             None => made_up(&service.value)?,
         };
-        let (id, now) = (AddonId::new(), Timestamp::now());
+        let now = Timestamp::now();
         let place = key::addon(id);
         let addon = Addon {
             id,
@@ -175,6 +175,8 @@ async fn request(
             .create(&key::ADDON_NAMES, key::addon_name(&name), &id)
             .create(&key::ADDONS, place, &addon);
         if let Committed::Done(_) = txn.commit(store).await? {
+            let text = format!("Create add-on {} ({})", addon.name, addon.full_plan());
+            context.tell(app, by, &text).await;
             return Ok(addon);
         }
         must_be_free(store, given.as_ref()).await?;

@@ -25,7 +25,8 @@ fn a_manifest_is_read_whole() {
         "formation": {"web": {"quantity": 2, "size": "standard-2x"}, "worker": {"quantity": 0}},
         "buildpacks": [{"url": "heroku/python"}, "https://example.com/x.git"],
         "scripts": {"postdeploy": "bin/seed", "test": "bin/test"},
-        "stack": "heroku-24", "success_url": "/welcome", "addons": [],
+        "stack": "heroku-24", "success_url": "/welcome",
+        "addons": ["acme-pg", {"plan": "acme-redis:mini", "as": "CACHE", "options": {"size": 3}}],
     });
     let manifest = parse(&text.to_string(), None).unwrap();
     assert_eq!(
@@ -35,6 +36,13 @@ fn a_manifest_is_read_whole() {
     assert_eq!(manifest.env[&var("MADE")], Wanted::Secret);
     let web = &manifest.formation[&"web".parse().unwrap()];
     assert_eq!((web.quantity, web.size), (2, DynoSize::Standard2X));
+    let addon = &manifest.addons[1];
+    assert_eq!(manifest.addons[0].plan, "acme-pg");
+    assert_eq!(
+        (addon.plan.as_str(), addon.attached_as.as_deref()),
+        ("acme-redis:mini", Some("CACHE"))
+    );
+    assert_eq!(addon.options["size"], json!(3));
     assert_eq!(
         manifest.buildpacks,
         ["heroku/python", "https://example.com/x.git"]
@@ -109,12 +117,12 @@ fn what_is_wrong_is_told_by_name() {
             "postdeploy in app.json must be text",
         ),
         (
-            json!({"addons": ["heroku-postgresql:mini"]}),
-            "the add-on heroku-postgresql:mini is not available",
+            json!({"addons": {"plan": "redis"}}),
+            "addons in app.json must be a list",
         ),
         (
-            json!({"addons": [{"plan": "redis"}]}),
-            "the add-on redis is not available",
+            json!({"addons": [{"plan": "redis", "as": 1}]}),
+            "addons in app.json must be a list of",
         ),
         (json!({"name": 1}), "name in app.json must be text"),
     ] {

@@ -6,11 +6,13 @@ use model::{
     AppId, Build, BuildStatus, BuilderReport, Dyno, DynoKind, DynoState, DynoStatus, Exit,
     ExitReason, NodeId, ServiceId, Timestamp,
 };
+use reqwest::Method;
 use serde_json::{Value, json};
 use store::{Txn, key};
 use tokio::net::TcpListener;
 
 use crate::harness::{Platform, User, eventually};
+use crate::provider::{Provider, Reply};
 use crate::world::id_of;
 
 /// Whoever asks for an archive is told this.
@@ -186,11 +188,62 @@ async fn an_app_is_set_up_as_its_manifest_wants_it() {
 }
 
 #[tokio::test]
+async fn an_app_has_its_add_ons_before_it_is_built() {
+    let platform = Platform::start().await;
+    let provider = Provider::known_to(&platform).await;
+    let ann = platform.user("ann").await;
+    let addons = json!([
+        "acme-pg",
+        {"plan": "acme-pg:standard-0", "as": "CACHE", "options": {"size": "3"}},
+    ]);
+    let manifest = json!({"addons": addons, "env": {"PLAIN": "1", "CACHE_URL": "not this"}});
+    found(&platform, manifest).await;
+    provider.will_reply([Reply::Text(500, "")]);
+    let setup = set_up(&ann, json!({"app": {"name": "ticks"}})).await;
+    let app = id_of(&setup["app"]);
+    platform.asked_build(app).await;
+    let config = ann.get("/apps/ticks/config-vars").await.expect(200);
+    assert_eq!(config["PLAIN"], "1");
+    for name in ["ACME_PG_URL", "CACHE_URL"] {
+        let value = config[name].as_str().unwrap();
+        assert!(value.starts_with("postgres://"), "{config}");
+    }
+    let asked = provider.calls(&Method::POST);
+    assert_eq!(asked.len(), 3, "one of them twice");
+    let second = asked.iter().find(|call| call.body["plan"] == "standard-0");
+    assert_eq!(second.unwrap().body["options"], json!({"size": "3"}));
+    platform.deploy(app, &ann).await;
+    assert_eq!(over(&ann, &setup).await["status"], "succeeded");
+}
+
+#[tokio::test]
+async fn a_setup_whose_add_ons_cannot_be_had_says_why() {
+    for (plan, words) in [
+        ("heroku-redis", "Couldn't find either the add-on service"),
+        ("acme-pg", "We are full."),
+    ] {
+        let platform = Platform::start().await;
+        let provider = Provider::known_to(&platform).await;
+        let ann = platform.user("ann").await;
+        found(&platform, json!({"addons": [plan]})).await;
+        let refusal = json!({"message": "We are full."});
+        provider.will_reply([Reply::Json(422, refusal)]);
+        let setup = set_up(&ann, json!({})).await;
+        let failed = over(&ann, &setup).await;
+        let message = failed["failure_message"].as_str().unwrap();
+        assert!(
+            message.contains(plan) && message.contains(words),
+            "{message}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn what_a_setup_fails_of_is_told() {
     let platform = Platform::start().await;
     let ann = platform.user("ann").await;
     let manifest = json!({
-        "env": {"ASKED": {}}, "addons": ["heroku-redis"], "formation": {"web": {"size": "huge"}},
+        "env": {"ASKED": {}}, "addons": [7], "formation": {"web": {"size": "huge"}},
     });
     found(&platform, manifest).await;
     let setup = set_up(&ann, json!({})).await;
@@ -199,7 +252,7 @@ async fn what_a_setup_fails_of_is_told() {
     assert_eq!(failed["failure_message"], "invalid app.json");
     let errors = failed["manifest_errors"].to_string();
     assert!(
-        errors.contains("heroku-redis is not available") && errors.contains("web.size"),
+        errors.contains("addons in app.json") && errors.contains("web.size"),
         "{errors}"
     );
 
