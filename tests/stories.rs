@@ -9,6 +9,7 @@
 
 mod stories {
     mod access;
+    mod addons;
     #[cfg(feature = "real-s3")]
     mod bucket;
     mod build_limits;
