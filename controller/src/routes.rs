@@ -223,6 +223,8 @@ fn table(r: &mut Routes) {
     r.get("/addons/{addon}/config", Addon(Some(Operate)), addon_providers::config);
     r.get("/addons/{addon}/config/{namespace}", Addon(Some(Operate)), addon_providers::config_of_namespace);
     r.patch("/addons/{addon}/config", Addon(None), addon_providers::set_config);
+    r.get("/addons/{addon}/log-drains", Addon(Some(Operate)), addon_providers::log_drains);
+    r.put("/addons/{addon}/log-drains/{drain}", Addon(None), addon_providers::set_log_drain);
     r.post("/addons/{addon}/actions/provision", Addon(None), addon_providers::provisioned);
     r.post("/addons/{addon}/actions/deprovision", Addon(None), addon_providers::not_provisioned);
     r.get("/addon-attachments", Account, attachments::list);

@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Actor, AddonId, AddonName, AddonServiceId, AddonServiceName, AppId, AttachmentId,
-    AttachmentName, ConfigVarName, ConfigVars, PlanId, Sealed, Secret, Timestamp,
+    AttachmentName, ConfigVarName, ConfigVars, DrainId, DrainToken, PlanId, Sealed, Secret,
+    Timestamp,
 };
 
 /// The most add-ons of one app, and the most apps one add-on is attached to.
@@ -34,6 +35,9 @@ pub struct AddonService {
     /// Whether its add-ons may be attached to other apps.
     #[serde(default)]
     pub attachable: bool,
+    /// Whether its add-ons get the log of the app that they were made for.
+    #[serde(default)]
+    pub takes_logs: bool,
     /// Whether `GET <base_url>/<id>/status` tells how it goes; ours, beyond Heroku's contract.
     #[serde(default)]
     pub tells_status: bool,
@@ -114,6 +118,9 @@ pub struct Addon {
     pub config: Sealed,
     /// Grows with each change of its config; see [`Attachment::released`].
     pub config_version: u64,
+    /// Where the log of its app goes, if it takes that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drain: Option<AddonDrain>,
     /// What the provider is told when it is asked for, as text or `true`.
     #[serde(default)]
     pub options: BTreeMap<String, serde_json::Value>,
@@ -121,7 +128,21 @@ pub struct Addon {
     pub updated_at: Timestamp,
 }
 
+/// The log drain of an add-on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AddonDrain {
+    /// The provider is told of it when the add-on is asked for.
+    pub token: DrainToken,
+    /// A [`crate::DrainUrl`]'s text, once the provider has told it; sealed for the drain's place.
+    pub url: Option<Sealed>,
+}
+
 impl Addon {
+    /// By which its log drain is known: each add-on has one at most.
+    pub const fn drain_id(&self) -> DrainId {
+        DrainId::from_uuid(self.id.as_uuid())
+    }
+
     /// `acme-pg:dev`
     pub fn full_plan(&self) -> String {
         format!("{}:{}", self.service, self.plan)

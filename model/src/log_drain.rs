@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 use uuid::Uuid;
 
-use crate::{AppId, DrainId, Sealed, Timestamp};
+use crate::{AddonId, AppId, DrainId, Sealed, Timestamp};
 
 const MAX_URL_BYTES: usize = 2_000;
 const EXAMPLES: &str =
@@ -20,6 +20,9 @@ pub struct LogDrain {
     pub token: DrainToken,
     /// A [`DrainUrl`]'s text: most hold a password.
     pub url: Sealed,
+    /// Whose it is, if no user added it. It comes and goes with that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub addon: Option<AddonId>,
     pub created_at: Timestamp,
     pub updated_at: Timestamp,
 }

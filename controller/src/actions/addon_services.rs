@@ -119,6 +119,7 @@ fn record(
         config_vars: manifest.config_vars,
         many_per_app: manifest.many_per_app,
         attachable: manifest.attachable,
+        takes_logs: manifest.takes_logs,
         tells_status: manifest.tells_status,
         plans: manifest.plans,
         created_at,

@@ -5,14 +5,15 @@ use std::time::Duration;
 
 use controller_api::wire::{AddonCreate, AddonUpdate};
 use model::addon::{
-    Addon, AddonService, AddonState, Attachment, MAX_ADDONS, Plan, Tries, Wish, free_name,
-    name_in_app,
+    Addon, AddonDrain, AddonService, AddonState, Attachment, MAX_ADDONS, Plan, Tries, Wish,
+    free_name, name_in_app,
 };
-use model::{Actor, AddonConfig, AddonId, AddonName, App, AttachmentName, Timestamp};
+use model::{Actor, AddonConfig, AddonId, AddonName, App, AttachmentName, DrainToken, Timestamp};
 use serde_json::Value;
 use store::ledger::read_base;
 use store::{Committed, Store, Txn, Versioned, key};
 use tokio::time::{Instant, timeout_at};
+use uuid::Uuid;
 
 use super::{ActionError, Attempts, app_names};
 use crate::addons::answer::{Changed, changed};
@@ -164,6 +165,10 @@ pub(crate) async fn request(
             prefix: service.value.prefix.clone(),
             config: context.keyring.seal(&place, &AddonConfig::default())?,
             config_version: 0,
+            drain: service.value.takes_logs.then(|| AddonDrain {
+                token: DrainToken(Uuid::new_v4()),
+                url: None,
+            }),
             options: options.clone(),
             created_at: now,
             updated_at: now,

@@ -1,6 +1,6 @@
 //! Adding, changing and removing log drains.
 
-use model::{Actor, App, AppId, DrainId, DrainToken, DrainUrl, LogDrain, Timestamp};
+use model::{Actor, Addon, App, AppId, DrainId, DrainToken, DrainUrl, LogDrain, Timestamp};
 use store::{Committed, Txn, Versioned, key};
 use uuid::Uuid;
 
@@ -49,11 +49,15 @@ fn take(drains: &mut Vec<Known>, identity: &str) -> Result<Known, ActionError> {
     };
     match drains.iter().position(is_meant) {
         Some(found) => Ok(drains.remove(found)),
-        // What was asked for is not said again: it may be a URL with a password.
-        None => Err(ActionError::NotFound {
-            resource: "log_drain",
-            message: "Couldn't find that drain. See `paas drains`.".to_owned(),
-        }),
+        None => Err(none()),
+    }
+}
+
+/// What was asked for is not said again: it may be a URL with a password.
+fn none() -> ActionError {
+    ActionError::NotFound {
+        resource: "log_drain",
+        message: "Couldn't find that drain. See `paas drains`.".to_owned(),
     }
 }
 
@@ -70,7 +74,10 @@ pub(crate) async fn add(
         let seen = read_app(store, app).await?;
         let drains = list(context, app).await?;
         refuse_duplicate(&drains, &url)?;
-        if drains.len() >= MAX_OF_APP {
+        let by_users = drains
+            .iter()
+            .filter(|known| known.drain.value.addon.is_none());
+        if by_users.count() >= MAX_OF_APP {
             return Err(ActionError::invalid(format!(
                 "An app may have at most {MAX_OF_APP} drains."
             )));
@@ -88,6 +95,7 @@ pub(crate) async fn add(
             app,
             token: DrainToken(Uuid::new_v4()),
             url: context.keyring.seal(&place, &url.expose())?,
+            addon: None,
             created_at: now,
             updated_at: now,
         };
@@ -119,6 +127,7 @@ pub(crate) async fn replace(
             drain: found,
             url: before,
         } = take(&mut others, identity)?;
+        must_be_by_a_user(&found.value)?;
         refuse_duplicate(&others, &url)?;
         if before.expose() == url.expose() {
             return Ok((found.value, url));
@@ -139,6 +148,33 @@ pub(crate) async fn replace(
     }
 }
 
+/// The same of an add-on's, by its provider.
+pub(crate) async fn replace_of_addon(
+    context: &Context,
+    addon: &Addon,
+    identity: &str,
+    url: &str,
+) -> Result<(LogDrain, DrainUrl), ActionError> {
+    let url = parse(context, url)?;
+    let mut attempts = Attempts::default();
+    loop {
+        let found = find(context, addon.app, identity).await?.drain;
+        if found.value.addon != Some(addon.id) {
+            return Err(none());
+        }
+        let drain = LogDrain {
+            url: context.keyring.seal(&found.key, &url.expose())?,
+            updated_at: Timestamp::now(),
+            ..found.value.clone()
+        };
+        let txn = Txn::new().replace(&key::LOG_DRAINS, &found, &drain);
+        if let Committed::Done(_) = txn.commit(context.store()).await? {
+            return Ok((drain, url));
+        }
+        attempts.lost().await?;
+    }
+}
+
 pub(crate) async fn remove(
     context: &Context,
     app: AppId,
@@ -148,6 +184,7 @@ pub(crate) async fn remove(
     let mut attempts = Attempts::default();
     loop {
         let found = find(context, app, identity).await?;
+        must_be_by_a_user(&found.drain.value)?;
         let txn = Txn::new()
             .unchanged(&found.drain)
             .delete(found.drain.key.clone());
@@ -171,6 +208,15 @@ fn parse(context: &Context, url: &str) -> Result<DrainUrl, ActionError> {
         .check_literal(url.url())
         .map_err(|Refused| ActionError::invalid("The URL of a drain must lead to the internet."))?;
     Ok(url)
+}
+
+fn must_be_by_a_user(drain: &LogDrain) -> Result<(), ActionError> {
+    match drain.addon {
+        None => Ok(()),
+        Some(_) => Err(ActionError::invalid(
+            "This drain is an add-on's, and goes with it. See `paas addons`.",
+        )),
+    }
 }
 
 fn refuse_duplicate(drains: &[Known], url: &DrainUrl) -> Result<(), ActionError> {

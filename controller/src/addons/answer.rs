@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use model::{AddonConfig, ConfigVarName, Secret};
+use model::{AddonConfig, ConfigVarName, DrainUrl, Secret};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -31,11 +31,13 @@ pub(crate) enum Asked {
     Unknown(String),
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Given {
     pub(crate) provider_id: String,
     pub(crate) config: AddonConfig,
     pub(crate) message: Option<String>,
+    /// Where it wants the app's log.
+    pub(crate) drain: Option<DrainUrl>,
 }
 
 /// What came of asking to change something that is there.
@@ -57,6 +59,7 @@ struct Body {
     id: Option<Value>,
     config: Option<BTreeMap<String, Value>>,
     message: Option<String>,
+    log_drain_url: Option<String>,
 }
 
 pub(crate) fn asked(heard: Heard, declared: &BTreeSet<ConfigVarName>) -> Asked {
@@ -90,9 +93,17 @@ fn given(status: u16, body: &[u8], declared: &BTreeSet<ConfigVarName>) -> Asked 
         Ok(config) => config,
         Err(why) => return spoiled(Some(provider_id), &why),
     };
+    let drain = match body.log_drain_url.as_deref().map(str::parse).transpose() {
+        Ok(drain) => drain,
+        Err(_) => {
+            let why = "its provider's log_drain_url is no drain's";
+            return spoiled(Some(provider_id), why);
+        }
+    };
     let given = Given {
         provider_id,
         config,
+        drain,
         message: body.message.as_deref().and_then(shown),
     };
     match status {
@@ -279,6 +290,11 @@ mod tests {
             (200, json!({"id": ""}), None),
             (200, json!({"id": {}}), None),
             (201, json!({"id": "r", "config": {"OTHER": "x"}}), Some("r")),
+            (
+                201,
+                json!({"id": "r", "log_drain_url": "ftp://x"}),
+                Some("r"),
+            ),
             (
                 201,
                 json!({"id": "r", "config": {"acme_pg_url": "x"}}),

@@ -278,6 +278,10 @@ async fn remove(
         })
         .await?;
     }
+    let drain = key::log_drain(addon.app, addon.drain_id());
+    if addon.drain.is_some() {
+        Txn::new().delete(drain).commit(store).await?;
+    }
     // Of a service that is no more there is nobody to tell.
     if let Some(known) = known(context, addon).await? {
         let heard = context

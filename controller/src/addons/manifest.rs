@@ -13,7 +13,7 @@ const MAX_PLANS: usize = 100;
 const MAX_CONFIG_VARS: usize = 100;
 const MAX_URL: usize = 2000;
 /// What a provider could ask for that add-ons do not get here.
-const NOT_GIVEN: [&str; 2] = ["syslog_drain", "log_input"];
+const NOT_GIVEN: &str = "log_input";
 
 /// A service as its manifest has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,6 +27,7 @@ pub(crate) struct Manifest {
     pub(crate) config_vars: BTreeSet<ConfigVarName>,
     pub(crate) many_per_app: bool,
     pub(crate) attachable: bool,
+    pub(crate) takes_logs: bool,
     pub(crate) tells_status: bool,
     pub(crate) plans: Vec<Plan>,
 }
@@ -101,22 +102,23 @@ pub(crate) fn parse(manifest: &Value) -> Result<Manifest, String> {
             "api.version is {version}; version 3 of the Add-on Partner API is spoken here."
         ));
     }
-    if let Some(asked) = (api.requires.iter()).find(|asked| NOT_GIVEN.contains(&asked.as_str())) {
+    let requires = |what: &str| api.requires.iter().any(|asked| asked == what);
+    if requires(NOT_GIVEN) {
         return Err(format!(
-            "api.requires has {asked}, which add-ons do not get here. Where the service does without, leave it out."
+            "api.requires has {NOT_GIVEN}, which add-ons do not get here. Where the service does without, leave it out."
         ));
     }
     let prefix = match &api.config_vars_prefix {
         Some(prefix) => valid("api.config_vars_prefix", prefix.parse())?,
         None => valid("id", name.as_str().parse::<AttachmentName>())?,
     };
-    let (base_url, sso_url) = match api.production {
+    let (base_url, sso_url) = match &api.production {
         Urls::Base(base_url) => (base_url, None),
-        Urls::Both { base_url, sso_url } => (base_url, sso_url),
+        Urls::Both { base_url, sso_url } => (base_url, sso_url.as_ref()),
     };
-    let base_url = url("api.production.base_url", &base_url, given.paas.allow_http)?;
+    let base_url = url("api.production.base_url", base_url, given.paas.allow_http)?;
     let sso_url = sso_url
-        .map(|sso| url("api.production.sso_url", &sso, given.paas.allow_http))
+        .map(|sso| url("api.production.sso_url", sso, given.paas.allow_http))
         .transpose()?;
     if api.password.len() < 8 {
         return Err(
@@ -124,9 +126,9 @@ pub(crate) fn parse(manifest: &Value) -> Result<Manifest, String> {
                 .to_owned(),
         );
     }
-    let sso_salt = match (&sso_url, api.sso_salt) {
-        (_, Some(salt)) if salt.len() >= 8 => salt,
-        (None, None) => String::new(),
+    let sso_salt = match (&sso_url, &api.sso_salt) {
+        (_, Some(salt)) if salt.len() >= 8 => salt.as_str(),
+        (None, None) => "",
         _ => {
             return Err(
                 "api.sso_salt must have 8 characters or more where there is an api.production.sso_url."
@@ -139,14 +141,15 @@ pub(crate) fn parse(manifest: &Value) -> Result<Manifest, String> {
         secrets: ProviderSecrets {
             client_secret: Secret::from(api.client_secret.as_deref().unwrap_or(&api.password)),
             password: Secret::from(api.password.as_str()),
-            sso_salt: Secret::from(sso_salt.as_str()),
+            sso_salt: Secret::from(sso_salt),
         },
         config_vars: config_vars(&api.config_vars, &prefix)?,
         prefix,
         base_url: base_url.trim_end_matches('/').to_owned(),
         sso_url,
-        many_per_app: api.requires.iter().any(|asked| asked == "many_per_app"),
-        attachable: api.requires.iter().any(|asked| asked == "attachable"),
+        many_per_app: requires("many_per_app"),
+        attachable: requires("attachable"),
+        takes_logs: requires("syslog_drain"),
         tells_status: given.paas.status_path,
         plans: plans(given.paas.plans)?,
         name,

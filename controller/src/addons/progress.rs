@@ -1,7 +1,7 @@
 //! What becomes of an add-on's record: each a commit that is compared with what it starts from.
 
-use model::addon::{Addon, AddonState, Attachment, Tries, Wish};
-use model::{AddonConfig, AddonId, AttachmentId, Timestamp};
+use model::addon::{Addon, AddonDrain, AddonState, Attachment, Tries, Wish};
+use model::{AddonConfig, AddonId, AttachmentId, LogDrain, Timestamp};
 use store::ledger::AppendError;
 use store::{Committed, StoreError, Txn, Versioned, key};
 use tracing::warn;
@@ -33,6 +33,11 @@ pub(super) async fn note_given(
         let mut changed = with_config(context, &seen, &given.config)?;
         changed.provider_id = Some(given.provider_id.clone());
         changed.message.clone_from(&given.message);
+        // Whoever takes no logs has no drain.
+        if let (Some(drain), Some(url)) = (&mut changed.drain, &given.drain) {
+            let place = key::log_drain(seen.value.app, seen.value.drain_id());
+            drain.url = Some(context.keyring.seal(&place, &url.expose())?);
+        }
         // It may have said that all is done, or somebody have changed his mind, while the answer was on its way.
         if let AddonState::Requested { wish, .. } = &seen.value.state {
             let wish = wish.clone();
@@ -72,7 +77,7 @@ pub(crate) async fn provisioned(
         let laid = lay_somewhere(base, &addon, &config, wish)?;
         let attachment = new_attachment(&addon, addon.app, &laid.name, now);
         let place = key::attachment(addon.app, &laid.name);
-        let also = Txn::new().replace(&key::ADDONS, seen, &addon);
+        let also = with_drain(Txn::new().replace(&key::ADDONS, seen, &addon), &addon, now);
         Ok::<_, Refusal>(Change {
             description: format!("Attach {} (@ref:{})", laid.name, addon.name),
             attached: laid.attached,
@@ -96,6 +101,28 @@ pub(crate) async fn provisioned(
         Err(AppendError::Store(StoreError::Contended { .. })) => Ok(false),
         Err(AppendError::Store(error)) => Err(error.into()),
     }
+}
+
+/// Its app's log goes to it from then on.
+fn with_drain(txn: Txn, addon: &Addon, now: Timestamp) -> Txn {
+    let Some(AddonDrain {
+        token,
+        url: Some(url),
+    }) = &addon.drain
+    else {
+        return txn;
+    };
+    let drain = LogDrain {
+        id: addon.drain_id(),
+        app: addon.app,
+        token: *token,
+        url: url.clone(),
+        addon: Some(addon.id),
+        created_at: now,
+        updated_at: now,
+    };
+    let place = key::log_drain(addon.app, drain.id);
+    txn.put(&key::LOG_DRAINS, place, &drain)
 }
 
 pub(crate) fn new_attachment(

@@ -95,7 +95,7 @@ impl Providers {
                 "type": "authorization_code",
             },
             "log_input_url": null,
-            "log_drain_token": null,
+            "log_drain_token": addon.drain.as_ref().map(|drain| drain.token.to_string()),
         });
         let url = provider.service.base_url.clone();
         self.call(provider, Method::POST, url, Some(&body)).await

@@ -23,8 +23,10 @@ use crate::context::{Context, Ctx};
 use crate::error::ApiResult;
 use crate::guard::AddonAccess;
 use crate::http::body::JsonBody;
+use crate::http::range::{Page, PageRange};
 use crate::http::ticket;
 use crate::pages::{Text, page, page_to};
+use crate::views::log_drain::log_drain;
 
 /// By its provider's names.
 fn view(config: AddonConfig) -> Json<Vec<wire::AddonConfig>> {
@@ -63,6 +65,38 @@ pub(crate) async fn set_config(
         .collect();
     let config = actions::addons::set_config_vars(&context, addon.id, &given).await?;
     Ok(view(config))
+}
+
+/// Of its own: one at most.
+pub(crate) async fn log_drains(
+    State(context): State<Ctx>,
+    access: AddonAccess,
+    range: PageRange,
+) -> ApiResult<Page> {
+    let addon = &access.addon.value;
+    let drains = actions::log_drains::list(&context, addon.app).await?;
+    let ours = drains
+        .iter()
+        .filter(|known| known.drain.value.addon == Some(addon.id));
+    let app = key::APPS.get(context.store(), &key::app(addon.app)).await?;
+    let app = app.ok_or_else(super::addons::none)?.value;
+    let addons = [addon.clone()];
+    range.page(ours.map(|known| log_drain(&app, &known.drain.value, &known.url, &addons)))
+}
+
+pub(crate) async fn set_log_drain(
+    State(context): State<Ctx>,
+    access: AddonAccess,
+    Path((_, identity)): Path<(String, String)>,
+    JsonBody(body): JsonBody<wire::LogDrainCreate>,
+) -> ApiResult<Json<wire::LogDrain>> {
+    let addon = &access.addon.value;
+    let changed =
+        actions::log_drains::replace_of_addon(&context, addon, &identity, &body.url).await?;
+    let app = key::APPS.get(context.store(), &key::app(addon.app)).await?;
+    let app = app.ok_or_else(super::addons::none)?.value;
+    let (drain, url) = changed;
+    Ok(Json(log_drain(&app, &drain, &url, &[addon.clone()])))
 }
 
 pub(crate) async fn provisioned(

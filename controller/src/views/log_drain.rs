@@ -1,13 +1,24 @@
 //! Log drains.
 
 use controller_api::wire;
-use model::{App, DrainUrl, LogDrain};
+use model::{Addon, App, DrainUrl, LogDrain};
 
 use super::app_ref;
 
-pub(crate) fn log_drain(app: &App, drain: &LogDrain, url: &DrainUrl) -> wire::LogDrain {
+/// `addons`: those whose drains they may be.
+pub(crate) fn log_drain(
+    app: &App,
+    drain: &LogDrain,
+    url: &DrainUrl,
+    addons: &[Addon],
+) -> wire::LogDrain {
+    let addon = addons.iter().find(|addon| Some(addon.id) == drain.addon);
     wire::LogDrain {
-        addon: None,
+        addon: addon.map(|addon| wire::AttachedAddon {
+            app: app_ref(app),
+            id: addon.id,
+            name: addon.name.clone(),
+        }),
         app: app_ref(app),
         created_at: drain.created_at.into(),
         id: drain.id,

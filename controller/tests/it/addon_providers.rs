@@ -401,3 +401,55 @@ async fn a_provider_that_tells_how_it_goes_need_not_call_back() {
         .await;
     assert_eq!(shown.expect(200)["state"], "provisioned");
 }
+
+#[tokio::test]
+async fn an_add_on_that_wants_the_apps_log_gets_a_drain_that_goes_with_it() {
+    let platform = Platform::start().await;
+    let provider = Provider::start().await;
+    let mut manifest = provider.manifest();
+    manifest["api"]["requires"] = json!(["syslog_drain", "many_per_app"]);
+    let made = platform.admin.post("/addon-services", manifest).await;
+    made.expect(201);
+    let ann = platform.user("ann").await;
+    ann.app("ticks").await;
+    let reply = json!({"id": "r-1", "log_drain_url": "https://logs.example.com/1"});
+    provider.will_reply([Reply::Json(202, reply)]);
+    let body = json!({"plan": "acme-pg", "name": "logs"});
+    ann.post("/apps/ticks/addons", body).await.expect(201);
+    let drains = async || ann.get("/apps/ticks/log-drains").await.expect(200);
+    assert_eq!(drains().await, json!([]), "not before it is there");
+
+    let asked = &provider.calls(&Method::POST)[0].body;
+    let fields = [
+        ("grant_type", "authorization_code"),
+        ("code", asked["oauth_grant"]["code"].as_str().unwrap()),
+        ("client_secret", "of the provider"),
+    ];
+    let (_, token) = exchange(&ann, &fields).await;
+    let by_provider = ann.with_token(token["access_token"].as_str().unwrap());
+    let done = "/addons/logs/actions/provision";
+    by_provider.post(done, json!({})).await.expect(200);
+    let drain = drains().await[0].clone();
+    assert_eq!(drain["url"], "https://logs.example.com/1");
+    assert_eq!(drain["token"], asked["log_drain_token"]);
+    assert_eq!(drain["addon"]["name"], "logs");
+    let of_addon = by_provider.get("/addons/logs/log-drains").await;
+    assert_eq!(of_addon.expect(200), json!([drain]));
+
+    let path = format!("/log-drains/{}", drain["token"].as_str().unwrap());
+    let of_app = format!("/apps/ticks{path}");
+    let (_, message) = ann.delete(&of_app).await.error(422);
+    assert!(message.contains("goes with it"), "{message}");
+    let other = json!({"url": "https://logs.example.com/2"});
+    ann.put(&of_app, other.clone()).await.error(422);
+    let of_addon = format!("/addons/logs{path}");
+    ann.put(&of_addon, other.clone()).await.error(403);
+    let changed = by_provider.put(&of_addon, other).await.expect(200);
+    assert_eq!(changed["token"], drain["token"]);
+    assert_eq!(drains().await[0]["url"], "https://logs.example.com/2");
+    let inside = json!({"url": "https://169.254.169.254/"});
+    by_provider.put(&of_addon, inside).await.error(422);
+
+    ann.delete("/apps/ticks/addons/logs").await.expect(200);
+    assert_eq!(drains().await, json!([]));
+}

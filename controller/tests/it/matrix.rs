@@ -313,6 +313,8 @@ const EXPECTED: &[(&str, &str, Who)] = &[
         OfAddon(Operate),
     ),
     ("PATCH", "/addons/{addon}/config", Provider),
+    ("GET", "/addons/{addon}/log-drains", OfAddon(Operate)),
+    ("PUT", "/addons/{addon}/log-drains/{drain}", Provider),
     ("POST", "/addons/{addon}/actions/provision", Provider),
     ("POST", "/addons/{addon}/actions/deprovision", Provider),
     ("GET", "/addons/{addon}/dashboard", Anybody),

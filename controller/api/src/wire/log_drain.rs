@@ -3,13 +3,13 @@
 use model::DrainId;
 use serde::{Deserialize, Serialize};
 
-use super::{AppRef, Named};
+use super::{AppRef, AttachedAddon};
 use crate::WireTime;
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LogDrain {
     /// What added it, if no person did.
-    pub addon: Option<Named>,
+    pub addon: Option<AttachedAddon>,
     pub app: AppRef,
     pub created_at: WireTime,
     pub id: DrainId,
