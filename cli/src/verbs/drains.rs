@@ -22,7 +22,9 @@ pub(crate) async fn list(context: &Context, args: &AppJson) -> Result<()> {
     let mut table = Table::new();
     for drain in drains {
         let url = output.paint.in_colour(Colour::Cyan, &drain.url);
-        let of = drain.addon.map(|addon| format!("of the add-on {}", addon.name));
+        let of = drain
+            .addon
+            .map(|addon| format!("of the add-on {}", addon.name));
         table.row([url, drain.token, of.unwrap_or_default()]);
     }
     Ok(output.table(&table)?)

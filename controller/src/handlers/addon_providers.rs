@@ -96,7 +96,12 @@ pub(crate) async fn set_log_drain(
     let app = key::APPS.get(context.store(), &key::app(addon.app)).await?;
     let app = app.ok_or_else(super::addons::none)?.value;
     let (drain, url) = changed;
-    Ok(Json(log_drain(&app, &drain, &url, &[addon.clone()])))
+    Ok(Json(log_drain(
+        &app,
+        &drain,
+        &url,
+        std::slice::from_ref(addon),
+    )))
 }
 
 pub(crate) async fn provisioned(
