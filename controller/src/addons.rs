@@ -86,11 +86,11 @@ pub(crate) async fn run(context: Ctx) {
     }
 }
 
-/// Those for whom there is something to do, if they are this controller's to see to: the first of all that live does it.
+/// Those for whom there is something to do, if they are this controller's to see to.
 async fn left(context: &Context) -> Result<Vec<AddonId>, StoreError> {
     let store = context.store();
     let addons = key::ADDONS.all(store).await?;
-    if addons.is_empty() {
+    if addons.is_empty() || !is_ours_to_see_to(context).await? {
         return Ok(Vec::new());
     }
     let attachments = key::ATTACHMENTS.all(store).await?;
@@ -101,22 +101,20 @@ async fn left(context: &Context) -> Result<Vec<AddonId>, StoreError> {
             attachment.value.addon == addon.id && attachment.value.released < addon.config_version
         })
     };
-    let left: Vec<_> = addons
+    Ok(addons
         .into_iter()
         .map(|addon| addon.value)
-        .filter(|addon| !addon.state.is_settled() || !apps.contains(&addon.app) || is_behind(addon))
+        .filter(|addon| !addon.is_settled() || !apps.contains(&addon.app) || is_behind(addon))
         .map(|addon| addon.id)
-        .collect();
-    if left.is_empty() {
-        return Ok(left);
-    }
+        .collect())
+}
+
+/// The first of all controllers that live sees to add-ons.
+async fn is_ours_to_see_to(context: &Context) -> Result<bool, StoreError> {
     let place = key::alive_services_of(ServiceRole::Controller);
-    let controllers = key::ALIVE_SERVICES.list(store, &place).await?;
+    let controllers = key::ALIVE_SERVICES.list(context.store(), &place).await?;
     let first = controllers.iter().map(|service| service.value.addr).min();
-    Ok(match first {
-        Some(first) if first != context.addr => Vec::new(),
-        _ => left,
-    })
+    Ok(first.is_none_or(|first| first == context.addr))
 }
 
 pub(crate) async fn service_of(

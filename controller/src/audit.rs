@@ -13,7 +13,7 @@ use axum::extract::{ConnectInfo, RawPathParams};
 use axum::http::{Extensions, HeaderMap};
 use controller_api::host_listener::{Peer, forwarded_for};
 use model::audit::{AuditRecord, Deed, DeedApp, DeedEnd};
-use model::{Account, Addon, Timestamp, TokenId};
+use model::{Account, Addon, App, Timestamp, TokenId};
 use serde_json::Value;
 use store::{Store, StoreError, audit};
 use tokio::sync::{Semaphore, mpsc, oneshot};
@@ -261,6 +261,7 @@ pub(crate) fn deed(
 /// Of an add-on's provider.
 pub(crate) fn of_provider(
     addon: &Addon,
+    app: Option<&App>,
     from: Option<IpAddr>,
     what: String,
     params: &RawPathParams,
@@ -277,7 +278,10 @@ pub(crate) fn of_provider(
         from,
         what,
         parameters: parameters.chain([provider]).collect(),
-        app: None,
+        app: app.map(|app| DeedApp {
+            id: app.id,
+            name: app.name.clone(),
+        }),
     }
 }
 
@@ -381,6 +385,17 @@ pub(crate) fn note(body: &[u8]) {
             .take(MAX_NAMES)
             .collect();
         details.text = all.join(", ").chars().take(MAX_DETAILS).collect();
+    });
+}
+
+/// What it is about, where its path and its body do not say so.
+pub(crate) fn also(text: &str) {
+    let _ = DETAILS.try_with(|details| {
+        let mut details = details.borrow_mut();
+        if !details.text.is_empty() {
+            details.text.push_str(", ");
+        }
+        details.text.push_str(text);
     });
 }
 

@@ -8,7 +8,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, Method};
 use axum::middleware::Next;
 use axum::response::Response;
-use model::{Addon, App, Need, Permission, Role, Team, TeamRole, Token};
+use model::{AccountId, Addon, App, Need, Permission, Role, Team, TeamRole, Token};
 use store::{Versioned, key};
 use tokio::time::Instant;
 
@@ -185,7 +185,18 @@ async fn serve_provider(
     let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
     let what = format!("{} {path}", request.method());
     let from = audit::caller(request.extensions(), request.headers());
-    let deed = audit::of_provider(&addon.value, from, what, params);
+    let app = key::APPS
+        .get(context.store(), &key::app(addon.value.app))
+        .await?;
+    let app = app.as_ref().map(|app| &app.value);
+    let deed = audit::of_provider(&addon.value, app, from, what, params);
+    // For each of its add-ons it has as many calls as an account.
+    let caller = AccountId::from_uuid(addon.value.id.as_uuid());
+    if context.requests.take(caller, Instant::now()).is_none() {
+        return Err(ApiError::rate_limit(
+            "The provider reached the API rate limit. Please wait a few minutes.",
+        ));
+    }
     request.extensions_mut().insert(AddonAccess { addon });
     if is_read {
         return Ok(next.run(request).await);

@@ -84,7 +84,9 @@ pub(crate) fn page_to(title: &str, body: &str, url: &str) -> Response {
         &format!("{body}<script>{GO_ON}</script>"),
     );
     let origin = url::Url::parse(url).map(|url| url.origin().ascii_serialization());
-    if let Ok(policy) = HeaderValue::try_from(policy(&origin.unwrap_or_default())) {
+    // It may send on to another place of its own, which browsers hold against the same policy.
+    let forms_to = format!("{} https:", origin.unwrap_or_default());
+    if let Ok(policy) = HeaderValue::try_from(policy(&forms_to)) {
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_SECURITY_POLICY, policy);
     }

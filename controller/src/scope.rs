@@ -14,6 +14,8 @@ pub(crate) fn needed(method: &Method, path: &str, rule: Rule) -> Need {
     match rule {
         Rule::Public | Rule::Internal => Need::Identity,
         Rule::Admin => Need::Global,
+        // It logs whoever asks in at the provider's.
+        Rule::App(_) if path.ends_with("/sso") => Need::WriteProtected,
         Rule::Account if is_on(IDENTITY) => Need::Identity,
         Rule::Account | Rule::App(_) if is_on(READ) => Need::Read,
         Rule::Account | Rule::App(_) if is_on(WRITE) => Need::Write,

@@ -174,6 +174,7 @@ async fn read(
     match addons::give(context, setup, &wanted.manifest.addons).await? {
         Given::All => {}
         Given::Wait => return Ok(Next::Wait),
+        Given::Gone => return Ok(Next::Over),
         Given::Refused(why) => return fail(context, seen, why, vec![]).await,
     }
     let archive = Archive {
@@ -315,7 +316,7 @@ impl Wishes {
             config: base
                 .config
                 .with(&self.change)?
-                .without(&base.attached.vars.keys().cloned().collect()),
+                .without(&base.attached.reserved()),
             attached: None,
             app: self.apply(context, &base.app.value),
             also: builds::ask(Txn::new(), build, source).replace(&key::APP_SETUPS, seen, next),

@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Actor, AddonId, AddonName, AddonServiceId, AddonServiceName, AppId, AttachmentId,
-    AttachmentName, ConfigVarName, ConfigVars, DrainId, DrainToken, PlanId, Sealed, Secret,
-    Timestamp,
+    AttachmentName, ConfigVarName, ConfigVars, DrainId, DrainToken, PlanId, PlanName, Sealed,
+    Secret, Timestamp,
 };
 
 /// The most add-ons of one app, and the most apps one add-on is attached to.
@@ -62,7 +62,7 @@ pub struct ProviderSecrets {
 pub struct Plan {
     pub id: PlanId,
     /// Without the service's: `standard-0`.
-    pub name: AddonServiceName,
+    pub name: PlanName,
     pub human_name: String,
     pub description: String,
     pub price: Price,
@@ -104,11 +104,16 @@ pub struct Addon {
     pub name: AddonName,
     pub app: AppId,
     pub service: AddonServiceName,
-    pub plan: AddonServiceName,
+    pub plan: PlanName,
+    /// Another one that its provider was asked for and may have given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub changing_to: Option<PlanName>,
     /// Whoever asked for it.
     pub actor: Actor,
     pub state: AddonState,
-    /// The provider's name for it, once it has one.
+    /// Whether the provider may have heard of it.
+    pub asked: bool,
+    /// The provider's name for it, once it has told one.
     pub provider_id: Option<String>,
     /// What the provider had to say.
     pub message: Option<String>,
@@ -121,9 +126,9 @@ pub struct Addon {
     /// Where the log of its app goes, if it takes that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub drain: Option<AddonDrain>,
-    /// What the provider is told when it is asked for, as text or `true`.
-    #[serde(default)]
-    pub options: BTreeMap<String, serde_json::Value>,
+    /// What the provider is told when it is asked for, until it is there: [`Options`], sealed for this record's place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub options: Option<Sealed>,
     pub created_at: Timestamp,
     pub updated_at: Timestamp,
 }
@@ -138,9 +143,19 @@ pub struct AddonDrain {
 }
 
 impl Addon {
+    /// Whether its provider may have it under a name that is not known here.
+    pub const fn is_nameless(&self) -> bool {
+        self.asked && self.provider_id.is_none()
+    }
+
     /// By which its log drain is known: each add-on has one at most.
     pub const fn drain_id(&self) -> DrainId {
         DrainId::from_uuid(self.id.as_uuid())
+    }
+
+    /// Whether there is nothing for the platform to do.
+    pub const fn is_settled(&self) -> bool {
+        matches!(self.state, AddonState::Provisioned) && !self.is_nameless()
     }
 
     /// `acme-pg:dev`
@@ -148,6 +163,9 @@ impl Addon {
         format!("{}:{}", self.service, self.plan)
     }
 }
+
+/// What whoever asks for an add-on wants its provider to know.
+pub type Options = BTreeMap<String, serde_json::Value>;
 
 /// What a provider gave, by the names of its manifest.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -196,11 +214,6 @@ pub struct Tries {
 }
 
 impl AddonState {
-    /// Whether there is nothing for the platform to do.
-    pub const fn is_settled(&self) -> bool {
-        matches!(self, Self::Provisioned)
-    }
-
     /// Whether it is there, or may yet be.
     pub const fn is_wanted(&self) -> bool {
         matches!(
@@ -218,6 +231,8 @@ pub struct Attachment {
     pub addon: AddonId,
     /// What the names of its config vars begin with in this app; unique there.
     pub name: AttachmentName,
+    /// Whoever attached it.
+    pub actor: Actor,
     /// The [`Addon::config_version`] that a release of the app was made with last.
     pub released: u64,
     pub created_at: Timestamp,
@@ -245,46 +260,93 @@ pub fn free_name(
         .find(|name| !is_taken(name))
 }
 
-/// All that an app has of its add-ons: config vars that are not its users' to set.
+/// All that an app has of its add-ons, in the order in which it got it: config vars that are not its users' to set.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Attached {
+pub struct Attached(Vec<Part>);
+
+/// What an app has by one attachment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Part {
+    pub name: AttachmentName,
+    /// `acme-pg:dev`
+    pub plan: String,
     pub vars: BTreeMap<ConfigVarName, Secret<String>>,
-    /// By which attachment each var is there.
-    pub of: BTreeMap<ConfigVarName, AttachmentName>,
-    /// `acme-pg:dev`, by attachment.
-    pub plans: BTreeMap<AttachmentName, String>,
+    /// All that it may give, whether it does now or not.
+    pub reserved: BTreeSet<ConfigVarName>,
+}
+
+impl Part {
+    /// `declared`: by the provider's names, as the add-on's.
+    pub fn new(
+        name: &AttachmentName,
+        addon: &Addon,
+        config: &AddonConfig,
+        declared: &BTreeSet<ConfigVarName>,
+    ) -> Self {
+        let named = |var: &ConfigVarName| name_in_app(var, &addon.prefix, name);
+        let vars: BTreeMap<_, _> = config
+            .0
+            .iter()
+            .filter_map(|(var, value)| Some((named(var)?, value.clone())))
+            .collect();
+        let reserved = declared.iter().filter_map(named);
+        Self {
+            name: name.clone(),
+            plan: addon.full_plan(),
+            reserved: reserved.chain(vars.keys().cloned()).collect(),
+            vars,
+        }
+    }
 }
 
 impl Attached {
-    /// With one more, or one anew; vars of the same name are its from then on.
-    pub fn add(
-        &mut self,
-        attachment: &AttachmentName,
-        prefix: &AttachmentName,
-        config: &AddonConfig,
-        plan: String,
-    ) {
-        self.remove(attachment);
-        for (name, value) in &config.0 {
-            if let Some(name) = name_in_app(name, prefix, attachment) {
-                self.vars.insert(name.clone(), value.clone());
-                self.of.insert(name, attachment.clone());
-            }
-        }
-        self.plans.insert(attachment.clone(), plan);
+    pub fn has(&self, name: &AttachmentName) -> bool {
+        self.0.iter().any(|part| part.name == *name)
     }
 
-    pub fn remove(&mut self, attachment: &AttachmentName) {
-        self.plans.remove(attachment);
-        self.of.retain(|_, of| of != attachment);
-        self.vars.retain(|name, _| self.of.contains_key(name));
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// With one more, or one anew; where several give the same, the last one does.
+    pub fn add(&mut self, part: Part) {
+        self.remove(&part.name);
+        self.0.push(part);
+    }
+
+    pub fn remove(&mut self, name: &AttachmentName) {
+        self.0.retain(|part| part.name != *name);
+    }
+
+    pub fn vars(&self) -> BTreeMap<ConfigVarName, Secret<String>> {
+        let all = self.0.iter().flat_map(|part| part.vars.clone());
+        all.collect()
+    }
+
+    /// By which attachment a config var is not its users' to set.
+    pub fn owner(&self, var: &ConfigVarName) -> Option<&AttachmentName> {
+        let part = self.0.iter().rev().find(|part| part.reserved.contains(var));
+        part.map(|part| &part.name)
+    }
+
+    pub fn reserved(&self) -> BTreeSet<ConfigVarName> {
+        let all = self.0.iter().flat_map(|part| part.reserved.clone());
+        all.collect()
+    }
+
+    pub fn plans(&self) -> BTreeSet<String> {
+        self.0.iter().map(|part| part.plan.clone()).collect()
     }
 
     /// What a release is made with: these over those of the app's users.
     #[must_use]
     pub fn over(&self, config: &ConfigVars) -> ConfigVars {
         let mut vars = config.0.clone();
-        vars.extend(self.vars.clone());
+        vars.extend(self.vars());
         ConfigVars(vars)
     }
 }
@@ -327,28 +389,57 @@ mod tests {
         assert_eq!(free_name(&name("ACME_PG"), |_| true), None);
     }
 
+    fn part(attachment: &str, given: &[(&str, &str)]) -> Part {
+        let vars = config(given).0.into_iter();
+        let vars: BTreeMap<_, _> = vars
+            .filter_map(|(var, value)| {
+                Some((
+                    name_in_app(&var, &name("ACME_PG"), &name(attachment))?,
+                    value,
+                ))
+            })
+            .collect();
+        Part {
+            name: name(attachment),
+            plan: "acme-pg:dev".to_owned(),
+            reserved: vars.keys().cloned().collect(),
+            vars,
+        }
+    }
+
     #[test]
     fn what_is_attached_lies_over_what_users_set_and_leaves_with_it() {
         let mut attached = Attached::default();
-        let prefix = name("ACME_PG");
-        let given = config(&[("ACME_PG_URL", "postgres://1"), ("ACME_PG_HOST", "h")]);
-        attached.add(&name("DATABASE"), &prefix, &given, "acme-pg:dev".to_owned());
         let users = ConfigVars(
             [("KEY".parse().unwrap(), Secret::from("mine"))]
                 .into_iter()
                 .collect(),
         );
+        let two = [("ACME_PG_URL", "postgres://1"), ("ACME_PG_HOST", "h")];
+        attached.add(part("DATABASE", &two));
         let all = attached.over(&users);
         assert_eq!(all.get("DATABASE_URL"), Some("postgres://1"));
         assert_eq!(all.get("KEY"), Some("mine"));
-
         // The provider gives less, and something new.
-        let given = config(&[("ACME_PG_URL", "postgres://2")]);
-        attached.add(&name("DATABASE"), &prefix, &given, "acme-pg:dev".to_owned());
-        let names: Vec<_> = attached.vars.keys().map(ConfigVarName::as_str).collect();
-        assert_eq!(names, ["DATABASE_URL"]);
-
+        attached.add(part("DATABASE", &[("ACME_PG_URL", "postgres://2")]));
+        let names: Vec<_> = attached.vars().into_keys().collect();
+        assert_eq!(names, ["DATABASE_URL".parse().unwrap()]);
         attached.remove(&name("DATABASE"));
         assert_eq!(attached.over(&users), users);
+    }
+
+    #[test]
+    fn of_two_that_give_the_same_the_later_does_and_the_other_once_that_is_gone() {
+        let mut attached = Attached::default();
+        attached.add(part("DB_RO", &[("ACME_PG_URL", "reader")]));
+        attached.add(part(
+            "DB",
+            &[("ACME_PG_RO_URL", "both"), ("ACME_PG_URL", "writer")],
+        ));
+        let var: ConfigVarName = "DB_RO_URL".parse().unwrap();
+        assert_eq!(attached.vars()[&var], Secret::from("both"));
+        assert_eq!(attached.owner(&var), Some(&name("DB")));
+        attached.remove(&name("DB"));
+        assert_eq!(attached.vars()[&var], Secret::from("reader"));
     }
 }

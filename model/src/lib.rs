@@ -75,7 +75,7 @@ pub use log::{LogLine, LogSource};
 pub use log_drain::{DrainToken, DrainTransport, DrainUrl, InvalidDrainUrl, LogDrain};
 pub use name::{
     AddonName, AddonServiceName, AppName, AttachmentName, ConfigVarName, Email, Hostname,
-    InvalidName, PipelineName, ProcessType, TeamName,
+    InvalidName, PipelineName, PlanName, ProcessType, TeamName,
 };
 pub use node::{Node, NodeHeartbeat, NodeToken};
 pub use pipeline::{Coupling, Pipeline, Promotion, PromotionOutcome, PromotionTarget, Stage};

@@ -98,8 +98,20 @@ names! {
         (shape && !["apps", "invitations", "permissions"].contains(&text)).then(|| text.to_owned())
     };
 
-    /// A service that provides add-ons (`acme-pg`), or one of its plans (`standard-0`).
-    AddonServiceName, "add-on service or plan name",
+    /// A plan of an add-on service, without the service's name: `standard-0`, `30`.
+    PlanName, "plan name",
+    "must start and end with a letter or digit, and have at most 50 characters of a-z, 0-9, -, _ and .",
+    |text| {
+        let is_end = |b: Option<u8>| b.is_some_and(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
+        (text.len() <= 50
+            && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-_.".contains(&b))
+            && is_end(text.bytes().next())
+            && is_end(text.bytes().last()))
+        .then(|| text.to_owned())
+    };
+
+    /// A service that provides add-ons: `acme-pg`.
+    AddonServiceName, "add-on service name",
     "must start with a letter, end with a letter or digit, and have 2 to 50 characters of a-z, 0-9 and -",
     |text| {
         ((2..=50).contains(&text.len())

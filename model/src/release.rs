@@ -97,8 +97,8 @@ impl OfAddons {
 impl From<&Attached> for OfAddons {
     fn from(attached: &Attached) -> Self {
         Self {
-            plans: attached.plans.values().cloned().collect(),
-            vars: attached.vars.keys().cloned().collect(),
+            plans: attached.plans(),
+            vars: attached.vars().into_keys().collect(),
         }
     }
 }

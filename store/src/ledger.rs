@@ -1,5 +1,6 @@
 //! Appending to an app's release ledger, in one commit: the release, its config, and the app that points to it.
 
+use model::addon::Part;
 use model::release::{OfAddons, Pages, ReleaseDraft, append, merge_base};
 use model::{
     AddonConfig, App, AppId, Attached, ConfigVars, Release, ReleaseStatus, ReleaseVersion,
@@ -140,21 +141,22 @@ async fn read_attached(
     app: AppId,
 ) -> Result<Attached, StoreError> {
     let mut attached = Attached::default();
-    let attachments = key::ATTACHMENTS
+    let mut attachments = key::ATTACHMENTS
         .list(store, &key::attachments_of(app))
         .await?;
+    attachments.sort_by_key(|attachment| (attachment.value.created_at, attachment.value.id));
     for attachment in attachments {
         let place = key::addon(attachment.value.addon);
         // One whose add-on is gone is on its way out, too.
         if let Some(addon) = key::ADDONS.get(store, &place).await? {
             let addon = addon.value;
             let config: AddonConfig = keyring.open(&place, &addon.config)?;
-            attached.add(
-                &attachment.value.name,
-                &addon.prefix,
-                &config,
-                addon.full_plan(),
-            );
+            let service = key::addon_service(&addon.service);
+            let service = key::ADDON_SERVICES.get(store, &service).await?;
+            let declared = service.map(|service| service.value.config_vars);
+            let name = &attachment.value.name;
+            let declared = declared.unwrap_or_default();
+            attached.add(Part::new(name, &addon, &config, &declared));
         }
     }
     Ok(attached)

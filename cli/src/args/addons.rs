@@ -199,4 +199,7 @@ pub(crate) struct AddonServiceRemoveArgs {
     /// The service's name once more; without it you are asked
     #[arg(short, long, value_name = "SERVICE")]
     pub(crate) confirm: Option<String>,
+    /// Though its provider has not taken away all that it was told to, and is told no more
+    #[arg(short, long)]
+    pub(crate) force: bool,
 }

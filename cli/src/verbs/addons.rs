@@ -20,7 +20,7 @@ use super::{apps, teams};
 use crate::args::{AddonInfoArgs, AddonOpenArgs, AddonRenameArgs, AddonsArgs, JsonArgs};
 use crate::context::Context;
 use crate::failure::Failure;
-use crate::output::{Colour, Output, Table, clock};
+use crate::output::{Colour, Output, Table, clock, printable};
 
 pub(crate) async fn list(context: &Context, args: &AddonsArgs) -> Result<()> {
     let app = match args.all {
@@ -123,7 +123,7 @@ fn facts(
         ("Owning app", output.paint.app(addon.app.name.as_str())),
         ("Installed at", clock(addon.created_at.0)),
         ("State", output.paint.state(words::state(addon.state))),
-        ("Message", addon.provision_message.clone()),
+        ("Message", printable(&addon.provision_message)),
     ];
     facts.retain(|(_, value)| !value.is_empty());
     facts

@@ -276,7 +276,7 @@ pub(crate) async fn destroy(context: &Context, args: &DestroyArgs) -> Result<()>
         name: &name,
         given: args.confirm.as_deref(),
         warning: format!(
-            "This will destroy {} with its releases, config, domains and source.",
+            "This will destroy {} with its releases, config, domains, add-ons and source.",
             output.app(&name)
         ),
         done: "destroyed",

@@ -7,7 +7,12 @@ use super::run_terminal::Terminal;
 use super::shapes::{addon, addon_service, app, plan};
 
 const CREATE: &str = "POST /apps/myapp/addons";
-const LOOK: &str = "GET /apps/myapp/addons/db";
+
+/// How `db` is looked at.
+fn look() -> String {
+    let db = addon("db", "myapp", "provisioning");
+    format!("GET /apps/myapp/addons/{}", db["id"].as_str().unwrap())
+}
 
 fn sent(cli: &Cli) -> Vec<Value> {
     let seen = cli.stub.seen(CREATE).into_iter();
@@ -120,15 +125,15 @@ fn what_takes_its_time_is_left_to_itself_unless_it_is_waited_for() {
          db is being created in the background. The app will restart when complete. See: paas addons:info db\n",
     );
     cli.stub
-        .on(LOOK, addon("db", "myapp", "provisioning"))
-        .on(LOOK, addon("db", "myapp", "provisioned"));
+        .on(&look(), addon("db", "myapp", "provisioning"))
+        .on(&look(), addon("db", "myapp", "provisioned"));
     cli.paas(&["addons:create", "acme-pg", "-a", "myapp", "--wait"])
         .says(
             "Creating acme-pg on ⬢ myapp... $5/month\n\
              Creating db... done\n\
              Created db as DATABASE_HOST, DATABASE_URL\n",
         );
-    assert_eq!(cli.stub.seen(LOOK).len(), 2);
+    assert_eq!(cli.stub.seen(&look()).len(), 2);
 }
 
 #[test]
@@ -138,7 +143,7 @@ fn waiting_for_what_the_provider_cannot_make_ends_with_its_reason() {
     failed["provision_message"] = "Out of disks.".into();
     cli.stub
         .on(CREATE, addon("db", "myapp", "provisioning"))
-        .on(LOOK, failed.clone());
+        .on(&look(), failed.clone());
     let create = ["addons:create", "acme-pg", "-a", "myapp", "--wait"];
     cli.paas(&create).fails(
         1,
@@ -162,7 +167,7 @@ fn waiting_for_what_is_gone_ends() {
     let cli = Cli::new();
     cli.stub
         .on(CREATE, addon("db", "myapp", "provisioning"))
-        .refuse(LOOK, 404, "not_found", "Couldn't find that add-on.");
+        .refuse(&look(), 404, "not_found", "Couldn't find that add-on.");
     cli.paas(&["addons:create", "acme-pg", "-a", "myapp", "--wait"])
         .fails(
             1,

@@ -189,9 +189,9 @@ fn what_is_destroyed_in_the_background_is_waited_for_if_asked() {
     let going = addon("db", "myapp", "deprovisioning");
     cli.stub
         .on(&path_of("DELETE", &db), going.clone())
-        .on("GET /apps/myapp/addons/db", going)
+        .on(&path_of("GET", &addon("db", "myapp", "provisioned")), going)
         .refuse(
-            "GET /apps/myapp/addons/db",
+            &path_of("GET", &addon("db", "myapp", "provisioned")),
             404,
             "not_found",
             "Couldn't find that add-on.",
@@ -284,11 +284,11 @@ fn all_of_an_apps_add_ons_are_waited_for() {
             json!([made, addon("cache", "myapp", "provisioned"), unmade]),
         )
         .on(
-            "GET /apps/myapp/addons/db",
+            &path_of("GET", &addon("db", "myapp", "provisioned")),
             addon("db", "myapp", "provisioned"),
         )
         .on(
-            "GET /apps/myapp/addons/old",
+            &path_of("GET", &addon("old", "myapp", "provisioned")),
             addon("old", "myapp", "deprovisioned"),
         )
         .on("GET /addons", json!([]));
@@ -305,7 +305,7 @@ fn all_of_an_apps_add_ons_are_waited_for() {
 fn one_add_on_is_waited_for_as_often_as_one_likes() {
     let cli = with(&[addon("db", "myapp", "provisioning")]);
     cli.stub.on(
-        "GET /apps/myapp/addons/db",
+        &path_of("GET", &addon("db", "myapp", "provisioned")),
         addon("db", "myapp", "deprovisioned"),
     );
     let wait = ["addons:wait", "db", "--wait-interval"];

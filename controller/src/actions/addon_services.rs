@@ -1,6 +1,6 @@
 //! Those who provide add-ons: what operators say of them.
 
-use model::{AddonService, AddonServiceId, Timestamp};
+use model::{Addon, AddonService, AddonServiceId, Timestamp};
 use serde_json::Value;
 use store::{Committed, Txn, Versioned, key};
 
@@ -47,15 +47,29 @@ pub(crate) async fn replace(
         )));
     }
     manifest::keep_ids(&mut manifest.plans, &before.plans);
+    let loses_vars =
+        manifest.prefix != before.prefix || !manifest.config_vars.is_superset(&before.config_vars);
     for addon in key::ADDONS.all(store).await? {
         let addon = addon.value;
-        if addon.service == before.name
-            && !manifest.plans.iter().any(|plan| plan.name == addon.plan)
-        {
+        if addon.service != before.name {
+            continue;
+        }
+        if loses_vars {
             return Err(ActionError::invalid(format!(
-                "The add-on {} has the plan {}, which the manifest has no more.",
-                addon.name, addon.plan
+                "There is an add-on, {}: api.config_vars_prefix must stay {}, and api.config_vars may only gain names.",
+                addon.name, before.prefix
             )));
+        }
+        for plan in [Some(&addon.plan), addon.changing_to.as_ref()]
+            .into_iter()
+            .flatten()
+        {
+            if !manifest.plans.iter().any(|kept| kept.name == *plan) {
+                return Err(ActionError::invalid(format!(
+                    "The add-on {} has the plan {plan}, which the manifest has no more.",
+                    addon.name
+                )));
+            }
         }
     }
     let now = Timestamp::now();
@@ -67,10 +81,12 @@ pub(crate) async fn replace(
     }
 }
 
-/// One whose add-ons are all gone: else nobody would tell its provider to take them away.
+/// One whose add-ons are all gone: else nobody would tell its provider to take them away. `force`: though it did not take
+/// all away that it was told to, and will not be told again.
 pub(crate) async fn remove(
     context: &Context,
     seen: Versioned<AddonService>,
+    force: bool,
 ) -> Result<AddonService, ActionError> {
     let store = context.store();
     let mut attempts = Attempts::default();
@@ -79,15 +95,22 @@ pub(crate) async fn remove(
             return Ok(seen.value);
         };
         let addons = key::ADDONS.all(store).await?;
-        let ours = addons
-            .iter()
-            .filter(|addon| addon.value.service == seen.value.name);
-        let names: Vec<_> = ours.map(|addon| addon.value.name.as_str()).collect();
-        if !names.is_empty() {
+        let ours = addons.iter().map(|addon| &addon.value);
+        let ours = ours.filter(|addon| addon.service == seen.value.name);
+        let (wanted, leaving): (Vec<_>, Vec<_>) = ours.partition(|addon| addon.state.is_wanted());
+        if !wanted.is_empty() {
             return Err(ActionError::invalid(format!(
                 "{} has add-ons still: {}. Destroy them first: paas addons:destroy",
                 seen.value.name,
-                names.into_iter().take(10).collect::<Vec<_>>().join(", ")
+                names(&wanted)
+            )));
+        }
+        if !leaving.is_empty() && !force {
+            return Err(ActionError::invalid(format!(
+                "The provider of {} has not taken away yet: {}. It is told again and again; if it is no more, remove the service \
+                 with --force, and it is told nothing.",
+                seen.value.name,
+                names(&leaving)
             )));
         }
         // Whoever asks for an add-on writes the service's record.
@@ -97,6 +120,11 @@ pub(crate) async fn remove(
         }
         attempts.lost().await?;
     }
+}
+
+fn names(addons: &[&Addon]) -> String {
+    let names = addons.iter().map(|addon| addon.name.as_str());
+    names.take(10).collect::<Vec<_>>().join(", ")
 }
 
 fn record(

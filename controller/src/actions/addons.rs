@@ -1,24 +1,27 @@
 //! Asking for add-ons, changing them and giving them up. Their providers hear of it from whoever sees to add-ons.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use controller_api::wire::{AddonCreate, AddonUpdate};
 use model::addon::{
-    Addon, AddonDrain, AddonService, AddonState, Attachment, MAX_ADDONS, Plan, Tries, Wish,
+    Addon, AddonDrain, AddonService, AddonState, Attachment, MAX_ADDONS, Part, Plan, Tries, Wish,
     free_name, name_in_app,
 };
-use model::{Actor, AddonConfig, AddonId, AddonName, App, AttachmentName, DrainToken, Timestamp};
+use model::{
+    Actor, AddonConfig, AddonId, AddonName, App, AttachmentName, DrainToken, PlanName, Timestamp,
+};
 use serde_json::Value;
 use store::ledger::read_base;
 use store::{Committed, Store, Txn, Versioned, key};
 use tokio::time::{Instant, timeout_at};
+use tracing::warn;
 use uuid::Uuid;
 
 use super::{ActionError, Attempts, app_names};
 use crate::addons::answer::{Changed, changed};
-use crate::addons::lay::conflict;
-use crate::addons::progress::{read, replace, set_config, with_config};
+use crate::addons::lay::{conflict, fits};
+use crate::addons::progress::{read, replace, set_config};
 use crate::addons::provider::Provider;
 use crate::addons::release::{self, Change};
 use crate::addons::{attachments_of, forget, service_of};
@@ -127,7 +130,7 @@ pub(crate) async fn request(
         let base = read_base(store, &context.keyring, app).await?;
         let base = base.ok_or(ActionError::Gone { resource: "app" })?;
         must_be_room(store, &base.app.value, &service.value).await?;
-        let is_taken = |name: &AttachmentName| base.attached.plans.contains_key(name);
+        let is_taken = |name: &AttachmentName| base.attached.has(name);
         let attachment = match &attachment {
             Some(name) => name.clone(),
             None => free_name(&service.value.prefix, is_taken)
@@ -136,8 +139,7 @@ pub(crate) async fn request(
         let confirmed = create.confirm.as_deref() == Some(base.app.value.name.as_str());
         let vars = service.value.config_vars.iter();
         let vars = vars.filter_map(|var| name_in_app(var, &service.value.prefix, &attachment));
-        if !confirmed && let Some(message) = conflict(&base, &attachment, &vars.collect::<Vec<_>>())
-        {
+        if !confirmed && let Some(message) = conflict(&base, &attachment, &vars.collect()) {
             return Err(ActionError::ConfirmationRequired { message });
         }
         let name = match &given {
@@ -152,6 +154,7 @@ pub(crate) async fn request(
             app,
             service: service.value.name.clone(),
             plan: plan.name,
+            changing_to: None,
             actor: by.clone(),
             state: AddonState::Requested {
                 wish: Wish {
@@ -160,6 +163,7 @@ pub(crate) async fn request(
                 },
                 tries: Tries::default(),
             },
+            asked: false,
             provider_id: None,
             message: None,
             prefix: service.value.prefix.clone(),
@@ -169,7 +173,7 @@ pub(crate) async fn request(
                 token: DrainToken(Uuid::new_v4()),
                 url: None,
             }),
-            options: options.clone(),
+            options: Some(context.keyring.seal(&place, &options)?),
             created_at: now,
             updated_at: now,
         };
@@ -204,7 +208,7 @@ async fn must_be_room(
     }
     let same = ours
         .iter()
-        .find(|addon| addon.value.service == service.name);
+        .find(|addon| addon.value.service == service.name && addon.value.state.is_wanted());
     match same {
         Some(same) if !service.many_per_app => Err(ActionError::invalid(format!(
             "{} has an add-on of {} already, {}, and may have one only. To have another plan: paas addons:upgrade",
@@ -341,9 +345,11 @@ async fn change_plan(
             addon.name
         )));
     }
-    if plan == addon.plan {
+    // Where it is not known which one it has, it is asked again.
+    if plan == addon.plan && addon.changing_to.is_none() {
         return Ok(addon);
     }
+    let addon = note_change(context, addon.id, &plan).await?;
     let secrets = context.keyring.open(&service.key, &service.value.secrets)?;
     let provider = Provider {
         service: &service.value,
@@ -354,8 +360,23 @@ async fn change_plan(
         .providers
         .change_plan(provider, &addon, &plan);
     let (config, message) = match changed(heard.await, &service.value.config_vars) {
-        Changed::Done { config, message } => (config, message),
-        Changed::Refused(message) => return Err(ActionError::Invalid { message }),
+        Changed::Done {
+            config,
+            message,
+            complaint,
+        } => {
+            let fits = complaint.is_none() && fits_everywhere(context, addon.id, &config).await?;
+            if !fits {
+                let why = complaint.unwrap_or_else(|| "its config vars are too large".to_owned());
+                warn!(addon.name = %addon.name, "With another plan, config vars came that are not taken: {why}");
+            }
+            let config = Some(config).filter(|_| fits).unwrap_or_default();
+            (config, message)
+        }
+        Changed::Refused(message) => {
+            note_plan(context, addon.id, |addon| addon.changing_to = None).await?;
+            return Err(ActionError::Invalid { message });
+        }
         Changed::Unknown(why) => {
             return Err(ActionError::Provider {
                 message: format!(
@@ -365,19 +386,50 @@ async fn change_plan(
             });
         }
     };
+    let changed = note_plan(context, addon.id, |addon| {
+        addon.plan = plan.clone();
+        addon.changing_to = None;
+        addon.message.clone_from(&message);
+    })
+    .await?;
+    let given: Vec<_> = (config.0.into_iter())
+        .map(|(name, value)| (name.to_string(), Some(value)))
+        .collect();
+    let changed = match given.is_empty() {
+        true => changed,
+        false => {
+            set_config_vars(context, addon.id, &given).await?;
+            let seen = read(context, addon.id).await?;
+            seen.map_or(changed, |seen| seen.value)
+        }
+    };
+    let text = format!("Change add-on {} to {}", changed.name, changed.full_plan());
+    context.tell(changed.app, by, &text).await;
+    Ok(changed)
+}
+
+/// That its provider may give it that plan from now on.
+async fn note_change(
+    context: &Context,
+    id: AddonId,
+    plan: &PlanName,
+) -> Result<Addon, ActionError> {
+    note_plan(context, id, |addon| addon.changing_to = Some(plan.clone())).await
+}
+
+async fn note_plan(
+    context: &Context,
+    id: AddonId,
+    change: impl Fn(&mut Addon) + Send,
+) -> Result<Addon, ActionError> {
     let mut attempts = Attempts::default();
     loop {
-        let seen = read(context, addon.id).await?;
+        let seen = read(context, id).await?;
         let seen = seen.ok_or(ActionError::Gone { resource: "add_on" })?;
-        let changed = Addon {
-            plan: plan.clone(),
-            message: message.clone(),
-            updated_at: Timestamp::now(),
-            ..with_config(context, &seen, &config)?
-        };
+        let mut changed = seen.value.clone();
+        change(&mut changed);
+        changed.updated_at = Timestamp::now();
         if replace(context, &seen, &changed).await? {
-            let text = format!("Change add-on {} to {}", changed.name, changed.full_plan());
-            context.tell(changed.app, by, &text).await;
             return Ok(changed);
         }
         attempts.lost().await?;
@@ -393,10 +445,14 @@ pub(crate) async fn destroy(
 ) -> Result<Addon, ActionError> {
     let id = seen.value.id;
     let mut attempts = Attempts::default();
-    let gone = loop {
+    let leaving = loop {
         let Some(seen) = read(context, id).await? else {
-            return Ok(seen.value.clone());
+            return Ok(gone(seen.value.clone()));
         };
+        if matches!(seen.value.state, AddonState::Failed { .. }) {
+            forget(context, &seen).await?;
+            return Ok(seen.value);
+        }
         if !seen.value.state.is_wanted() {
             break seen.value;
         }
@@ -405,25 +461,29 @@ pub(crate) async fn destroy(
             must_be_alone(context.store(), &seen.value, &attachments).await?;
         }
         match take_out(context, &seen, &attachments, by).await {
-            Ok(gone) => break gone,
+            Ok(leaving) => break leaving,
             Err(ActionError::Store(store::StoreError::Contended { .. })) => {
                 attempts.lost().await?;
             }
             Err(error) => return Err(error),
         }
     };
-    let text = format!("Destroy add-on {}", gone.name);
-    context.tell(gone.app, by, &text).await;
+    let text = format!("Destroy add-on {}", leaving.name);
+    context.tell(leaving.app, by, &text).await;
     let is_open = |addon: &Addon| !matches!(addon.state, AddonState::Failed { .. });
     Ok(match settled(context, id, is_open).await? {
         Some(seen) => seen.value,
-        None => Addon {
-            state: AddonState::Failed {
-                message: "It is gone.".to_owned(),
-            },
-            ..gone
-        },
+        None => gone(leaving),
     })
+}
+
+/// As clients see one of which nothing is left.
+fn gone(addon: Addon) -> Addon {
+    let message = "It is gone.".to_owned();
+    Addon {
+        state: AddonState::Failed { message },
+        ..addon
+    }
 }
 
 async fn must_be_alone(
@@ -524,12 +584,49 @@ pub(crate) async fn set_config_vars(
         }
         crate::addons::answer::check(&config)
             .map_err(|why| ActionError::invalid(super::sentence(&why)))?;
+        if !fits_everywhere(context, id, &config).await? {
+            return Err(ActionError::invalid(
+                "With that, the config vars of an app that has the add-on would be too large.",
+            ));
+        }
         let changed = set_config(context, &seen.value, &config)?;
         if replace(context, &seen, &changed).await? {
             return Ok(config);
         }
         attempts.lost().await?;
     }
+}
+
+/// Whether every app that has an add-on could have these of it.
+async fn fits_everywhere(
+    context: &Context,
+    id: AddonId,
+    config: &AddonConfig,
+) -> Result<bool, ActionError> {
+    let (store, keyring) = (context.store(), &context.keyring);
+    let Some(addon) = read(context, id).await? else {
+        return Ok(true);
+    };
+    let mut apps: BTreeMap<_, Vec<_>> = BTreeMap::new();
+    for attachment in attachments_of(store, id).await? {
+        let attachment = attachment.value;
+        apps.entry(attachment.app)
+            .or_default()
+            .push(attachment.name);
+    }
+    for (app, names) in apps {
+        let Some(base) = read_base(store, keyring, app).await? else {
+            continue;
+        };
+        let mut attached = base.attached;
+        for name in names {
+            attached.add(Part::new(&name, &addon.value, config, &BTreeSet::new()));
+        }
+        if !fits(&attached, &base.config) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// Its provider says that it is there.

@@ -12,6 +12,7 @@ use model::{
 use store::{Committed, Store, Txn, key};
 
 use super::{ActionError, Attempts, app_names, collaborators, contended, read_app, teams};
+use crate::addons::attachments_of;
 use crate::context::{Context, actor};
 use crate::owners;
 use crate::views::platform::REGION;
@@ -256,12 +257,30 @@ async fn tell_update(context: &Context, by: &Actor, before: &App, after: &App) {
     }
 }
 
+/// What its add-ons give to other apps, nobody takes from those without a word.
+async fn must_share_nothing(store: &dyn Store, app: &App) -> Result<(), ActionError> {
+    let addons = key::ADDONS.all(store).await?;
+    let ours = addons.iter().map(|addon| &addon.value);
+    for addon in ours.filter(|addon| addon.app == app.id && addon.state.is_wanted()) {
+        let attachments = attachments_of(store, addon.id).await?;
+        if attachments.iter().any(|one| one.value.app != app.id) {
+            return Err(ActionError::invalid(format!(
+                "The add-on {} of {} is attached to other apps, too, which would lose it. See who has it: paas addons:info {}. \
+                 Detach it there, or destroy it with --force first.",
+                addon.name, app.name, addon.name
+            )));
+        }
+    }
+    Ok(())
+}
+
 /// The app and its name are gone with this commit; what hangs on it is swept up after it, and its dynos are stopped by
 /// the scheduler.
 pub(crate) async fn destroy(context: &Context, app: AppId) -> Result<App, ActionError> {
     let mut attempts = Attempts::default();
     loop {
         let seen = read_app(context.store(), app).await?;
+        must_share_nothing(context.store(), &seen.value).await?;
         let domains = key::DOMAINS.all(context.store()).await?;
         let ours = domains
             .iter()

@@ -1,6 +1,6 @@
 //! Giving apps the config vars of add-ons, and taking them away.
 
-use model::addon::{Addon, AddonState, MAX_ADDONS, Wish, free_name};
+use model::addon::{Addon, AddonState, MAX_ADDONS, Part, Wish, free_name};
 use model::{Actor, App, Attachment, AttachmentId, AttachmentName, Timestamp};
 use store::ledger::{AppendError, read_base};
 use store::{Store, StoreError, Txn, Versioned, key};
@@ -38,7 +38,7 @@ pub(crate) async fn attach(
         may_be_attached(store, &seen.value, app).await?;
         let base = read_base(store, &context.keyring, app.id).await?;
         let base = base.ok_or(ActionError::Gone { resource: "app" })?;
-        let is_taken = |name: &AttachmentName| base.attached.plans.contains_key(name);
+        let is_taken = |name: &AttachmentName| base.attached.has(name);
         let name = match &given {
             Some(name) => name.clone(),
             None => free_name(&seen.value.prefix, is_taken)
@@ -87,11 +87,16 @@ async fn append(
 ) -> Result<Attachment, ActionError> {
     let (addon, now) = (&seen.value, Timestamp::now());
     let config = config_of(context, addon)?;
-    let attachment = new_attachment(addon, app.id, &wish.attachment, now);
+    let service = service_of(context.store(), &addon.service).await?;
+    let declared = service.map(|service| service.value.config_vars);
+    let declared = declared.unwrap_or_default();
+    let attachment = new_attachment(addon, app.id, &wish.attachment, by, now);
     let appended = release::append(context, app.id, by, |base| {
-        let laid = lay(base, addon, &config, wish)?;
+        let part = Part::new(&wish.attachment, addon, &config, &declared);
+        let laid = lay(base, part, wish.confirmed)?;
         let place = key::attachment(app.id, &laid.name);
-        let also = Txn::new().unchanged(seen);
+        // Whoever destroys it meanwhile looks again at who has it.
+        let also = Txn::new().replace(&key::ADDONS, seen, addon);
         Ok::<_, Refusal>(Change {
             description: format!("Attach {} (@ref:{})", laid.name, addon.name),
             attached: laid.attached,
@@ -104,10 +109,7 @@ async fn append(
         Err(AppendError::Refused(Refusal::Conflict(message))) => {
             Err(ActionError::ConfirmationRequired { message })
         }
-        Err(AppendError::Refused(Refusal::TooLarge)) => Err(ActionError::invalid(format!(
-            "With the config vars of {}, those of {} would be too large.",
-            addon.name, app.name
-        ))),
+        Err(AppendError::Refused(refusal)) => Err(ActionError::invalid(refusal.words())),
         Err(AppendError::NoSuchApp) => Err(ActionError::Gone { resource: "app" }),
         Err(AppendError::Store(error)) => Err(error.into()),
     }

@@ -7,6 +7,7 @@ use store::Txn;
 use store::ledger::{AppendError, Base, NewRelease, append_release};
 
 use super::ActionError;
+use crate::addons::lay::fits;
 use crate::context::Context;
 
 /// Why there is no new release.
@@ -59,21 +60,23 @@ fn draft(base: &Base, change: &ConfigChange, by: &Actor) -> Result<(NewRelease, 
     if change.0.is_empty() {
         return Err(Refusal::Unchanged(base.all_config()));
     }
-    if let Some(name) = change
-        .0
-        .keys()
-        .find(|name| base.attached.of.contains_key(*name))
-    {
+    let owned = |name: &ConfigVarName| base.attached.owner(name).cloned();
+    let mut names = change.0.keys();
+    if let Some((name, owner)) = names.find_map(|name| Some((name, owned(name)?))) {
         return Err(Refusal::Error(ActionError::invalid(format!(
             "Cannot overwrite attachment values {name}: an add-on gives it. See `paas addons`; to have it no more: paas \
-             addons:detach {}",
-            base.attached.of[name]
+             addons:detach {owner}"
         ))));
     }
     let config = base
         .config
         .with(&change)
         .map_err(|error| Refusal::Error(error.into()))?;
+    if !fits(&base.attached, &config) {
+        return Err(Refusal::Error(ActionError::invalid(
+            "With those of its add-ons, the app's config vars would be too large.",
+        )));
+    }
     let description = change.description();
     let draft = ReleaseDraft {
         description: description.clone(),

@@ -46,6 +46,8 @@ pub(crate) enum Changed {
     Done {
         config: AddonConfig,
         message: Option<String>,
+        /// Why what it gave with that is not taken.
+        complaint: Option<String>,
     },
     Refused(String),
     Unknown(String),
@@ -124,9 +126,15 @@ pub(crate) fn changed(heard: Heard, declared: &BTreeSet<ConfigVarName>) -> Chang
                 |_| (None, None),
                 |body| (body.config, body.message.as_deref().and_then(shown)),
             );
-            match config(given.unwrap_or_default(), declared) {
-                Ok(config) => Changed::Done { config, message },
-                Err(why) => Changed::Refused(why),
+            let given = config(given.unwrap_or_default(), declared);
+            let (config, complaint) = match given {
+                Ok(config) => (config, None),
+                Err(why) => (AddonConfig::default(), Some(why)),
+            };
+            Changed::Done {
+                config,
+                message,
+                complaint,
             }
         }
         408 | 425 | 429 | 500.. => Changed::Unknown(format!("its provider answered {status}")),
@@ -153,7 +161,8 @@ pub(crate) fn config(
             Value::Null => continue,
             Value::Array(_) | Value::Object(_) => {
                 return Err(format!(
-                    "its provider gave the config var {name} no text for a value"
+                    "its provider gave the config var {} no text for a value",
+                    short(&name)
                 ));
             }
         };
@@ -173,9 +182,13 @@ pub(crate) fn declared_name(
     parsed
         .filter(|name| declared.contains(name))
         .ok_or_else(|| {
-            let name: String = name.chars().take(100).collect();
+            let name = short(name);
             format!("its provider gave the config var {name}, which its manifest does not have")
         })
+}
+
+fn short(name: &str) -> String {
+    name.chars().filter(|c| !c.is_control()).take(100).collect()
 }
 
 /// # Errors
@@ -218,7 +231,7 @@ fn reason(status: u16, body: &[u8]) -> String {
 }
 
 /// A message as people may be shown it.
-fn shown(text: &str) -> Option<String> {
+pub(super) fn shown(text: &str) -> Option<String> {
     let text: String = text
         .chars()
         .filter(|c| !c.is_control() || *c == '\n')

@@ -3,19 +3,23 @@
 use std::convert::Infallible;
 use std::time::Duration;
 
-use model::addon::{Addon, AddonService, AddonState, Attachment, ProviderSecrets, Tries, Wish};
+use model::addon::{
+    Addon, AddonService, AddonState, Attachment, Options, ProviderSecrets, Tries, Wish,
+};
 use model::{AddonId, Attached, Timestamp};
 use serde_json::Value;
 use store::ledger::{AppendError, Base};
 use store::{Committed, StoreError, Txn, Versioned, key};
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
-use super::answer::{Asked, asked, is_gone};
+use super::answer::{Asked, asked, is_gone, shown};
 use super::grants::{GRANT_FOR, Grant};
-use super::progress::{give_up, into_state, note_given, provisioned, read, replace};
+use super::progress::{
+    give_up, into_state, note_given, note_spoiled, provisioned, read, replace, replaced,
+};
 use super::provider::{Asking, Provider};
 use super::release::{self, Change};
-use super::{attachments_of, service_of};
+use super::{attachments_of, is_ours_to_see_to, service_of};
 use crate::actions::ActionError;
 use crate::context::{Context, Ctx};
 use crate::views::platform::REGION;
@@ -23,6 +27,10 @@ use crate::views::platform::REGION;
 const AFTER_TROUBLE: Duration = Duration::from_secs(3);
 /// How often one that takes its time is looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
+/// After a silent provider, when its name for an add-on is not known.
+const AGAIN_FOR_NAME: Duration = Duration::from_secs(60);
+/// Between two releases of an app because of its provider, so that it cannot keep the app from ever being proven.
+const BETWEEN_RELEASES: Duration = Duration::from_secs(10);
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 /// Between two tries to have one made, and to have one taken away.
 const LONGEST_PAUSE: Duration = Duration::from_secs(300);
@@ -37,6 +45,8 @@ enum Next {
     Over,
     /// For so long, or until something changes.
     Wait(Duration),
+    /// For so long, whatever changes.
+    Leave(Duration),
     Now,
 }
 
@@ -46,6 +56,12 @@ pub(super) async fn drive(context: Ctx, id: AddonId) {
             Ok(Next::Over) => return,
             Ok(Next::Now) => continue,
             Ok(Next::Wait(pause)) => pause,
+            Ok(Next::Leave(pause)) => {
+                tokio::select! {
+                    () = context.shutdown.cancelled() => return,
+                    () = tokio::time::sleep(pause) => continue,
+                }
+            }
             Err(ActionError::Store(StoreError::Contended { .. })) => Duration::from_millis(50),
             Err(error) => {
                 warn!(error = &error as &dyn std::error::Error, addon.id = %id, "Could not see to an add-on; will retry");
@@ -61,6 +77,10 @@ pub(super) async fn drive(context: Ctx, id: AddonId) {
 }
 
 async fn step(context: &Context, id: AddonId) -> Result<Next, ActionError> {
+    // Another one may have come that is before this.
+    if !is_ours_to_see_to(context).await? {
+        return Ok(Next::Over);
+    }
     let Some(seen) = read(context, id).await? else {
         return Ok(Next::Over);
     };
@@ -81,6 +101,12 @@ async fn step(context: &Context, id: AddonId) -> Result<Next, ActionError> {
             Some(pause) => Ok(Next::Wait(pause)),
             None => look(context, &seen, wish).await,
         },
+        AddonState::Provisioned if seen.value.is_nameless() => {
+            Ok(match learn_name(context, &seen).await? {
+                true => Next::Now,
+                false => Next::Leave(AGAIN_FOR_NAME),
+            })
+        }
         AddonState::Provisioned => catch_up(context, &seen).await,
         AddonState::Deprovisioning { failure, tries } => match wait(tries, now) {
             Some(pause) => Ok(Next::Wait(pause)),
@@ -143,6 +169,71 @@ async fn request(
         into_state(context, seen, AddonState::Failed { message }).await?;
         return Ok(Next::Now);
     };
+    if !addon.asked {
+        // From here on it may have made one, whatever is heard of it.
+        let changed = Addon {
+            asked: true,
+            ..addon.clone()
+        };
+        let Some(seen) = replaced(context, seen, changed).await? else {
+            return Ok(Next::Now);
+        };
+        return hear(context, &seen, &known, (wish, tries), true).await;
+    }
+    hear(context, seen, &known, (wish, tries), false).await
+}
+
+async fn hear(
+    context: &Context,
+    seen: &Versioned<Addon>,
+    known: &Known,
+    (wish, tries): (Wish, Tries),
+    is_first: bool,
+) -> Result<Next, ActionError> {
+    let addon = &seen.value;
+    match ask(context, addon, known).await? {
+        Asked::Given(given) => {
+            if !note_given(context, addon.id, &given, true).await? {
+                take_back(context, addon, known, given.provider_id).await;
+            }
+        }
+        Asked::Accepted(given) => {
+            if !note_given(context, addon.id, &given, false).await? {
+                take_back(context, addon, known, given.provider_id).await;
+            }
+        }
+        Asked::Refused(message) if is_first => {
+            let state = AddonState::Failed { message };
+            into_state(context, seen, state).await?;
+        }
+        // What was made before, if anything was, nobody knows.
+        Asked::Refused(message) => {
+            give_up(context, seen, Some(message)).await?;
+        }
+        Asked::Spoiled { provider_id, why } => {
+            info!(addon.name = %addon.name, "An add-on is of no use and is to be taken away: {why}");
+            note_spoiled(context, addon.id, provider_id, &sentence(&why)).await?;
+        }
+        Asked::Unknown(why) if Timestamp::now().duration_since(addon.created_at) > ASKED_FOR => {
+            give_up(context, seen, Some(sentence(&why))).await?;
+        }
+        Asked::Unknown(why) => {
+            info!(addon.name = %addon.name, "An add-on is to be asked for again: {why}");
+            let tries = again(tries, LONGEST_PAUSE);
+            let changed = Addon {
+                message: Some(format!("It is asked for again: {why}.")),
+                state: AddonState::Requested { wish, tries },
+                updated_at: Timestamp::now(),
+                ..addon.clone()
+            };
+            replace(context, seen, &changed).await?;
+        }
+    }
+    Ok(Next::Now)
+}
+
+/// Asks for it, once more or for the first time.
+async fn ask(context: &Context, addon: &Addon, known: &Known) -> Result<Asked, ActionError> {
     let now = Timestamp::now();
     let asking = Asking {
         callback_url: context.config.api_url(&format!("/addons/{}", addon.id)),
@@ -150,40 +241,52 @@ async fn request(
         grant_until: now.checked_add(GRANT_FOR).unwrap_or(Timestamp::MAX),
         region: REGION.to_owned(),
     };
-    let heard = context
-        .addons
-        .providers
-        .provision(known.provider(), addon, &asking);
-    match asked(heard.await, &known.service.config_vars) {
-        Asked::Given(given) => note_given(context, addon.id, &given, true).await?,
-        Asked::Accepted(given) => note_given(context, addon.id, &given, false).await?,
-        Asked::Refused(message) => {
-            let state = AddonState::Failed { message };
-            into_state(context, seen, state).await?;
-        }
-        Asked::Spoiled { provider_id, why } => {
-            info!(addon.name = %addon.name, "An add-on is of no use and is to be taken away: {why}");
-            let changed = Addon {
-                provider_id: provider_id.or_else(|| addon.provider_id.clone()),
-                state: AddonState::Deprovisioning {
-                    failure: Some(sentence(&why)),
-                    tries: Tries::default(),
-                },
-                updated_at: now,
-                ..addon.clone()
-            };
-            replace(context, seen, &changed).await?;
-        }
-        Asked::Unknown(why) if now.duration_since(addon.created_at) > ASKED_FOR => {
-            give_up(context, seen, Some(sentence(&why))).await?;
-        }
-        Asked::Unknown(why) => {
-            info!(addon.name = %addon.name, "An add-on is to be asked for again: {why}");
-            let tries = again(tries, LONGEST_PAUSE);
-            into_state(context, seen, AddonState::Requested { wish, tries }).await?;
-        }
+    let options: Options = match &addon.options {
+        Some(sealed) => context.keyring.open(&key::addon(addon.id), sealed)?,
+        None => Options::default(),
+    };
+    let providers = &context.addons.providers;
+    let heard = providers.provision(known.provider(), addon, &options, &asking);
+    Ok(asked(heard.await, &known.service.config_vars))
+}
+
+/// What was made for an add-on that nobody knows of any more.
+async fn take_back(context: &Context, addon: &Addon, known: &Known, provider_id: String) {
+    let made = Addon {
+        provider_id: Some(provider_id),
+        ..addon.clone()
+    };
+    let providers = &context.addons.providers;
+    if !is_gone(&providers.deprovision(known.provider(), &made).await) {
+        error!(
+            addon.id = %addon.id, addon.service = %addon.service, provider.id = made.provider_id,
+            "A provider has made something that nobody wants any more, and did not take it away; have it do so"
+        );
     }
-    Ok(Next::Now)
+}
+
+/// By what name its provider knows it: asked for once more, by the id that it has here, it says so. Whether that is known.
+async fn learn_name(context: &Context, seen: &Versioned<Addon>) -> Result<bool, ActionError> {
+    let addon = &seen.value;
+    let Some(known) = known(context, addon).await? else {
+        return Ok(true);
+    };
+    let provider_id = match ask(context, addon, &known).await? {
+        Asked::Given(given) | Asked::Accepted(given) => given.provider_id,
+        Asked::Spoiled {
+            provider_id: Some(provider_id),
+            ..
+        } => provider_id,
+        // It has no other, then.
+        Asked::Spoiled { .. } | Asked::Refused(_) => addon.id.to_string(),
+        Asked::Unknown(_) => return Ok(false),
+    };
+    let changed = Addon {
+        provider_id: Some(provider_id),
+        ..addon.clone()
+    };
+    replace(context, seen, &changed).await?;
+    Ok(true)
 }
 
 /// Of one whose provider takes its time.
@@ -198,24 +301,25 @@ async fn look(context: &Context, seen: &Versioned<Addon>, wish: Wish) -> Result<
     let Some(known) = known.filter(|known| known.service.tells_status) else {
         return Ok(Next::Wait(LOOK_EVERY));
     };
+    // Whatever changes elsewhere, it is not asked more often.
     let heard = context
         .addons
         .providers
         .status(known.provider(), addon)
         .await;
     let Ok((200, body)) = &heard else {
-        return Ok(Next::Wait(LOOK_EVERY));
+        return Ok(Next::Leave(LOOK_EVERY));
     };
     let body: Value = serde_json::from_slice(body).unwrap_or_default();
     match body.get("state").and_then(Value::as_str) {
         Some("provisioned") => {}
         Some("failed") => {
-            let why = body.get("message").and_then(Value::as_str);
-            let why = why.unwrap_or("Its provider could not make it.").to_owned();
+            let why = body.get("message").and_then(Value::as_str).and_then(shown);
+            let why = why.unwrap_or_else(|| "Its provider could not make it.".to_owned());
             give_up(context, seen, Some(why)).await?;
             return Ok(Next::Now);
         }
-        _ => return Ok(Next::Wait(LOOK_EVERY)),
+        _ => return Ok(Next::Leave(LOOK_EVERY)),
     }
     let given = body.get("config").and_then(Value::as_object);
     let given = given.cloned().unwrap_or_default().into_iter().collect();
@@ -231,28 +335,39 @@ async fn look(context: &Context, seen: &Versioned<Addon>, wish: Wish) -> Result<
     Ok(Next::Now)
 }
 
-/// Apps get a release with what its provider gives now.
+/// Apps get a release with what its provider gives now, and not more often than they can be proven.
 async fn catch_up(context: &Context, seen: &Versioned<Addon>) -> Result<Next, ActionError> {
-    let addon = &seen.value;
+    let (addon, now) = (&seen.value, Timestamp::now());
+    let (mut trouble, mut left_for) = (None, None);
     for attachment in attachments_of(context.store(), addon.id).await? {
-        if attachment.value.released >= addon.config_version {
+        let attached = &attachment.value;
+        if attached.released >= addon.config_version {
             continue;
         }
-        let name = &attachment.value.name;
-        let description = format!("Update {name} by {}", addon.service);
+        let since = now.duration_since(attached.updated_at).unsigned_abs();
+        if attached.updated_at > attached.created_at && since < BETWEEN_RELEASES {
+            left_for = left_for.max(Some(BETWEEN_RELEASES - since));
+            continue;
+        }
+        let description = format!("Update {} by {}", attached.name, addon.service);
         let changed = Attachment {
             released: addon.config_version,
-            updated_at: Timestamp::now(),
-            ..attachment.value.clone()
+            updated_at: now,
+            ..attached.clone()
         };
         // The ledger reads what the add-on gives by itself.
         let also = || Txn::new().replace(&key::ATTACHMENTS, &attachment, &changed);
-        append(context, addon, &attachment.value, &description, |base| {
+        let appended = append(context, attached, &description, |base| {
             (also(), base.attached.clone())
-        })
-        .await?;
+        });
+        // One app's trouble is not the others'.
+        trouble = appended.await.err().or(trouble);
     }
-    Ok(Next::Over)
+    match (trouble, left_for) {
+        (Some(trouble), _) => Err(trouble),
+        (None, Some(left_for)) => Ok(Next::Wait(left_for)),
+        (None, None) => Ok(Next::Over),
+    }
 }
 
 /// Out of the apps that have it, then from its provider, then from the books.
@@ -263,6 +378,7 @@ async fn remove(
     tries: Tries,
 ) -> Result<Next, ActionError> {
     let (store, addon) = (context.store(), &seen.value);
+    let mut trouble = None;
     for attachment in attachments_of(store, addon.id).await? {
         let name = &attachment.value.name;
         let description = format!("Detach {name} (@ref:{})", addon.name);
@@ -271,19 +387,35 @@ async fn remove(
                 .unchanged(&attachment)
                 .delete(attachment.key.clone())
         };
-        append(context, addon, &attachment.value, &description, |base| {
+        let appended = append(context, &attachment.value, &description, |base| {
             let mut attached = base.attached.clone();
             attached.remove(name);
             (gone(), attached)
-        })
-        .await?;
+        });
+        trouble = appended.await.err().or(trouble);
     }
-    let drain = key::log_drain(addon.app, addon.drain_id());
+    if let Some(trouble) = trouble {
+        return Err(trouble);
+    }
     if addon.drain.is_some() {
+        let drain = key::log_drain(addon.app, addon.drain_id());
         Txn::new().delete(drain).commit(store).await?;
     }
+    if addon.is_nameless() && !learn_name(context, seen).await? {
+        let tries = again(tries, LONGEST_PAUSE_AT_THE_END);
+        let state = AddonState::Deprovisioning { failure, tries };
+        into_state(context, seen, state).await?;
+        return Ok(Next::Now);
+    }
+    // By the name that was just learnt, if so.
+    let Some(seen) = read(context, addon.id).await? else {
+        return Ok(Next::Over);
+    };
+    let (seen, addon) = (&seen, &seen.value);
     // Of a service that is no more there is nobody to tell.
-    if let Some(known) = known(context, addon).await? {
+    if addon.asked
+        && let Some(known) = known(context, addon).await?
+    {
         let heard = context
             .addons
             .providers
@@ -332,13 +464,12 @@ pub(crate) async fn forget(
 /// `change`: what the app's add-ons give from then on, and what goes with it.
 async fn append(
     context: &Context,
-    addon: &Addon,
     attachment: &Attachment,
     description: &str,
     change: impl Fn(&Base) -> (Txn, Attached) + Send + Sync,
 ) -> Result<(), ActionError> {
     let app = attachment.app;
-    let appended = release::append(context, app, &addon.actor, |base| {
+    let appended = release::append(context, app, &attachment.actor, |base| {
         let (also, attached) = change(base);
         Ok::<_, Infallible>(Change {
             description: description.to_owned(),

@@ -1,5 +1,5 @@
 //! What lets a provider do something with an add-on: a grant that it gets with the request for one, and the tokens that
-//! it gets for that. All are sealed, so that none needs a record; a new secret of the provider ends them.
+//! it gets for that. All are sealed, so that none needs a record.
 
 use std::time::Duration;
 
@@ -17,39 +17,35 @@ pub(crate) const GRANT_FOR: Duration = Duration::from_secs(600);
 pub(crate) const TOKEN_FOR: Duration = Duration::from_secs(8 * 3600);
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Grant(Holder);
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct AccessToken(Holder);
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct RefreshToken(Holder);
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Holder {
     addon: AddonId,
-    /// Of the provider's secret that it was made under.
-    secret: Checksum,
+    /// Of the provider's secret that it was made under, where it ends with that.
+    secret: Option<Checksum>,
     until: Option<Timestamp>,
 }
 
 macro_rules! holds {
-    ($($kind:ident: $lasts:expr;)*) => {$(
+    ($($(#[$doc:meta])* $kind:ident: $place:literal, $lasts:expr;)*) => {$(
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Eq)]
+        pub(crate) struct $kind(Holder);
+
         impl $kind {
             pub(crate) fn new(addon: AddonId, secrets: &ProviderSecrets, now: Timestamp) -> Self {
+                let lasts: Option<Duration> = $lasts;
                 Self(Holder {
                     addon,
-                    secret: token_hash(secrets.client_secret.expose()),
-                    until: $lasts.map(|lasts: Duration| now.checked_add(lasts).unwrap_or(Timestamp::MAX)),
+                    secret: lasts.map(|_| token_hash(secrets.client_secret.expose())),
+                    until: lasts.map(|lasts| now.checked_add(lasts).unwrap_or(Timestamp::MAX)),
                 })
             }
 
             pub(crate) fn seal(&self, keyring: &Keyring) -> Result<String, StoreError> {
-                ticket::seal(keyring, self)
+                ticket::seal_at(keyring, $place, &self.0)
             }
 
             pub(crate) fn open(keyring: &Keyring, text: &str) -> Option<Self> {
-                ticket::open(keyring, text)
+                ticket::open_at(keyring, $place, text).map(Self)
             }
 
             /// For which add-on; it counts once [`Self::counts`] says so.
@@ -58,17 +54,19 @@ macro_rules! holds {
             }
 
             pub(crate) fn counts(&self, secrets: &ProviderSecrets, now: Timestamp) -> bool {
+                let hash = token_hash(secrets.client_secret.expose());
                 self.0.until.is_none_or(|until| now < until)
-                    && self.0.secret == token_hash(secrets.client_secret.expose())
+                    && self.0.secret.as_ref().is_none_or(|secret| *secret == hash)
             }
         }
     )*};
 }
 
 holds! {
-    Grant: Some(GRANT_FOR);
-    AccessToken: Some(TOKEN_FOR);
-    RefreshToken: None;
+    Grant: "add-on grant", Some(GRANT_FOR);
+    AccessToken: "add-on access token", Some(TOKEN_FOR);
+    /// Good for as long as the add-on: there is no other way to a token, and who uses it shows the secret of that day.
+    RefreshToken: "add-on refresh token", None;
 }
 
 #[cfg(test)]
@@ -104,6 +102,6 @@ mod tests {
         assert!(!token.counts(&secrets("two"), now));
         assert!(!token.counts(&secrets("one"), now + TOKEN_FOR));
         let refresh = RefreshToken::new(addon, &secrets("one"), now);
-        assert!(refresh.counts(&secrets("one"), now + TOKEN_FOR * 1000));
+        assert!(refresh.counts(&secrets("two"), now + TOKEN_FOR * 1000));
     }
 }

@@ -1,8 +1,10 @@
 //! Laying what an add-on gives over an app's config: who has to give way, and whether he may be made to.
 
-use model::addon::{Addon, Attached, Wish, free_name, name_in_app};
+use std::collections::BTreeSet;
+
+use model::addon::{Attached, MAX_ADDONS, Part, Wish, free_name};
 use model::config_vars::MAX_TOTAL_BYTES;
-use model::{AddonConfig, AttachmentName, ConfigVarName, ConfigVars};
+use model::{AttachmentName, ConfigVarName, ConfigVars};
 use store::ledger::Base;
 
 /// An app's config with one add-on more.
@@ -19,33 +21,39 @@ pub(crate) enum Refusal {
     /// In words; it takes a confirmation.
     Conflict(String),
     TooLarge,
+    TooMany,
 }
 
-/// Under the name that is wished for; what is in the way gives way if that was confirmed.
-pub(crate) fn lay(
-    base: &Base,
-    addon: &Addon,
-    config: &AddonConfig,
-    wish: &Wish,
-) -> Result<Laid, Refusal> {
-    let name = &wish.attachment;
-    if !wish.confirmed {
-        let vars = config.0.keys();
-        let vars = vars.filter_map(|var| name_in_app(var, &addon.prefix, name));
-        if let Some(conflict) = conflict(base, name, &vars.collect::<Vec<_>>()) {
-            return Err(Refusal::Conflict(conflict));
+impl Refusal {
+    /// A sentence.
+    pub(crate) fn words(self) -> String {
+        match self {
+            Self::Conflict(words) => words,
+            Self::TooLarge => {
+                format!("The app's config vars would be more than {MAX_TOTAL_BYTES} bytes with it.")
+            }
+            Self::TooMany => format!("An app may have at most {MAX_ADDONS} attachments."),
         }
     }
+}
+
+/// Under the name of the part; what is in the way gives way if that was confirmed.
+pub(crate) fn lay(base: &Base, part: Part, confirmed: bool) -> Result<Laid, Refusal> {
+    let name = part.name.clone();
+    if !confirmed && let Some(conflict) = conflict(base, &name, &part.reserved) {
+        return Err(Refusal::Conflict(conflict));
+    }
     let mut attached = base.attached.clone();
-    attached.add(name, &addon.prefix, config, addon.full_plan());
-    let config = base
-        .config
-        .without(&attached.vars.keys().cloned().collect());
+    attached.add(part);
+    if attached.len() > MAX_ADDONS {
+        return Err(Refusal::TooMany);
+    }
+    let config = base.config.without(&attached.reserved());
     if bytes(&attached.over(&config)) > MAX_TOTAL_BYTES {
         return Err(Refusal::TooLarge);
     }
     Ok(Laid {
-        name: name.clone(),
+        name,
         attached,
         config,
     })
@@ -54,42 +62,31 @@ pub(crate) fn lay(
 /// The same under a name that is free, where the one that is wished for has been taken meanwhile.
 pub(crate) fn lay_somewhere(
     base: &Base,
-    addon: &Addon,
-    config: &AddonConfig,
+    part: impl Fn(&AttachmentName) -> Part,
     wish: &Wish,
 ) -> Result<Laid, Refusal> {
+    let confirmed = |name: &AttachmentName| wish.confirmed && *name == wish.attachment;
     let taken = |name: &AttachmentName| {
-        let wish = Wish {
-            attachment: name.clone(),
-            confirmed: wish.confirmed && *name == wish.attachment,
-        };
-        matches!(lay(base, addon, config, &wish), Err(Refusal::Conflict(_)))
+        !confirmed(name) && conflict(base, name, &part(name).reserved).is_some()
     };
-    let Some(attachment) = free_name(&wish.attachment, taken) else {
-        return Err(Refusal::Conflict(
-            "no name is left to attach it as".to_owned(),
-        ));
-    };
-    let confirmed = wish.confirmed && attachment == wish.attachment;
-    let wish = Wish {
-        attachment,
-        confirmed,
-    };
-    lay(base, addon, config, &wish)
+    match free_name(&wish.attachment, taken) {
+        Some(name) => lay(base, part(&name), confirmed(&name)),
+        None => Err(Refusal::TooMany),
+    }
 }
 
 /// What would be overwritten, in words.
 pub(crate) fn conflict(
     base: &Base,
     name: &AttachmentName,
-    vars: &[ConfigVarName],
+    vars: &BTreeSet<ConfigVarName>,
 ) -> Option<String> {
-    if base.attached.plans.contains_key(name) {
+    if base.attached.has(name) {
         return Some(format!("It would replace the attachment {name}."));
     }
     let overwritten: Vec<_> = vars
         .iter()
-        .filter(|var| base.config.0.contains_key(*var) || base.attached.vars.contains_key(*var))
+        .filter(|var| base.config.0.contains_key(*var) || base.attached.owner(var).is_some())
         .map(ConfigVarName::as_str)
         .collect();
     (!overwritten.is_empty()).then(|| {
@@ -99,6 +96,11 @@ pub(crate) fn conflict(
             overwritten.join(", ")
         )
     })
+}
+
+/// Whether an app can have these for its config vars.
+pub(crate) fn fits(attached: &Attached, config: &ConfigVars) -> bool {
+    bytes(&attached.over(config)) <= MAX_TOTAL_BYTES
 }
 
 fn bytes(config: &ConfigVars) -> usize {

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use model::addon::{Plan, Price, ProviderSecrets};
-use model::{AddonServiceName, AttachmentName, ConfigVarName, PlanId, Secret};
+use model::{AddonServiceName, AttachmentName, ConfigVarName, PlanId, PlanName, Secret};
 use serde::Deserialize;
 use serde_json::Value;
 use url::{Host, Url};
@@ -90,8 +90,16 @@ struct GivenPlan {
 /// # Errors
 /// In words for whoever wrote it: what is wrong, and where.
 pub(crate) fn parse(manifest: &Value) -> Result<Manifest, String> {
-    let given: Given = serde_json::from_value(manifest.clone())
-        .map_err(|error| format!("The manifest is not as expected: {error}."))?;
+    // Where, and not what: the words of such an error have the value, which may be a password.
+    let given: Given = serde_path_to_error::deserialize(manifest.clone()).map_err(|error| {
+        let missing = error.inner().to_string();
+        let missing = missing.strip_prefix("missing field ");
+        let at = error.path();
+        match missing {
+            Some(field) => format!("The manifest lacks {field} at {at}."),
+            None => format!("The manifest is not as expected at {at}."),
+        }
+    })?;
     let name: AddonServiceName = valid("id", given.id.parse())?;
     let api = given.api;
     if let Some(version) = &api.version
@@ -202,7 +210,7 @@ fn plans(given: Vec<GivenPlan>) -> Result<Vec<Plan>, String> {
     let mut seen = BTreeSet::new();
     let mut plans = Vec::new();
     for plan in given {
-        let name: AddonServiceName = valid("$paas.plans", plan.name.parse())?;
+        let name: PlanName = valid("$paas.plans", plan.name.parse())?;
         if !seen.insert(name.clone()) {
             return Err(format!("$paas.plans has {name} twice."));
         }
@@ -242,9 +250,20 @@ fn url(field: &str, text: &str, allow_http: bool) -> Result<String, String> {
     let url: Url = text
         .parse()
         .map_err(|_| format!("{field} must be a URL, {example}."))?;
-    if !url.username().is_empty() || url.password().is_some() || url.fragment().is_some() {
+    let has_more = url.query().is_some() || url.fragment().is_some();
+    if !url.username().is_empty() || url.password().is_some() || has_more {
         return Err(format!(
-            "{field} must have no user, no password and no fragment, {example}."
+            "{field} must have no user, no password, no query and no fragment, {example}."
+        ));
+    }
+    let is_link_local = match url.host() {
+        Some(Host::Ipv4(address)) => address.is_link_local(),
+        Some(Host::Ipv6(address)) => address.is_unicast_link_local(),
+        _ => false,
+    };
+    if is_link_local {
+        return Err(format!(
+            "{field} must not be a link-local address, where cloud metadata is."
         ));
     }
     let is_here = match url.host() {
@@ -353,11 +372,23 @@ mod tests {
                 "more than one default",
             ),
             ("/api", json!(null), "not as expected"),
+            ("/api/password", json!(123_456_789), "at api.password"),
+            (
+                "/api/production/base_url",
+                json!("https://x/?a=b"),
+                "no query",
+            ),
+            (
+                "/api/production/base_url",
+                json!("https://169.254.169.254/"),
+                "link-local",
+            ),
         ] {
             let mut manifest = manifest();
             *manifest.pointer_mut(pointer).unwrap() = value;
             let refused = parse(&manifest).unwrap_err();
             assert!(refused.contains(words), "{pointer}: {refused}");
+            assert!(!refused.contains("123456789"), "{refused}");
         }
     }
 

@@ -1,7 +1,9 @@
 //! What becomes of an add-on's record: each a commit that is compared with what it starts from.
 
-use model::addon::{Addon, AddonDrain, AddonState, Attachment, Tries, Wish};
-use model::{AddonConfig, AddonId, AttachmentId, LogDrain, Timestamp};
+use model::addon::{Addon, AddonDrain, AddonState, Attachment, Part, Tries, Wish};
+use model::{
+    Actor, AddonConfig, AddonId, AppId, AttachmentId, AttachmentName, LogDrain, Timestamp,
+};
 use store::ledger::AppendError;
 use store::{Committed, StoreError, Txn, Versioned, key};
 use tracing::warn;
@@ -9,28 +11,29 @@ use tracing::warn;
 use super::answer::Given;
 use super::lay::{Refusal, lay_somewhere};
 use super::release::{self, Change};
+use super::service_of;
 use crate::actions::{ActionError, Attempts};
 use crate::context::Context;
 
-/// What a provider said of an add-on is noted, whatever became of it meanwhile.
+/// What a provider said of an add-on is noted, whatever became of it meanwhile. `false` when nobody knows of it any more.
 pub(super) async fn note_given(
     context: &Context,
     id: AddonId,
     given: &Given,
     is_ready: bool,
-) -> Result<(), ActionError> {
+) -> Result<bool, ActionError> {
     let mut attempts = Attempts::default();
     loop {
         let Some(seen) = read(context, id).await? else {
-            return Ok(());
+            return Ok(false);
         };
         if let Some(known) = &seen.value.provider_id {
             if *known != given.provider_id {
                 warn!(addon.name = %seen.value.name, "A provider gave an add-on a second id; the first one counts");
             }
-            return Ok(());
+            return Ok(true);
         }
-        let mut changed = with_config(context, &seen, &given.config)?;
+        let mut changed = with_new_config(context, &seen, &given.config)?;
         changed.provider_id = Some(given.provider_id.clone());
         changed.message.clone_from(&given.message);
         // Whoever takes no logs has no drain.
@@ -43,7 +46,7 @@ pub(super) async fn note_given(
             let wish = wish.clone();
             if is_ready {
                 if provisioned(context, &seen, changed, &wish).await? {
-                    return Ok(());
+                    return Ok(true);
                 }
                 attempts.lost().await?;
                 continue;
@@ -51,6 +54,34 @@ pub(super) async fn note_given(
             let tries = Tries::default();
             changed.state = AddonState::Provisioning { wish, tries };
         }
+        if replace(context, &seen, &changed).await? {
+            return Ok(true);
+        }
+        attempts.lost().await?;
+    }
+}
+
+/// What is of no use is to be taken away, by the name that its provider has for it if that is known.
+pub(super) async fn note_spoiled(
+    context: &Context,
+    id: AddonId,
+    provider_id: Option<String>,
+    why: &str,
+) -> Result<(), ActionError> {
+    let mut attempts = Attempts::default();
+    loop {
+        let Some(seen) = read(context, id).await? else {
+            return Ok(());
+        };
+        let mut changed = seen.value.clone();
+        changed.provider_id = changed.provider_id.or_else(|| provider_id.clone());
+        if matches!(changed.state, AddonState::Requested { .. }) {
+            changed.state = AddonState::Deprovisioning {
+                failure: Some(why.to_owned()),
+                tries: Tries::default(),
+            };
+        }
+        changed.updated_at = Timestamp::now();
         if replace(context, &seen, &changed).await? {
             return Ok(());
         }
@@ -66,16 +97,21 @@ pub(crate) async fn provisioned(
     wish: &Wish,
 ) -> Result<bool, ActionError> {
     let config = config_of(context, &addon)?;
+    let service = service_of(context.store(), &addon.service).await?;
+    let declared = service.map(|service| service.value.config_vars);
+    let declared = declared.unwrap_or_default();
     let now = Timestamp::now();
     let addon = Addon {
         state: AddonState::Provisioned,
+        options: None,
         updated_at: now,
         ..addon
     };
     let by = addon.actor.clone();
     let appended = release::append(context, addon.app, &by, |base| {
-        let laid = lay_somewhere(base, &addon, &config, wish)?;
-        let attachment = new_attachment(&addon, addon.app, &laid.name, now);
+        let part = |name: &_| Part::new(name, &addon, &config, &declared);
+        let laid = lay_somewhere(base, part, wish)?;
+        let attachment = new_attachment(&addon, addon.app, &laid.name, &by, now);
         let place = key::attachment(addon.app, &laid.name);
         let also = with_drain(Txn::new().replace(&key::ADDONS, seen, &addon), &addon, now);
         Ok::<_, Refusal>(Change {
@@ -87,15 +123,7 @@ pub(crate) async fn provisioned(
     });
     match appended.await {
         Ok(()) => Ok(true),
-        Err(AppendError::Refused(refusal)) => {
-            let why = match refusal {
-                Refusal::Conflict(why) => why,
-                Refusal::TooLarge => {
-                    "with its config vars, those of the app would be too large".to_owned()
-                }
-            };
-            give_up(context, seen, Some(why)).await
-        }
+        Err(AppendError::Refused(refusal)) => give_up(context, seen, Some(refusal.words())).await,
         // Whoever looks for add-ons without an app finds it.
         Err(AppendError::NoSuchApp) => Ok(true),
         Err(AppendError::Store(StoreError::Contended { .. })) => Ok(false),
@@ -127,8 +155,9 @@ fn with_drain(txn: Txn, addon: &Addon, now: Timestamp) -> Txn {
 
 pub(crate) fn new_attachment(
     addon: &Addon,
-    app: model::AppId,
-    name: &model::AttachmentName,
+    app: AppId,
+    name: &AttachmentName,
+    by: &Actor,
     now: Timestamp,
 ) -> Attachment {
     Attachment {
@@ -136,6 +165,7 @@ pub(crate) fn new_attachment(
         app,
         addon: addon.id,
         name: name.clone(),
+        actor: by.clone(),
         released: addon.config_version,
         created_at: now,
         updated_at: now,
@@ -158,8 +188,10 @@ pub(super) async fn into_state(
     seen: &Versioned<Addon>,
     state: AddonState,
 ) -> Result<bool, ActionError> {
+    let is_wanted = state.is_wanted();
     let changed = Addon {
         state,
+        options: seen.value.options.clone().filter(|_| is_wanted),
         updated_at: Timestamp::now(),
         ..seen.value.clone()
     };
@@ -175,6 +207,23 @@ pub(crate) async fn replace(
     Ok(txn.commit(context.store()).await? != Committed::Conflict)
 }
 
+/// As it is with that; nothing when somebody else was quicker.
+pub(super) async fn replaced(
+    context: &Context,
+    seen: &Versioned<Addon>,
+    changed: Addon,
+) -> Result<Option<Versioned<Addon>>, ActionError> {
+    let txn = Txn::new().replace(&key::ADDONS, seen, &changed);
+    Ok(match txn.commit(context.store()).await? {
+        Committed::Done(revision) => Some(Versioned {
+            key: seen.key.clone(),
+            revision,
+            value: changed,
+        }),
+        Committed::Conflict => None,
+    })
+}
+
 pub(crate) async fn read(
     context: &Context,
     id: AddonId,
@@ -184,6 +233,17 @@ pub(crate) async fn read(
 
 pub(crate) fn config_of(context: &Context, addon: &Addon) -> Result<AddonConfig, StoreError> {
     context.keyring.open(&key::addon(addon.id), &addon.config)
+}
+
+/// With what a provider gave in an answer, under what it has said by itself meanwhile.
+fn with_new_config(
+    context: &Context,
+    seen: &Versioned<Addon>,
+    given: &AddonConfig,
+) -> Result<Addon, StoreError> {
+    let mut config = given.clone();
+    config.0.extend(config_of(context, &seen.value)?.0);
+    set_config(context, &seen.value, &config)
 }
 
 /// With what a provider gave now over what it gave before.

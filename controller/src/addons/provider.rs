@@ -2,14 +2,17 @@
 //!
 //! Every call is bounded in time and in what it takes back, and goes nowhere but where the manifest says.
 
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use model::addon::{Addon, AddonService, ProviderSecrets};
-use model::{AddonServiceName, Timestamp};
+use model::addon::{Addon, AddonService, Options, ProviderSecrets};
+use model::{AddonServiceName, PlanName, Timestamp};
 use reqwest::header::{ACCEPT, HeaderName};
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
+use tokio::time::timeout;
 
 use super::answer::Heard;
 use crate::outbound::words;
@@ -18,8 +21,10 @@ use crate::outbound::words;
 const WITHIN: Duration = Duration::from_secs(25);
 const CONNECT_WITHIN: Duration = Duration::from_secs(5);
 const MAX_ANSWER: usize = 1 << 20;
-/// Calls under way.
-const AT_ONCE: usize = 16;
+/// Calls under way to one provider: others are not held up by it.
+const AT_ONCE: usize = 4;
+/// How long a call may wait for its turn.
+const TURN_WITHIN: Duration = Duration::from_secs(20);
 const VERSION: &str = "application/vnd.heroku-addons+json; version=3";
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const USER_AGENT: &str = concat!("paas-addons/", env!("CARGO_PKG_VERSION"));
@@ -28,7 +33,8 @@ const USER_AGENT: &str = concat!("paas-addons/", env!("CARGO_PKG_VERSION"));
 #[derive(Debug)]
 pub(crate) struct Providers {
     http: reqwest::Client,
-    turns: Semaphore,
+    /// By service; no more of them than there are services.
+    turns: Mutex<HashMap<AddonServiceName, Arc<Semaphore>>>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -71,7 +77,7 @@ impl Providers {
             .map_err(ProvidersError::Client)?;
         Ok(Self {
             http,
-            turns: Semaphore::new(AT_ONCE),
+            turns: Mutex::default(),
         })
     }
 
@@ -80,6 +86,7 @@ impl Providers {
         &self,
         provider: Provider<'_>,
         addon: &Addon,
+        options: &Options,
         asking: &Asking,
     ) -> Heard {
         let body = json!({
@@ -87,7 +94,7 @@ impl Providers {
             "name": addon.name,
             "plan": addon.plan,
             "region": asking.region,
-            "options": addon.options,
+            "options": options,
             "callback_url": asking.callback_url,
             "oauth_grant": {
                 "code": asking.grant,
@@ -105,7 +112,7 @@ impl Providers {
         &self,
         provider: Provider<'_>,
         addon: &Addon,
-        plan: &AddonServiceName,
+        plan: &PlanName,
     ) -> Heard {
         let body = json!({"uuid": addon.id, "plan": plan});
         let url = url_of(provider.service, addon);
@@ -130,8 +137,14 @@ impl Providers {
         url: String,
         body: Option<&Value>,
     ) -> Heard {
-        let Ok(_turn) = self.turns.acquire().await else {
-            return Err("the platform is leaving".to_owned());
+        let turns = {
+            let mut all = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
+            let ours = all.entry(provider.service.name.clone());
+            ours.or_insert_with(|| Arc::new(Semaphore::new(AT_ONCE)))
+                .clone()
+        };
+        let Ok(Ok(_turn)) = timeout(TURN_WITHIN, turns.acquire()).await else {
+            return Err("its provider keeps too many others waiting".to_owned());
         };
         let mut request = self
             .http

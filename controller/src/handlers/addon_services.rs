@@ -60,9 +60,11 @@ pub(crate) async fn remove(
     State(context): State<Ctx>,
     _: Session,
     Path(identity): Path<String>,
+    JsonBody(body): JsonBody<wire::AddonDestroy>,
 ) -> ApiResult<Json<wire::AddonService>> {
     let found = find(&context, &identity).await?;
-    let gone = actions::addon_services::remove(&context, found).await?;
+    let force = body.force.unwrap_or_default();
+    let gone = actions::addon_services::remove(&context, found, force).await?;
     Ok(Json(views::service(&gone)))
 }
 

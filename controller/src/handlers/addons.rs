@@ -175,34 +175,34 @@ pub(crate) async fn create(
     Ok(created(shown(&context, &made, &headers).await?))
 }
 
-/// One that the app has, its own or another's that is attached to it, by name, id, or as what it is attached.
+/// One that was made for the app, by name or id.
 async fn of_app(
     context: &Context,
     access: &AppAccess,
     identity: &str,
 ) -> ApiResult<Versioned<Addon>> {
-    let (store, app) = (context.store(), access.app.value.id);
-    if let Some(found) = actions::addons::find(store, identity).await?
-        && found.value.app == app
-    {
+    let found = actions::addons::find(context.store(), identity).await?;
+    found
+        .filter(|found| found.value.app == access.app.value.id)
+        .ok_or_else(none)
+}
+
+/// By what it is attached as, too: nobody loses an add-on by looking at another.
+async fn by_any_name(
+    context: &Context,
+    access: &AppAccess,
+    identity: &str,
+) -> ApiResult<Versioned<Addon>> {
+    if let Ok(found) = of_app(context, access, identity).await {
         return Ok(found);
     }
-    let attached = match identity.parse() {
-        Ok(name) => {
-            key::ATTACHMENTS
-                .get(store, &key::attachment(app, &name))
-                .await?
-        }
-        Err(_) => None,
-    };
-    let found = match attached {
-        Some(attached) => {
-            key::ADDONS
-                .get(store, &key::addon(attached.value.addon))
-                .await?
-        }
-        None => None,
-    };
+    let (store, app) = (context.store(), access.app.value.id);
+    let name = identity.parse().map_err(|_| none())?;
+    let attached = key::ATTACHMENTS
+        .get(store, &key::attachment(app, &name))
+        .await?;
+    let place = key::addon(attached.ok_or_else(none)?.value.addon);
+    let found = key::ADDONS.get(store, &place).await?;
     found
         .filter(|found| found.value.app == app)
         .ok_or_else(none)
@@ -214,7 +214,7 @@ pub(crate) async fn show_of_app(
     Path((_, identity)): Path<(String, String)>,
     headers: HeaderMap,
 ) -> ApiResult<Json<Value>> {
-    let found = of_app(&context, &access, &identity).await?;
+    let found = by_any_name(&context, &access, &identity).await?;
     Ok(Json(shown(&context, &found.value, &headers).await?))
 }
 

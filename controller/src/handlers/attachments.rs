@@ -4,13 +4,14 @@ use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::HeaderMap;
 use controller_api::wire;
-use model::{App, Attachment, Permission};
+use model::{App, Attachment, AttachmentName, Permission};
 use serde_json::Value;
 use store::{Versioned, key};
 
 use super::addons::{Books, Seen, split, with_link};
 use super::{Created, created};
 use crate::actions;
+use crate::audit;
 use crate::auth::Session;
 use crate::context::{Context, Ctx, actor};
 use crate::error::{ApiError, ApiResult};
@@ -136,9 +137,10 @@ pub(crate) async fn show_of_app(
     let app = &access.app.value;
     let of_app = key::attachments_of(app.id);
     let all = key::ATTACHMENTS.list(context.store(), &of_app).await?;
-    let found = all
-        .into_iter()
-        .find(|one| one.value.id.to_string() == identity || one.value.name.as_str() == identity);
+    let named: Option<AttachmentName> = identity.parse().ok();
+    let found = all.into_iter().find(|one| {
+        one.value.id.to_string() == identity || named.as_ref() == Some(&one.value.name)
+    });
     let found = found.ok_or_else(none)?;
     Ok(Json(shown(&context, &found.value, app, &headers).await?))
 }
@@ -218,6 +220,10 @@ pub(crate) async fn remove(
     headers: HeaderMap,
 ) -> ApiResult<Json<Value>> {
     let (found, app) = find_one(&context, &session, &identity, Permission::Operate).await?;
+    audit::also(&format!(
+        "app={}, attachment={}",
+        app.name, found.value.name
+    ));
     let gone = shown(&context, &found.value, &app, &headers).await?;
     let by = actor(&session.account);
     actions::attachments::detach(&context, &found, &by).await?;

@@ -10,18 +10,35 @@ use store::{Key, Keyring, StoreError};
 
 /// The type's name is part of the seal: a ticket for one thing opens no other.
 pub(crate) fn seal<T: Serialize>(keyring: &Keyring, ticket: &T) -> Result<String, StoreError> {
-    let sealed = keyring.seal(&place::<T>(), ticket)?;
-    Ok(URL_SAFE_NO_PAD.encode(sealed.as_bytes()))
+    seal_at(keyring, std::any::type_name::<T>(), ticket)
 }
 
 /// `None` for what was not sealed here as a `T`.
 pub(crate) fn open<T: DeserializeOwned>(keyring: &Keyring, text: &str) -> Option<T> {
-    let sealed = Sealed::from_bytes(URL_SAFE_NO_PAD.decode(text).ok()?);
-    keyring.open(&place::<T>(), &sealed).ok()
+    open_at(keyring, std::any::type_name::<T>(), text)
 }
 
-fn place<T>() -> Key {
-    Key::from_text(format!("ticket {}", std::any::type_name::<T>()))
+/// The same for one that is kept for long: what it opens has a name of its own, whatever becomes of the type's.
+pub(crate) fn seal_at<T: Serialize>(
+    keyring: &Keyring,
+    place: &str,
+    ticket: &T,
+) -> Result<String, StoreError> {
+    let sealed = keyring.seal(&named(place), ticket)?;
+    Ok(URL_SAFE_NO_PAD.encode(sealed.as_bytes()))
+}
+
+pub(crate) fn open_at<T: DeserializeOwned>(
+    keyring: &Keyring,
+    place: &str,
+    text: &str,
+) -> Option<T> {
+    let sealed = Sealed::from_bytes(URL_SAFE_NO_PAD.decode(text).ok()?);
+    keyring.open(&named(place), &sealed).ok()
+}
+
+fn named(place: &str) -> Key {
+    Key::from_text(format!("ticket {place}"))
 }
 
 #[cfg(test)]

@@ -16,6 +16,8 @@ pub(super) enum Given {
     All,
     /// Some are on their way.
     Wait,
+    /// So is the app.
+    Gone,
     /// There will be none, and why.
     Refused(String),
 }
@@ -29,7 +31,7 @@ pub(super) async fn give(
 ) -> Result<Given, ActionError> {
     let app = key::APPS.get(context.store(), &key::app(setup.app)).await?;
     let Some(app) = app else {
-        return Ok(Given::Wait);
+        return Ok(Given::Gone);
     };
     let mut are_there = true;
     for (place, wanted) in wanted.iter().enumerate() {

@@ -145,9 +145,13 @@ async fn a_provider_that_takes_its_time_says_when_it_is_done() {
         slow.config().await == json!({"ACME_PG_URL": "postgres://2"})
     })
     .await;
-    // One release for each change, and no more.
-    let releases = slow.ann.get("/apps/ticks/releases").await.expect(200);
-    assert_eq!(releases.as_array().unwrap().len(), 4, "{releases}");
+    // One release for each change, no more, and the second not before the first could be proven.
+    let count = async || {
+        let releases = slow.ann.get("/apps/ticks/releases").await.expect(200);
+        releases.as_array().unwrap().len()
+    };
+    assert_eq!(count().await, 3);
+    eventually("the second change is released", async || count().await == 4).await;
 }
 
 #[tokio::test]
@@ -281,6 +285,12 @@ async fn a_grant_takes_the_providers_secret_and_ends_with_it() {
     let path = "/addon-services/acme-pg";
     slow.platform.admin.put(path, manifest).await.expect(200);
     by(&slow.ann, fresh).get(&slow.path("")).await.error(401);
+    // With the new one it goes on: there is no other way to a token for an add-on of old.
+    let (status, _) = exchange(&slow.ann, &fields).await;
+    assert_eq!(status, 401);
+    let fields = [fields[0], fields[1], ("client_secret", "another one")];
+    let (status, renewed) = exchange(&slow.ann, &fields).await;
+    assert_eq!(status, 200, "{renewed}");
 }
 
 #[tokio::test]
@@ -291,6 +301,9 @@ async fn what_a_provider_does_is_on_record() {
     slow.set(&token, given).await.expect(200);
     let entries = slow.platform.admin.get("/audit-entries").await.expect(200);
     let text = entries.to_string();
+    let of_app = slow.ann.get("/apps/ticks/audit-entries").await.expect(200);
+    let of_app = of_app.to_string();
+    assert!(of_app.contains("PATCH /addons/{addon}/config"), "{of_app}");
     let entry = entries.as_array().unwrap().iter();
     let mut entry =
         entry.filter(|entry| entry.to_string().contains("PATCH /addons/{addon}/config"));
@@ -317,7 +330,7 @@ async fn a_browser_is_sent_to_the_dashboard_with_proof_of_who_sent_it() {
     let page = ann.with_token("").get(&format!("/sso/{path}")).await;
     assert_eq!(page.status, 200);
     let policy = page.header("content-security-policy").unwrap();
-    let origin = format!("form-action http://{};", slow.provider.addr);
+    let origin = format!("form-action http://{} https:;", slow.provider.addr);
     assert!(policy.contains(&origin), "{policy}");
     let field = |name: &str| {
         let (_, rest) = page
@@ -355,6 +368,16 @@ async fn a_browser_is_sent_to_the_dashboard_with_proof_of_who_sent_it() {
         .post("/oauth/authorizations", json!({"scope": ["read"]}))
         .await
         .expect(201);
+    let may_read = ann
+        .post(
+            "/oauth/authorizations",
+            json!({"scope": ["read-protected"]}),
+        )
+        .await
+        .expect(201);
+    let may_read = ann.with_token(may_read["access_token"]["token"].as_str().unwrap());
+    let sso = format!("/apps/ticks/addons/{name}/sso");
+    may_read.get(&sso).await.error(403);
     let reader = ann.with_token(made["access_token"]["token"].as_str().unwrap());
     let url = resolve(&reader).await;
     assert!(!url.contains("/sso/"), "{url}");

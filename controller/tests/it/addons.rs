@@ -101,7 +101,7 @@ async fn an_add_on_is_asked_for_and_its_config_reaches_the_app() {
 
     for path in [
         format!("/apps/ticks/addons/{name}"),
-        "/apps/ticks/addons/ACME_PG".to_owned(),
+        "/apps/ticks/addons/acme_pg".to_owned(),
         format!("/addons/{id}"),
     ] {
         assert_eq!(ann.get(&path).await.expect(200), made, "{path}");
@@ -394,7 +394,8 @@ async fn what_a_provider_makes_badly_it_is_told_to_take_away() {
         let provider = Provider::known_to(&platform).await;
         let ann = platform.user("ann").await;
         ann.app("ticks").await;
-        provider.will_reply([reply.clone()]);
+        // Asked once more for a name, it does no better.
+        provider.will_reply([reply.clone(), reply.clone()]);
         let (_, message) = ask(&ann, "ticks", json!({})).await.error(422);
         assert!(message.contains("provider"), "{message}");
         let told = provider.called(&Method::DELETE, 1).await;
@@ -471,14 +472,18 @@ async fn an_app_takes_its_add_ons_with_it() {
     ann.app("tocks").await;
     let made = create(&ann, "ticks", json!({})).await;
     let attach = json!({"addon": made["id"], "app": "tocks"});
-    ann.post("/addon-attachments", attach).await.expect(201);
+    let attached = ann.post("/addon-attachments", attach).await.expect(201);
+    let (_, message) = ann.delete("/apps/ticks").await.error(422);
+    assert!(message.contains("attached to other apps"), "{message}");
+    let attached = attached["id"].as_str().unwrap();
+    let path = format!("/addon-attachments/{attached}");
+    ann.delete(&path).await.expect(200);
     ann.delete("/apps/ticks").await.expect(200);
     provider.called(&Method::DELETE, 1).await;
     eventually("nothing is left of it", async || {
         leftovers(&platform).await == 0
     })
     .await;
-    assert_eq!(config(&ann, "tocks").await, json!({}));
 }
 
 #[tokio::test]
@@ -719,4 +724,173 @@ async fn assert_released(platform: &Platform, app: AppId, made: &[Value]) {
                 .is_some()
         );
     }
+}
+
+#[tokio::test]
+async fn what_a_provider_made_and_could_not_tell_is_found_and_taken_away() {
+    let platform = Platform::start().await;
+    let provider = Provider::known_to(&platform).await;
+    let ann = platform.user("ann").await;
+    ann.app("ticks").await;
+    // It was made, and the answer lost; so is the next one, and then nobody wants it any more.
+    provider.will_reply([Reply::Text(504, ""), Reply::Silence]);
+    let asking = tokio::spawn({
+        let ann = ann.clone();
+        async move { ask(&ann, "ticks", json!({"name": "mine"})).await.status }
+    });
+    provider.called(&Method::POST, 2).await;
+    ann.delete("/apps/ticks").await.expect(200);
+    provider.release();
+    let told = provider.called(&Method::DELETE, 1).await;
+    let uuid = provider.calls(&Method::POST)[0].body["uuid"].clone();
+    assert_eq!(told[0].path, format!("/r-{}", uuid.as_str().unwrap()));
+    eventually("nothing is left of it", async || {
+        leftovers(&platform).await == 0
+    })
+    .await;
+    asking.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_refusal_after_a_lost_answer_is_no_word_that_nothing_was_made() {
+    let platform = Platform::start().await;
+    let provider = Provider::known_to(&platform).await;
+    let ann = platform.user("ann").await;
+    ann.app("ticks").await;
+    let exists = json!({"message": "There is one of that uuid already."});
+    provider.will_reply([Reply::Text(504, ""), Reply::Json(409, exists)]);
+    let (_, message) = ask(&ann, "ticks", json!({})).await.error(422);
+    assert_eq!(message, "There is one of that uuid already.");
+    provider.called(&Method::DELETE, 1).await;
+}
+
+#[tokio::test]
+async fn a_provider_takes_no_var_that_is_its_users_and_no_room_that_is_not_there() {
+    let platform = Platform::start().await;
+    let _provider = Provider::known_to(&platform).await;
+    let ann = platform.user("ann").await;
+    ann.app("ticks").await;
+    let set = |vars: Value| ann.patch("/apps/ticks/config-vars", vars);
+    set(json!({"ACME_PG_POOL": "mine"})).await.expect(200);
+    // What it may give later counts, too.
+    let (_, message) = ask(&ann, "ticks", json!({})).await.error(423);
+    assert!(message.contains("ACME_PG_POOL"), "{message}");
+    create(&ann, "ticks", json!({"attachment": {"name": "DB"}})).await;
+    let (_, message) = set(json!({"DB_POOL": "5"})).await.error(422);
+    assert!(
+        message.contains("Cannot overwrite attachment values DB_POOL"),
+        "{message}"
+    );
+    let large = "x".repeat(64 * 1024 - 40);
+    let (_, message) = set(json!({"LARGE": large})).await.error(422);
+    assert!(message.contains("With those of its add-ons"), "{message}");
+}
+
+#[tokio::test]
+async fn of_two_that_give_the_same_var_the_later_does_in_every_release() {
+    let platform = Platform::start().await;
+    let provider = Provider::known_to(&platform).await;
+    let ann = platform.user("ann").await;
+    ann.app("ticks").await;
+    let mut manifest = provider.manifest();
+    manifest["api"]["config_vars"] = json!(["ACME_PG_URL", "ACME_PG_POOL", "ACME_PG_RO_URL"]);
+    let path = "/addon-services/acme-pg";
+    platform.admin.put(path, manifest).await.expect(200);
+    create(&ann, "ticks", json!({"attachment": {"name": "DB_RO"}})).await;
+    let both = json!({"id": "r-2", "config": {"ACME_PG_URL": "two", "ACME_PG_RO_URL": "too"}});
+    provider.will_reply([Reply::Json(201, both)]);
+    let wish = json!({"attachment": {"name": "DB"}, "confirm": "ticks"});
+    create(&ann, "ticks", wish).await;
+    assert_eq!(config(&ann, "ticks").await["DB_RO_URL"], "too");
+    let set = json!({"COLOUR": "red"});
+    ann.patch("/apps/ticks/config-vars", set).await.expect(200);
+    assert_eq!(config(&ann, "ticks").await["DB_RO_URL"], "too");
+    let attached = ann
+        .get("/apps/ticks/addon-attachments/DB")
+        .await
+        .expect(200);
+    let path = format!("/addon-attachments/{}", attached["id"].as_str().unwrap());
+    ann.delete(&path).await.expect(200);
+    let shown = config(&ann, "ticks").await["DB_RO_URL"].clone();
+    assert!(
+        shown.as_str().unwrap().starts_with("postgres://"),
+        "{shown}"
+    );
+}
+
+#[tokio::test]
+async fn a_plan_that_may_have_changed_is_asked_for_again() {
+    let platform = Platform::start().await;
+    let provider = Provider::known_to(&platform).await;
+    let ann = platform.user("ann").await;
+    ann.app("ticks").await;
+    let made = create(&ann, "ticks", json!({})).await;
+    let path = format!("/apps/ticks/addons/{}", made["id"].as_str().unwrap());
+    // It was done, and the answer lost; then somebody wants what the platform thinks it has.
+    provider.will_reply([Reply::Text(504, "")]);
+    ann.patch(&path, json!({"plan": "standard-0"}))
+        .await
+        .error(503);
+    ann.patch(&path, json!({"plan": "dev"})).await.expect(200);
+    let plans: Vec<_> = provider.calls(&Method::PUT);
+    let plans: Vec<_> = plans.iter().map(|call| call.body["plan"].clone()).collect();
+    assert_eq!(plans, ["standard-0", "dev"]);
+    // What it gives with another plan and may not is left, and the plan is what it is.
+    let odd = json!({"config": {"OTHER": "x"}});
+    provider.will_reply([Reply::Json(200, odd)]);
+    let changed = ann
+        .patch(&path, json!({"plan": "standard-0"}))
+        .await
+        .expect(200);
+    assert_eq!(changed["plan"]["name"], "acme-pg:standard-0");
+    assert_eq!(config(&ann, "ticks").await.as_object().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_service_whose_provider_is_no_more_is_removed_by_force() {
+    let platform = Platform::start().await;
+    let provider = Provider::known_to(&platform).await;
+    let ann = platform.user("ann").await;
+    ann.app("ticks").await;
+    create(&ann, "ticks", json!({"name": "mine"})).await;
+    provider.will_reply((0..20).map(|_| Reply::Text(500, "")));
+    ann.delete("/apps/ticks").await.expect(200);
+    provider.called(&Method::DELETE, 1).await;
+    let path = "/addon-services/acme-pg";
+    let (_, message) = platform.admin.delete(path).await.error(422);
+    assert!(
+        message.contains("has not taken away yet: mine"),
+        "{message}"
+    );
+    let force = Some(json!({"force": true}));
+    let answer = platform.admin.call(Method::DELETE, path, force, &[]).await;
+    answer.expect(200);
+    eventually("nothing is left of it", async || {
+        leftovers(&platform).await == 0
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_never_came_to_be_can_be_destroyed_and_its_name_used_again() {
+    let platform = Platform::start().await;
+    let provider = Provider::known_to(&platform).await;
+    let ann = platform.user("ann").await;
+    ann.app("ticks").await;
+    let spoiled = json!({"id": "r-1", "config": {"OTHER": "x"}});
+    provider.will_reply([Reply::Json(201, spoiled)]);
+    ask(&ann, "ticks", json!({"name": "mine"})).await.error(422);
+    eventually("it has failed", async || {
+        let listed = addons(&ann, "ticks").await;
+        listed.iter().any(|one| one["state"] == "deprovisioned")
+    })
+    .await;
+    provider.called(&Method::DELETE, 1).await;
+    let answer = ann.delete("/apps/ticks/addons/mine").await.expect(200);
+    assert_eq!(answer["state"], "deprovisioned");
+    eventually("its name is free", async || {
+        addons(&ann, "ticks").await.is_empty()
+    })
+    .await;
+    create(&ann, "ticks", json!({"name": "mine"})).await;
 }

@@ -8,7 +8,7 @@ use super::super::{confirm, suggest};
 use super::{options, wait, words};
 use crate::args::AddonCreateArgs;
 use crate::context::Context;
-use crate::output::Output;
+use crate::output::{Output, printable};
 
 pub(crate) async fn create(context: &Context, args: AddonCreateArgs) -> Result<()> {
     let config = options::read(&args.options)?;
@@ -76,7 +76,7 @@ async fn ask_for(context: &Context, app: &str, wish: &AddonCreate) -> Result<Add
 /// What the provider has to say, and how far it is.
 fn tell(output: &Output, addon: &Addon) -> Result<()> {
     if !addon.provision_message.is_empty() {
-        output.note(&addon.provision_message)?;
+        output.note(printable(&addon.provision_message))?;
     }
     let name = words::named(output.err_paint, addon.name.as_str());
     match addon.state {

@@ -1,7 +1,7 @@
 //! addons:services, addons:plans, addon-services:*: who provides add-ons, and at what price.
 
 use anyhow::Result;
-use controller_api::wire::AddonService;
+use controller_api::wire::{AddonDestroy, AddonService};
 
 use super::super::confirm::Confirm;
 use super::manifest::Manifest;
@@ -98,7 +98,10 @@ pub(crate) async fn remove(context: &Context, args: &AddonServiceRemoveArgs) -> 
     }
     .ask(output)?;
     let action = output.action(format!("Removing the add-on service {name}"));
-    client.remove_addon_service(&name).await?;
+    let destroy = AddonDestroy {
+        force: args.force.then_some(true),
+    };
+    client.remove_addon_service(&name, &destroy).await?;
     action.done();
     Ok(())
 }

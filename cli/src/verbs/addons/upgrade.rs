@@ -9,6 +9,7 @@ use super::{resolve, words};
 use crate::args::AddonUpgradeArgs;
 use crate::context::Context;
 use crate::failure::Failure;
+use crate::output::printable;
 
 pub(crate) async fn upgrade(context: &Context, args: &AddonUpgradeArgs) -> Result<()> {
     let (typed, plan) = wanted(&args.addon, args.plan.as_deref())?;
@@ -40,7 +41,7 @@ pub(crate) async fn upgrade(context: &Context, args: &AddonUpgradeArgs) -> Resul
         None => action.done(),
     }
     if !changed.provision_message.is_empty() {
-        output.note(&changed.provision_message)?;
+        output.note(printable(&changed.provision_message))?;
     }
     Ok(())
 }

@@ -11,6 +11,7 @@ use super::{create, resolve, words};
 use crate::args::AddonWaitArgs;
 use crate::context::Context;
 use crate::failure::Failure;
+use crate::output::printable;
 
 pub(super) const EVERY: Duration = Duration::from_secs(1);
 
@@ -34,6 +35,10 @@ pub(crate) async fn wait(context: &Context, args: &AddonWaitArgs) -> Result<()> 
                 output.note(create::created(output, &addon))?;
             }
             AddonState::Deprovisioning => until_destroyed(context, &addon, every).await?,
+            // Somebody waits for it, and it is too late.
+            AddonState::Deprovisioned if args.addon.is_some() => {
+                return Err(never_created(&addon).into());
+            }
             AddonState::Provisioned | AddonState::Deprovisioned => continue,
         }
         waited = true;
@@ -85,7 +90,8 @@ pub(super) async fn until_destroyed(
 }
 
 pub(super) fn never_created(addon: &Addon) -> Failure {
-    let why = match addon.provision_message.trim_end_matches('.') {
+    let why = printable(&addon.provision_message);
+    let why = match why.trim_end_matches('.') {
         "" => String::new(),
         why => format!(": {why}"),
     };
@@ -110,10 +116,12 @@ async fn until<T>(
 ) -> Result<T> {
     let (client, output) = (context.client()?, &context.output);
     let (app, name) = (addon.app.name.as_str(), addon.name.as_str());
+    // It may be renamed meanwhile.
+    let id = addon.id.to_string();
     let action = output.action(format!("{doing} {}", words::named(output.err_paint, name)));
     let begun = Instant::now();
     loop {
-        let found = match client.addon(app, name).await {
+        let found = match client.addon(app, &id).await {
             Err(ClientError::Api(error)) if error.status == 404 => None,
             found => Some(found?),
         };

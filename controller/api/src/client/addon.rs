@@ -32,8 +32,14 @@ impl Client {
             .await
     }
 
-    pub async fn remove_addon_service(&self, service: &str) -> Result<AddonService, ClientError> {
-        self.delete(&["addon-services", service]).await
+    /// With force: though its provider did not take all away that it was told to.
+    pub async fn remove_addon_service(
+        &self,
+        service: &str,
+        destroy: &AddonDestroy,
+    ) -> Result<AddonService, ClientError> {
+        self.send(Method::DELETE, &["addon-services", service], destroy)
+            .await
     }
 
     pub async fn plans(&self, service: &str) -> Result<Vec<Plan>, ClientError> {
