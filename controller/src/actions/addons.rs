@@ -359,20 +359,12 @@ async fn change_plan(
         .addons
         .providers
         .change_plan(provider, &addon, &plan);
-    let (config, message) = match changed(heard.await, &service.value.config_vars) {
+    let (config, message, complaint) = match changed(heard.await, &service.value.config_vars) {
         Changed::Done {
             config,
             message,
             complaint,
-        } => {
-            let fits = complaint.is_none() && fits_everywhere(context, addon.id, &config).await?;
-            if !fits {
-                let why = complaint.unwrap_or_else(|| "its config vars are too large".to_owned());
-                warn!(addon.name = %addon.name, "With another plan, config vars came that are not taken: {why}");
-            }
-            let config = Some(config).filter(|_| fits).unwrap_or_default();
-            (config, message)
-        }
+        } => (config, message, complaint),
         Changed::Refused(message) => {
             note_plan(context, addon.id, |addon| addon.changing_to = None).await?;
             return Err(ActionError::Invalid { message });
@@ -392,19 +384,20 @@ async fn change_plan(
         addon.message.clone_from(&message);
     })
     .await?;
+    let text = format!("Change add-on {} to {}", changed.name, changed.full_plan());
+    context.tell(changed.app, by, &text).await;
     let given: Vec<_> = (config.0.into_iter())
         .map(|(name, value)| (name.to_string(), Some(value)))
         .collect();
-    let changed = match given.is_empty() {
-        true => changed,
-        false => {
-            set_config_vars(context, addon.id, &given).await?;
-            let seen = read(context, addon.id).await?;
-            seen.map_or(changed, |seen| seen.value)
-        }
+    let complaint = match set_config_vars(context, addon.id, &given).await {
+        Ok(_) => complaint,
+        Err(ActionError::Invalid { message }) => Some(message),
+        Err(error) => return Err(error),
     };
-    let text = format!("Change add-on {} to {}", changed.name, changed.full_plan());
-    context.tell(changed.app, by, &text).await;
+    // The plan is what it is, whatever came with it.
+    if let Some(complaint) = complaint {
+        warn!(addon.name = %addon.name, "With another plan, config vars came that are not taken: {complaint}");
+    }
     Ok(changed)
 }
 
@@ -644,7 +637,12 @@ pub(crate) async fn provisioned(context: &Context, id: AddonId) -> Result<Addon,
                 return Err(on_its_way_out(&seen.value));
             }
         };
-        crate::addons::progress::provisioned(context, &seen, seen.value.clone(), &wish).await?;
+        // What was said of it while it was made is of no use any more.
+        let addon = Addon {
+            message: None,
+            ..seen.value.clone()
+        };
+        crate::addons::progress::provisioned(context, &seen, addon, &wish).await?;
         attempts.lost().await?;
     }
 }

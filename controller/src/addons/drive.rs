@@ -102,7 +102,11 @@ async fn step(context: &Context, id: AddonId) -> Result<Next, ActionError> {
             None => look(context, &seen, wish).await,
         },
         AddonState::Provisioned if seen.value.is_nameless() => {
-            Ok(match learn_name(context, &seen).await? {
+            let is_known = match known(context, &seen.value).await? {
+                Some(known) => learn_name(context, &seen, &known).await?,
+                None => false,
+            };
+            Ok(match is_known {
                 true => Next::Now,
                 false => Next::Leave(AGAIN_FOR_NAME),
             })
@@ -265,13 +269,15 @@ async fn take_back(context: &Context, addon: &Addon, known: &Known, provider_id:
     }
 }
 
-/// By what name its provider knows it: asked for once more, by the id that it has here, it says so. Whether that is known.
-async fn learn_name(context: &Context, seen: &Versioned<Addon>) -> Result<bool, ActionError> {
+/// By what name its provider knows it: asked for once more, by the id that it has here, it says so. Whether that is on
+/// record.
+async fn learn_name(
+    context: &Context,
+    seen: &Versioned<Addon>,
+    known: &Known,
+) -> Result<bool, ActionError> {
     let addon = &seen.value;
-    let Some(known) = known(context, addon).await? else {
-        return Ok(true);
-    };
-    let provider_id = match ask(context, addon, &known).await? {
+    let provider_id = match ask(context, addon, known).await? {
         Asked::Given(given) | Asked::Accepted(given) => given.provider_id,
         Asked::Spoiled {
             provider_id: Some(provider_id),
@@ -285,8 +291,7 @@ async fn learn_name(context: &Context, seen: &Versioned<Addon>) -> Result<bool, 
         provider_id: Some(provider_id),
         ..addon.clone()
     };
-    replace(context, seen, &changed).await?;
-    Ok(true)
+    replace(context, seen, &changed).await
 }
 
 /// Of one whose provider takes its time.
@@ -401,7 +406,11 @@ async fn remove(
         let drain = key::log_drain(addon.app, addon.drain_id());
         Txn::new().delete(drain).commit(store).await?;
     }
-    if addon.is_nameless() && !learn_name(context, seen).await? {
+    let known = known(context, addon).await?;
+    if addon.is_nameless()
+        && let Some(known) = &known
+        && !learn_name(context, seen, known).await?
+    {
         let tries = again(tries, LONGEST_PAUSE_AT_THE_END);
         let state = AddonState::Deprovisioning { failure, tries };
         into_state(context, seen, state).await?;
@@ -414,7 +423,7 @@ async fn remove(
     let (seen, addon) = (&seen, &seen.value);
     // Of a service that is no more there is nobody to tell.
     if addon.asked
-        && let Some(known) = known(context, addon).await?
+        && let Some(known) = known
     {
         let heard = context
             .addons
