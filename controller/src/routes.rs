@@ -208,6 +208,9 @@ fn table(r: &mut Routes) {
     r.get("/addon-services/{service}/plans", Account, addon_services::plans);
     r.get("/addon-services/{service}/plans/{plan}", Account, addon_services::plan_of);
     r.get("/plans/{plan}", Account, addon_services::plan);
+    r.get("/addon-region-capabilities", Account, addon_services::region_capabilities);
+    r.get("/addon-services/{service}/region-capabilities", Account, addon_services::region_capabilities_of);
+    r.get("/regions/{region}/addon-region-capabilities", Account, addon_services::region_capabilities_in);
     r.get("/addons", Account, addons::list);
     r.get("/users/{user}/addons", Account, addons::list_of_user);
     r.get("/teams/{team}/addons", Team(Viewer), addons::list_of_team);

@@ -52,8 +52,9 @@ pub use access::{
 pub use account::{Account, AccountCreate, AccountCreated, AccountUpdate, IssuerUnlink};
 pub use addon::{
     Addon, AddonAttachment, AddonAttachmentCreate, AddonAttachmentResolve, AddonConfig,
-    AddonConfigUpdate, AddonCreate, AddonDestroy, AddonResolve, AddonService, AddonSso, AddonState,
-    AddonUpdate, AttachedAddon, AttachmentNamed, BillingEntity, Plan, Price, ProviderToken,
+    AddonConfigUpdate, AddonCreate, AddonDestroy, AddonRegionCapability, AddonResolve,
+    AddonService, AddonSso, AddonState, AddonUpdate, AttachedAddon, AttachmentNamed, BillingEntity,
+    Plan, Price, ProviderToken,
 };
 pub use app::{App, AppCreate, AppUpdate};
 pub use app_setup::{

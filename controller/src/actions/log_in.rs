@@ -6,6 +6,7 @@ use model::{Account, Email, Secret, Timestamp};
 use tokio::time::Instant;
 
 use super::{ActionError, accounts, second_factor};
+use crate::audit;
 use crate::context::Context;
 use crate::find;
 use crate::limits::Guess;
@@ -41,6 +42,9 @@ pub(crate) async fn log_in(
         .verify(account.as_ref(), attempt.password)
         .await
         .map_err(ActionError::internal)?;
+    if let Some(account) = account.as_ref().filter(|_| !right) {
+        put_on_record(context, account, attempt.address);
+    }
     let account = account
         .filter(|_| right)
         .ok_or(ActionError::WrongCredentials)?;
@@ -64,7 +68,10 @@ pub(crate) async fn log_in(
         _ if !account.has_second_factor() => {
             accounts::edit(context.store(), account.id, see_without_code).await?
         }
-        Some(code) => second_factor::take(context, &account, code, see).await?,
+        Some(code) => {
+            let taken = second_factor::take(context, &account, code, see).await;
+            taken.inspect_err(|_| put_on_record(context, &account, attempt.address))?
+        }
         None => {
             // No guess: clients ask for the code once they are told of it.
             context.guesses.was_right(guess);
@@ -73,6 +80,14 @@ pub(crate) async fn log_in(
     };
     context.guesses.was_right(guess);
     Ok(logged_in)
+}
+
+/// That somebody tried in vain. Nobody waits for it: how long an answer takes is not to tell which accounts there are.
+/// No more of them than guesses are let pass.
+fn put_on_record(context: &Context, account: &Account, from: Option<IpAddr>) {
+    let deed = audit::without_token(account, from, "log in, in vain");
+    let audit = context.audit.clone();
+    tokio::spawn(async move { audit.of(deed, async {}, |()| 401).await });
 }
 
 fn code_is_needed() -> ActionError {

@@ -68,6 +68,37 @@ pub(crate) async fn remove(
     Ok(Json(views::service(&gone)))
 }
 
+pub(crate) async fn region_capabilities(
+    State(context): State<Ctx>,
+    _: Session,
+    range: PageRange,
+) -> ApiResult<Page> {
+    let all = key::ADDON_SERVICES.all(context.store()).await?;
+    let all = all.iter().map(|service| &service.value);
+    range.page(all.map(views::region_capability))
+}
+
+pub(crate) async fn region_capabilities_of(
+    State(context): State<Ctx>,
+    _: Session,
+    Path(identity): Path<String>,
+    range: PageRange,
+) -> ApiResult<Page> {
+    let service = find(&context, &identity).await?.value;
+    range.page([views::region_capability(&service)])
+}
+
+pub(crate) async fn region_capabilities_in(
+    State(context): State<Ctx>,
+    session: Session,
+    Path(identity): Path<String>,
+    range: PageRange,
+) -> ApiResult<Page> {
+    // Where there is none, there is nothing to be had.
+    let Json(_) = super::platform::region(Path(identity)).await?;
+    region_capabilities(State(context), session, range).await
+}
+
 pub(crate) async fn plans(
     State(context): State<Ctx>,
     _: Session,

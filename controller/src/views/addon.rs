@@ -5,7 +5,8 @@ use model::addon::{Addon, AddonService, AddonState, Attachment, Plan, name_in_ap
 use model::{AddonConfig, App};
 use serde_json::{Value, json};
 
-use super::{GENERATION, app_ref, named};
+use super::platform::region;
+use super::{GENERATION, app_ref, id_of, named};
 
 pub(crate) fn service(service: &AddonService) -> wire::AddonService {
     wire::AddonService {
@@ -19,6 +20,16 @@ pub(crate) fn service(service: &AddonService) -> wire::AddonService {
         supports_multiple_installations: service.many_per_app,
         supports_sharing: service.attachable,
         updated_at: service.updated_at.into(),
+    }
+}
+
+/// There is one region, and every service is in it.
+pub(crate) fn region_capability(of: &AddonService) -> wire::AddonRegionCapability {
+    wire::AddonRegionCapability {
+        addon_service: service(of),
+        id: id_of("add-on region capability", of.name.as_str()),
+        region: region(),
+        supports_private_networking: false,
     }
 }
 

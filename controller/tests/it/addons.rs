@@ -657,6 +657,14 @@ async fn services_are_said_by_operators_and_stay_while_they_are_used() {
     ] {
         assert_eq!(ann.get(path).await.expect(200), *standard, "{path}");
     }
+    for path in [
+        "/addon-region-capabilities",
+        "/addon-services/acme-pg/region-capabilities",
+        "/regions/us/addon-region-capabilities",
+    ] {
+        let there = ann.get(path).await.expect(200);
+        assert_eq!(there[0]["addon_service"], service, "{path}");
+    }
     // At rest no secret can be read.
     let kept = key::ADDON_SERVICES.all(&*platform.store).await.unwrap();
     let kept = serde_json::to_string(&kept[0].value).unwrap();

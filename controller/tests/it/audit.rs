@@ -126,3 +126,30 @@ async fn the_chain_is_whole_with_several_controllers_and_a_change_is_noticed() {
     assert_eq!(chain["fault"], "block 1 was changed");
     assert!(!each(&json!(log), "id").is_empty());
 }
+
+#[tokio::test]
+async fn logins_in_vain_are_on_record_with_where_they_came_from() {
+    let platform = Platform::start().await;
+    let ann = platform.user("ann").await;
+    ann.log_in("not hers").await.error(401);
+    let nobody = User {
+        email: "nobody@example.com".to_owned(),
+        ..ann.clone()
+    };
+    nobody.log_in("not hers").await.error(401);
+    let in_vain = async || {
+        let log = newest(&platform.admin, LOG).await;
+        let mut log = log.into_iter();
+        log.find(|entry| entry["action"] == "log in, in vain")
+    };
+    eventually("it is on record", async || in_vain().await.is_some()).await;
+    let entry = in_vain().await.unwrap();
+    assert_eq!(
+        (&entry["status"], &entry["actor"]["email"]),
+        (&json!(401), &json!(ann.email))
+    );
+    assert!(entry["from"].is_string(), "{entry}");
+    assert!(!entry.to_string().contains("not hers"), "{entry}");
+    let log = newest(&platform.admin, LOG).await;
+    assert!(!json!(log).to_string().contains("nobody@"));
+}

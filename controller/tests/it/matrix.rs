@@ -294,6 +294,17 @@ const EXPECTED: &[(&str, &str, Who)] = &[
     ("GET", "/addon-services/{service}/plans", AnyAccount),
     ("GET", "/addon-services/{service}/plans/{plan}", AnyAccount),
     ("GET", "/plans/{plan}", AnyAccount),
+    ("GET", "/addon-region-capabilities", AnyAccount),
+    (
+        "GET",
+        "/addon-services/{service}/region-capabilities",
+        AnyAccount,
+    ),
+    (
+        "GET",
+        "/regions/{region}/addon-region-capabilities",
+        AnyAccount,
+    ),
     ("GET", "/addons", AnyAccount),
     ("GET", "/users/{user}/addons", AnyAccount),
     ("GET", "/teams/{team}/addons", InTeam),

@@ -12,7 +12,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::app::Identity;
-use super::{AppRef, Named};
+use super::{AppRef, Named, Region};
 use crate::WireTime;
 
 /// Who provides add-ons of one kind.
@@ -197,6 +197,15 @@ pub struct AddonAttachmentResolve {
     pub addon_service: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub app: Option<String>,
+}
+
+/// That a service's add-ons can be had in a region.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AddonRegionCapability {
+    pub addon_service: AddonService,
+    pub id: Uuid,
+    pub region: Region,
+    pub supports_private_networking: bool,
 }
 
 /// One of the config vars that an add-on gives, by its provider's name for it.
