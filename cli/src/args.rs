@@ -69,7 +69,7 @@ pub(crate) use teams::{
     ForTeamArgs, MemberArgs, MemberSetArgs, MembersArgs, TeamCreateArgs, TeamDestroyArgs,
     TeamInfoArgs, TeamRenameArgs,
 };
-pub(crate) use tools::{CompletionArgs, DoctorArgs, ManArgs, Shell};
+pub(crate) use tools::{CompletionArgs, DoctorArgs, ManArgs, NoticeArgs, Shell};
 pub(crate) use webhooks::{
     WebhookAddArgs, WebhookArgs, WebhookDeliveriesArgs, WebhookDeliveryArgs, WebhookEventArgs,
     WebhookUpdateArgs,
@@ -1000,6 +1000,12 @@ pub(crate) enum Verb {
         after_help = "Examples:\n  $ paas platform:status\n  $ paas platform:status --json"
     )]
     PlatformStatus(JsonArgs),
+    /// Have everybody told something with whatever he asks, by every client (administrators)
+    #[command(
+        name = "platform:notice",
+        after_help = "Examples:\n  $ paas platform:notice 'Maintenance on Sunday, 6 to 7 UTC'\n  $ paas platform:notice\n  $ paas platform:notice --clear"
+    )]
+    PlatformNotice(NoticeArgs),
     /// Show how the routers are, or what they say of an app (without an app: administrators)
     #[command(
         name = "router:status",

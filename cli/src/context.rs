@@ -4,11 +4,12 @@ use std::sync::OnceLock;
 
 use anyhow::Result;
 use controller_api::Client;
+use controller_api::client::Warnings;
 
 use crate::args::AppArgs;
 use crate::failure::Failure;
 use crate::git::{self, GitHosts, Remote};
-use crate::output::Output;
+use crate::output::{Output, printable};
 use crate::session::{Session, SessionFile};
 
 #[derive(Debug)]
@@ -17,6 +18,7 @@ pub(crate) struct Context {
     session: OnceLock<Session>,
     /// The app that the verb is about, once it is known.
     app: OnceLock<String>,
+    warnings: Warnings,
 }
 
 impl Context {
@@ -25,6 +27,7 @@ impl Context {
             output,
             session: OnceLock::new(),
             app: OnceLock::new(),
+            warnings: Warnings::default(),
         }
     }
 
@@ -39,7 +42,17 @@ impl Context {
 
     pub(crate) fn client(&self) -> Result<Client> {
         let session = self.session()?;
-        session.client(Some(session.token()?))
+        let client = session.client(Some(session.token()?))?;
+        Ok(client.telling(&self.warnings))
+    }
+
+    /// Whatever the platform wants everybody to know, after what was asked for. Losing it loses nothing more.
+    pub(crate) fn tell_warnings(&self) {
+        for warning in self.warnings.take() {
+            let _ = self
+                .output
+                .hint(format!("Warning: {}", printable(&warning)));
+        }
     }
 
     /// The app a verb is about: the one named, else the one of this directory's git remote.

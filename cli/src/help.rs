@@ -23,6 +23,7 @@ const TOPICS: &[(&str, &[&str])] = &[
             "heroku-env",
             "heroku-proxy",
             "platform:status",
+            "platform:notice",
             "router:status",
             "platform:certs",
             "platform:certs:set",

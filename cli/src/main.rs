@@ -38,7 +38,12 @@ fn main() -> ExitCode {
         Ok(Cli {
             verb: Some(Verb::Unknown(words)),
         }) => plugin::run(&words),
-        Ok(Cli { verb: Some(verb) }) => verbs::run(verb, &Context::new(output)),
+        Ok(Cli { verb: Some(verb) }) => {
+            let context = Context::new(output);
+            let outcome = verbs::run(verb, &context);
+            context.tell_warnings();
+            outcome
+        }
         Err(error) => return help::not_understood(&output, &error),
     };
     match outcome {

@@ -29,6 +29,7 @@ mod maintenance;
 mod man;
 mod members;
 mod nodes;
+mod notice;
 mod pipelines;
 mod platform;
 mod ps;
@@ -243,6 +244,7 @@ async fn online(verb: Verb, context: &Context) -> Result<ExitCode> {
         Verb::AccountResume(args) => accounts::resume(context, &args).await,
         Verb::AccountUnlink(args) => accounts::unlink(context, &args).await,
         Verb::AccountResetSecondFactor(args) => accounts::reset_second_factor(context, &args).await,
+        Verb::PlatformNotice(args) => notice::notice(context, &args).await,
         Verb::PlatformStatus(args) => platform::status(context, args).await,
         Verb::RouterStatus(args) => routers::status(context, &args).await,
         Verb::TcpRoutes(args) => tcp_routes::list(context, args).await,

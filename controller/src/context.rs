@@ -20,6 +20,7 @@ use crate::config::Config;
 use crate::drains::Drains;
 use crate::limits::{Guesses, Requests};
 use crate::logs::{Batches, LogStore, Peers};
+use crate::notice::Notice;
 use crate::oidc::Provider;
 use crate::routers::Routers;
 use crate::terminals::Terminals;
@@ -45,6 +46,7 @@ pub(crate) struct Context {
     pub(crate) addons: Addons,
     pub(crate) audit: Audit,
     pub(crate) requests: Requests,
+    pub(crate) notice: Notice,
     /// Places for sources on their way to this disk.
     pub(crate) uploads: Semaphore,
     pub(crate) builders: Builders,

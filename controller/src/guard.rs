@@ -8,7 +8,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, Method};
 use axum::middleware::Next;
 use axum::response::Response;
-use model::{AccountId, Addon, App, Need, Permission, Role, Team, TeamRole, Token};
+use model::{AccountId, Addon, App, Need, Permission, Role, Team, TeamRole, Timestamp, Token};
 use store::{Versioned, key};
 use tokio::time::Instant;
 
@@ -19,7 +19,7 @@ use crate::context::{Context, Ctx};
 use crate::error::{ApiError, ApiResult};
 use crate::handlers::addon_providers::is_provider;
 use crate::routes::Rule;
-use crate::{find, owners};
+use crate::{find, notice, owners};
 
 /// What a route's guard needs.
 #[derive(Debug, Clone)]
@@ -120,6 +120,7 @@ pub(crate) async fn enforce(
             request.extensions_mut().insert(session.clone());
         }
     }
+    let token = session.token.value.clone();
     let mut response = match changes_something(need, request.method()) {
         false => next.run(request).await,
         true => {
@@ -146,6 +147,9 @@ pub(crate) async fn enforce(
     };
     let headers = response.headers_mut();
     headers.insert("ratelimit-remaining", HeaderValue::from(remaining));
+    for warning in context.notice.for_token(&token, Timestamp::now()) {
+        headers.append(notice::HEADER, warning);
+    }
     // For those who are let in only: a stranger need not know what might be wrong with it.
     headers.insert(
         controller_api::PLATFORM_VERSION,

@@ -27,6 +27,7 @@ pub(crate) mod keys;
 pub(crate) mod log_drains;
 pub(crate) mod logs;
 pub(crate) mod nodes;
+pub(crate) mod notice;
 pub(crate) mod oidc;
 pub(crate) mod pipelines;
 pub(crate) mod placement;

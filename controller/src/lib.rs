@@ -21,6 +21,7 @@ mod handlers;
 mod http;
 mod limits;
 mod logs;
+mod notice;
 mod oidc;
 mod outbound;
 mod owners;

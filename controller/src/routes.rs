@@ -16,9 +16,10 @@ use crate::handlers::{
     accounts, addon_providers, addon_services, addons, app_setups, apps, attachments, audit,
     authorizations, browser_login, buildpacks, builds, certificates, collaborators, config_vars,
     domains, dynos, empty, features, formation, internal, invitations, joining, keys, log_drains,
-    logs, nodes, oidc, pipelines, placement, platform, platform_certificate, platform_status,
-    promotions, rebalance, registry, releases, review_apps, routers, routing, second_factor, slugs,
-    sources, tcp_routes, team_apps, team_members, teams, terminals, transfers, webhooks,
+    logs, nodes, notice, oidc, pipelines, placement, platform, platform_certificate,
+    platform_status, promotions, rebalance, registry, releases, review_apps, routers, routing,
+    second_factor, slugs, sources, tcp_routes, team_apps, team_members, teams, terminals,
+    transfers, webhooks,
 };
 use crate::http::body::MAX_BODY_BYTES;
 use crate::http::{etag, plaintext, request_id};
@@ -307,6 +308,9 @@ fn table(r: &mut Routes) {
     r.get("/dyno-sizes", Account, platform::dyno_sizes);
     r.get("/dyno-sizes/{size}", Account, platform::dyno_size);
     r.get("/platform/status", Admin, platform_status::show);
+    r.get("/platform/notice", Admin, notice::show);
+    r.put("/platform/notice", Admin, notice::say);
+    r.delete("/platform/notice", Admin, notice::withdraw);
     r.get("/platform/routers", Admin, routers::list);
     r.get("/platform/certificate", Admin, platform_certificate::show);
     r.put("/platform/certificate", Admin, platform_certificate::replace);

@@ -24,6 +24,7 @@ use crate::drains::Drains;
 use crate::handlers::sources::UPLOAD_WITHIN;
 use crate::limits::{Guesses, Requests};
 use crate::logs::{Batches, LogStore, Peers};
+use crate::notice::{self, Notice};
 use crate::oidc::Provider;
 use crate::routers::Routers;
 use crate::{acme, routes, setups, sweep, ticket_keys, webhooks};
@@ -105,6 +106,7 @@ pub async fn run(
         drains,
         batches: Batches::default(),
         requests: Requests::new(config.requests_per_hour),
+        notice: Notice::default(),
         guesses: Guesses::default(),
         meetings: Meetings::default(),
         provider,
@@ -133,6 +135,7 @@ pub async fn run(
     tasks.spawn(webhooks::run(context.clone()));
     tasks.spawn(setups::run(context.clone()));
     tasks.spawn(addons::run(context.clone()));
+    tasks.spawn(notice::run(context.clone()));
     tasks.spawn(ticket_keys::run(context.clone()));
     tasks.spawn(follow_peers.run(context.store.clone()));
     tasks.spawn(tidy_logs(context.logs.clone(), shutdown.clone()));

@@ -63,6 +63,8 @@ mod logs;
 mod many;
 #[path = "it/matrix.rs"]
 mod matrix;
+#[path = "it/notice.rs"]
+mod notice;
 #[path = "it/oidc.rs"]
 mod oidc;
 #[path = "it/pipelines.rs"]

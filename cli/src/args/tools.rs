@@ -29,6 +29,15 @@ Examples:
   $ paas doctor -a myapp
   $ paas doctor --json | jq '.checks[] | select(.state != \"ok\")'";
 
+#[derive(Debug, Args)]
+pub(crate) struct NoticeArgs {
+    /// What everybody is to know; without it, what they are told now
+    pub(crate) message: Vec<String>,
+    /// Take the notice back
+    #[arg(long, conflicts_with = "message")]
+    pub(crate) clear: bool,
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Shell {
     Bash,

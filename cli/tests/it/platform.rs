@@ -284,3 +284,27 @@ fn what_was_done_is_listed_and_the_record_of_it_is_whole() {
         verified.stdout
     );
 }
+
+#[test]
+fn what_everybody_is_to_know_is_told_once_after_what_was_asked_for() {
+    let platform = Platform::start();
+    let cli = platform.cli();
+    let notice = |args: &[&str]| {
+        let outcome = cli.paas(&[&["platform:notice"], args].concat());
+        assert_eq!(outcome.code, 0, "{}", outcome.stderr);
+        outcome
+    };
+    assert!(notice(&[]).stderr.contains("There is no notice."));
+    notice(&["Maintenance", "on", "Sunday"]);
+    let listed = cli.paas(&["apps"]);
+    let told = "Warning: Maintenance on Sunday";
+    assert_eq!(listed.stderr.matches(told).count(), 1, "{}", listed.stderr);
+    assert!(!listed.stdout.contains("Sunday"), "{}", listed.stdout);
+    assert_eq!(notice(&[]).stdout, "Maintenance on Sunday\n");
+    // An error has it, too.
+    let failed = cli.paas(&["apps:info", "-a", "nonesuch"]);
+    assert!(failed.stderr.contains(told), "{}", failed.stderr);
+    assert_eq!(cli.paas(&["platform:notice", "--clear", "text"]).code, 2);
+    notice(&["--clear"]);
+    assert!(!cli.paas(&["apps"]).stderr.contains("Sunday"));
+}

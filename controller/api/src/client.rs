@@ -22,6 +22,8 @@ mod team;
 mod transfer;
 mod webhook;
 
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use model::Secret;
@@ -41,6 +43,8 @@ use crate::tls;
 
 const ACCEPT_V3: &str = "application/vnd.heroku+json; version=3";
 const RANGE: HeaderName = HeaderName::from_static("range");
+const WARNING: HeaderName = HeaderName::from_static("x-heroku-warning");
+const MAX_WARNINGS: usize = 10;
 const NEXT_RANGE: HeaderName = HeaderName::from_static("next-range");
 
 /// How long a call may take in all.
@@ -68,6 +72,29 @@ pub struct Client {
     http: reqwest::Client,
     base_url: Url,
     authorization: Option<HeaderValue>,
+    warnings: Warnings,
+}
+
+/// What the platform tells beside its answers, each once; whoever has made a client prints it.
+#[derive(Debug, Clone, Default)]
+pub struct Warnings(Arc<Mutex<BTreeSet<String>>>);
+
+impl Warnings {
+    fn note(&self, response: &Response) {
+        let told = response.headers().get_all(WARNING).iter();
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        for text in told.filter_map(|value| value.to_str().ok()) {
+            // Answers are many, and warnings few.
+            if all.len() < MAX_WARNINGS {
+                all.insert(text.to_owned());
+            }
+        }
+    }
+
+    /// Those that have come since this was asked last.
+    pub fn take(&self) -> BTreeSet<String> {
+        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
 }
 
 impl Client {
@@ -102,7 +129,15 @@ impl Client {
             http,
             base_url,
             authorization,
+            warnings: Warnings::default(),
         })
+    }
+
+    /// The same client, which notes what it is told there.
+    #[must_use]
+    pub fn telling(mut self, warnings: &Warnings) -> Self {
+        self.warnings = warnings.clone();
+        self
     }
 
     pub const fn base_url(&self) -> &Url {
@@ -219,6 +254,7 @@ impl Client {
             .send()
             .await
             .map_err(|source| ClientError::unreachable(&self.base_url, source))?;
+        self.warnings.note(&response);
         if response.status().is_success() {
             return Ok(response);
         }

@@ -86,7 +86,7 @@ pub use pipeline::{
     PromotionSourceCreate, PromotionStatus, PromotionTargetCreate, Stage, TargetStatus,
 };
 pub use placement::{Placement, PlacementUpdate, TypePlacement, TypePlacementUpdate};
-pub use platform::{DynoSize, Provider, RateLimit, Region, Stack};
+pub use platform::{DynoSize, Notice, Provider, RateLimit, Region, Stack};
 pub use platform_status::{
     EtcdMember, HostStatus, PlatformStatus, RouterStatus, ServiceStatus, StoreKind, StoreStatus,
 };

@@ -8,7 +8,7 @@ use crate::wire::{
     App, AppCreate, AppTraffic, AppUpdate, BuildpackInstallation, BuildpackInstallationsUpdate,
     BuildpackUpdate, Collaborator, CollaboratorCreate, CollaboratorUpdate, ConfigVars,
     ConfigVarsUpdate, Domain, DomainCreate, DomainUpdate, DynoSize, LogDrain, LogDrainCreate,
-    LogSession, LogSessionCreate, Node, NodeToken, NodeTokenCreate, NodeUpdate, Placement,
+    LogSession, LogSessionCreate, Node, NodeToken, NodeTokenCreate, NodeUpdate, Notice, Placement,
     PlacementUpdate, PlatformStatus, Rebalance, Region, RegistryBuildpack, RoutersStatus, Routing,
     Stack, TcpRoute, TcpRouteCreate,
 };
@@ -242,6 +242,19 @@ impl Client {
     }
 
     /// For administrators.
+    pub async fn notice(&self) -> Result<Notice, ClientError> {
+        self.get(&["platform", "notice"]).await
+    }
+
+    pub async fn say_to_all(&self, notice: &Notice) -> Result<Notice, ClientError> {
+        self.send(Method::PUT, &["platform", "notice"], notice)
+            .await
+    }
+
+    pub async fn withdraw_notice(&self) -> Result<Notice, ClientError> {
+        self.delete(&["platform", "notice"]).await
+    }
+
     pub async fn platform_status(&self) -> Result<PlatformStatus, ClientError> {
         self.get(&["platform", "status"]).await
     }

@@ -16,6 +16,12 @@ pub struct Stack {
     pub updated_at: WireTime,
 }
 
+/// What operators want everybody to know; told with every answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Notice {
+    pub message: Option<String>,
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Region {
     pub country: String,
