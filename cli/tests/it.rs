@@ -24,6 +24,7 @@ mod it {
     mod login;
     mod man;
     mod platform;
+    mod real_browser;
     mod rebalance;
     mod releases;
     mod routers;

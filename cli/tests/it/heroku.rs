@@ -17,7 +17,7 @@ mod table;
 use table::Table;
 
 /// Where `tests/run` installs a client.
-fn tools(name: &str) -> PathBuf {
+pub(crate) fn tools(name: &str) -> PathBuf {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("../target/tools")
         .join(name);
@@ -147,7 +147,7 @@ fn the_official_heroku_cli_has_add_ons() {
 }
 
 /// The one of the samples, until this is dropped.
-struct Provider(std::process::Child);
+pub(crate) struct Provider(std::process::Child);
 
 impl Provider {
     fn program() -> std::process::Command {
@@ -159,7 +159,7 @@ impl Provider {
     }
 
     /// Known to the platform.
-    fn start(heroku: &Heroku) -> Self {
+    pub(crate) fn start(heroku: &Heroku) -> Self {
         let mut child = Self::program()
             .env("PAAS_API", heroku.platform.address())
             .stdout(Stdio::piped())

@@ -11,6 +11,7 @@ use reqwest::Method;
 use serde_json::{Map, Value, json};
 
 use crate::harness::{Answer, Platform, User};
+use crate::provider::Provider;
 use crate::schema;
 use crate::world::id_of;
 
@@ -23,11 +24,16 @@ const SKIPPED: [&str; 4] = ["/internal/", "/streams/", "/attach/", "/auth/cli/"]
 const KEYS: &[&str] = &[
     "acm",
     "action",
+    "$paas",
     "addon",
+    "addon_attachment",
+    "addon_service",
     "admin",
+    "api",
     "app",
     "args",
     "attach",
+    "attachment",
     "authorization",
     "autodestroy",
     "branch",
@@ -52,9 +58,11 @@ const KEYS: &[&str] = &[
     "existing",
     "expires_in",
     "feature",
+    "force",
     "force_no_tty",
     "formation",
     "generation",
+    "grant_type",
     "host",
     "hostname",
     "id",
@@ -64,12 +72,15 @@ const KEYS: &[&str] = &[
     "lines",
     "location",
     "maintenance",
+    "message",
     "name",
+    "namespace",
     "new_password",
     "owner",
     "password",
     "permissions",
     "pipeline",
+    "plan",
     "port",
     "private_key",
     "process_types",
@@ -112,6 +123,9 @@ const TEXTS: &[&str] = &[
     " ",
     "web",
     "myapp",
+    "acme-pg",
+    "acme-pg:dev",
+    "mydb",
     "~",
     "0",
     "-1",
@@ -239,6 +253,8 @@ fn path(rng: &mut StdRng, template: &str) -> String {
         .split('/')
         .map(|segment| match segment {
             "{app}" if rng.random_ratio(3, 4) => "myapp".to_owned(),
+            "{addon}" if rng.random_ratio(3, 4) => "mydb".to_owned(),
+            "{service}" if rng.random_ratio(1, 2) => "acme-pg".to_owned(),
             "{type}" if rng.random_ratio(1, 2) => "web".to_owned(),
             "{release}" if rng.random_ratio(1, 2) => "1".to_owned(),
             _ if segment.starts_with('{') => {
@@ -320,6 +336,7 @@ async fn nothing_that_can_be_sent_makes_it_fail() {
     println!("seed {seed}");
     let mut rng = StdRng::seed_from_u64(seed);
     let platform = Platform::start().await;
+    let provider = Provider::start().await;
     let rules = controller::rules();
     let endpoints: Vec<_> = rules
         .iter()
@@ -328,6 +345,12 @@ async fn nothing_that_can_be_sent_makes_it_fail() {
     for round in 0..cases.map_or(CASES, |cases| cases.div_ceil(endpoints.len() as u64)) {
         // As the last round has left it, or anew.
         let _ = platform.admin.post("/apps", json!({"name": "myapp"})).await;
+        let _ = platform
+            .admin
+            .post("/addon-services", provider.manifest())
+            .await;
+        let addon = json!({"plan": "acme-pg", "name": "mydb"});
+        let _ = platform.admin.post("/apps/myapp/addons", addon).await;
         let app = platform.admin.get("/apps/myapp").await;
         if round % 4 == 0 && app.status == 200 {
             platform
