@@ -109,6 +109,12 @@ fn variables(session: &Session, port: u16) -> Result<BTreeMap<String, String>> {
     ] {
         variables.insert(name.to_owned(), here.clone());
     }
+    // Which app and which team are meant, where it is said for good.
+    for (ours, theirs) in [("PAAS_APP", "HEROKU_APP"), ("PAAS_TEAM", "HEROKU_TEAM")] {
+        if let Some(value) = set(ours).filter(|value| !value.is_empty()) {
+            variables.insert(theirs.to_owned(), value);
+        }
+    }
     if let Some(token) = &session.token {
         variables.insert(API_KEY.to_owned(), token.clone());
     }

@@ -70,6 +70,15 @@ fn the_environment_for_the_heroku_cli_leads_nowhere_but_here() {
             && exports.contains("export HEROKU_API_KEY=\"$(paas auth:token)\"\n"),
         "{exports}"
     );
+    assert!(!exports.contains("HEROKU_APP") && !exports.contains("HEROKU_TEAM"));
+    let mut meant = cli.command(super::harness::program());
+    meant.args(["heroku-env"]);
+    meant.envs([("PAAS_APP", "shop"), ("PAAS_TEAM", "acme")]);
+    let meant = String::from_utf8(meant.output().unwrap().stdout).unwrap();
+    assert!(
+        meant.contains("export HEROKU_APP=shop\n") && meant.contains("export HEROKU_TEAM=acme\n"),
+        "{meant}"
+    );
     // The token is not among what may end in a file.
     let token = cli.paas(&["auth:token"]).stdout;
     assert!(token.starts_with("paas_") && !exports.contains(token.trim()));
