@@ -17,12 +17,13 @@ pub(crate) async fn notice(context: &Context, args: &NoticeArgs) -> Result<()> {
     }
     if args.message.is_empty() {
         let Notice { message } = client.notice().await?;
-        return Ok(match message {
+        match message {
             Some(message) => output.line(printable(&message))?,
             None => {
                 output.note("There is no notice. Give one with: paas platform:notice MESSAGE")?
             }
-        });
+        }
+        return Ok(());
     }
     let notice = Notice {
         message: Some(args.message.join(" ")),
