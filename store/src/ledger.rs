@@ -66,18 +66,19 @@ pub async fn append_release<E>(
     mut change: impl FnMut(&Base) -> Result<NewRelease, E> + Send,
 ) -> Result<(App, Release), AppendError<E>> {
     let mut attempts = Attempts::default();
-    let mut before = None;
+    let (mut before, mut brings_more) = (None, false);
     loop {
         let base = read_base(store, keyring, app)
             .await?
             .ok_or(AppendError::NoSuchApp)?;
-        // Then it is what goes with it that was changed by somebody else, and no other try would do better.
         let revisions = Some((base.app.revision, base.release.revision));
-        if revisions == before {
+        if brings_more && revisions == before {
+            // It is what goes with it that was changed by somebody else, and no other try would do better.
             return Err(StoreError::Contended { attempts: 1 }.into());
         }
         before = revisions;
         let new = change(&base).map_err(AppendError::Refused)?;
+        brings_more = !new.also.is_empty();
         let attached = new.attached.as_ref().unwrap_or(&base.attached);
         let config = attached.over(&new.config);
         let (app, release) = append(&new.app, new.draft, Pages::of(&config), now);
@@ -116,12 +117,14 @@ pub async fn read_base(
         return Ok(None);
     };
     let version = merge_base(&app.value);
-    let release = key::RELEASES
-        .get(store, &key::release(app.value.id, version))
-        .await?;
-    let config = read_config(store, keyring, app.value.id, version).await?;
-    // Whatever changes which there are compares the app's record, as every release does.
-    let attached = read_attached(store, keyring, app.value.id).await?;
+    let place = key::release(app.value.id, version);
+    // At once: of many who append to one app, each holds up the others for as long as this takes. Whatever changes what is
+    // attached compares the app's record, as every release does.
+    let (release, config, attached) = futures::try_join!(
+        key::RELEASES.get(store, &place),
+        read_config(store, keyring, app.value.id, version),
+        read_attached(store, keyring, app.value.id),
+    )?;
     match (release, config) {
         (Some(release), Some(config)) => Ok(Some(Base {
             config: config.without(&release.value.addons.vars),
