@@ -2,6 +2,8 @@
 
 pub(crate) mod accounts;
 pub(crate) mod acm;
+pub(crate) mod addon_end;
+pub(crate) mod addon_provided;
 pub(crate) mod addon_services;
 pub(crate) mod addons;
 pub(crate) mod app_setups;
@@ -41,6 +43,7 @@ pub(crate) mod tokens;
 pub(crate) mod transfers;
 pub(crate) mod webhooks;
 
+mod addon_plans;
 mod app_names;
 mod turn;
 
@@ -134,7 +137,7 @@ impl<E: Into<Self>> From<AppendError<E>> for ActionError {
 }
 
 /// An error's words as a sentence for people.
-fn sentence(text: &str) -> String {
+pub(crate) fn sentence(text: &str) -> String {
     let mut chars = text.chars();
     let first = chars
         .next()

@@ -1,30 +1,24 @@
-//! Asking for add-ons, changing them and giving them up. Their providers hear of it from whoever sees to add-ons.
+//! Asking for add-ons, and what they are called. Their providers hear of it from whoever sees to add-ons.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use controller_api::wire::{AddonCreate, AddonUpdate};
 use model::addon::{
-    Addon, AddonDrain, AddonService, AddonState, Attachment, MAX_ADDONS, Part, Plan, Tries, Wish,
-    free_name, name_in_app,
+    Addon, AddonDrain, AddonService, AddonState, MAX_ADDONS, Plan, Tries, Wish, free_name,
+    name_in_app,
 };
-use model::{
-    Actor, AddonConfig, AddonId, AddonName, App, AttachmentName, DrainToken, PlanName, Timestamp,
-};
+use model::{Actor, AddonConfig, AddonId, AddonName, App, AttachmentName, DrainToken, Timestamp};
 use serde_json::Value;
 use store::ledger::read_base;
 use store::{Committed, Store, Txn, Versioned, key};
 use tokio::time::{Instant, timeout_at};
-use tracing::warn;
 use uuid::Uuid;
 
-use super::{ActionError, Attempts, app_names};
-use crate::addons::answer::{Changed, changed};
-use crate::addons::lay::{conflict, fits};
-use crate::addons::progress::{read, replace, set_config};
-use crate::addons::provider::Provider;
-use crate::addons::release::{self, Change};
-use crate::addons::{attachments_of, forget, service_of};
+use super::{ActionError, Attempts, addon_plans, app_names};
+use crate::addons::forget;
+use crate::addons::lay::conflict;
+use crate::addons::progress::read;
 use crate::context::Context;
 
 /// How long whoever asks is kept waiting for a provider; what takes longer goes on without him.
@@ -76,7 +70,7 @@ pub(crate) async fn find_plan(
     found.ok_or_else(|| no_plan(identity))
 }
 
-fn no_plan(identity: &str) -> ActionError {
+pub(super) fn no_plan(identity: &str) -> ActionError {
     ActionError::invalid(format!(
         "Couldn't find either the add-on service or the add-on plan of {:?}. See `paas addons:services` and `paas \
          addons:plans`.",
@@ -259,7 +253,7 @@ where
 }
 
 /// As it is once it is open no more, or when it has been waited for long enough; `None` when it is gone.
-async fn settled(
+pub(super) async fn settled(
     context: &Context,
     id: AddonId,
     is_open: impl Fn(&Addon) -> bool,
@@ -297,7 +291,7 @@ pub(crate) async fn update(
         addon = rename(context, addon.id, &name).await?;
     }
     match &update.plan {
-        Some(plan) => change_plan(context, addon, by, &plan.0).await,
+        Some(plan) => addon_plans::change(context, addon, by, &plan.0).await,
         None => Ok(addon),
     }
 }
@@ -322,365 +316,5 @@ async fn rename(context: &Context, id: AddonId, name: &AddonName) -> Result<Addo
             return Ok(changed);
         }
         attempts.lost().await?;
-    }
-}
-
-/// The provider is asked first, and asked again by whoever does not hear how it went.
-async fn change_plan(
-    context: &Context,
-    addon: Addon,
-    by: &Actor,
-    identity: &str,
-) -> Result<Addon, ActionError> {
-    let store = context.store();
-    let service = service_of(store, &addon.service).await?;
-    let service = service.ok_or(ActionError::Gone {
-        resource: "add_on service",
-    })?;
-    let plan = service.value.plan(identity);
-    let plan = plan.ok_or_else(|| no_plan(identity))?.name.clone();
-    if !matches!(addon.state, AddonState::Provisioned) {
-        return Err(ActionError::invalid(format!(
-            "{} is not there yet, or on its way out; its plan cannot be changed now.",
-            addon.name
-        )));
-    }
-    // Where it is not known which one it has, it is asked again.
-    if plan == addon.plan && addon.changing_to.is_none() {
-        return Ok(addon);
-    }
-    let addon = note_change(context, addon.id, &plan).await?;
-    let secrets = context.keyring.open(&service.key, &service.value.secrets)?;
-    let provider = Provider {
-        service: &service.value,
-        secrets: &secrets,
-    };
-    let heard = context
-        .addons
-        .providers
-        .change_plan(provider, &addon, &plan);
-    let (config, message, complaint) = match changed(heard.await, &service.value.config_vars) {
-        Changed::Done {
-            config,
-            message,
-            complaint,
-        } => (config, message, complaint),
-        Changed::Refused(message) => {
-            note_plan(context, addon.id, |addon| addon.changing_to = None).await?;
-            return Err(ActionError::Invalid { message });
-        }
-        Changed::Unknown(why) => {
-            return Err(ActionError::Provider {
-                message: format!(
-                    "Nobody knows whether {} has the plan {plan} now: {why}. Ask for it once more.",
-                    addon.name
-                ),
-            });
-        }
-    };
-    let changed = note_plan(context, addon.id, |addon| {
-        addon.plan = plan.clone();
-        addon.changing_to = None;
-        addon.message.clone_from(&message);
-    })
-    .await?;
-    let text = format!("Change add-on {} to {}", changed.name, changed.full_plan());
-    context.tell(changed.app, by, &text).await;
-    let given: Vec<_> = (config.0.into_iter())
-        .map(|(name, value)| (name.to_string(), Some(value)))
-        .collect();
-    let complaint = match set_config_vars(context, addon.id, &given).await {
-        Ok(_) => complaint,
-        Err(ActionError::Invalid { message }) => Some(message),
-        Err(error) => return Err(error),
-    };
-    // The plan is what it is, whatever came with it.
-    if let Some(complaint) = complaint {
-        warn!(addon.name = %addon.name, "With another plan, config vars came that are not taken: {complaint}");
-    }
-    Ok(changed)
-}
-
-/// That its provider may give it that plan from now on.
-async fn note_change(
-    context: &Context,
-    id: AddonId,
-    plan: &PlanName,
-) -> Result<Addon, ActionError> {
-    note_plan(context, id, |addon| addon.changing_to = Some(plan.clone())).await
-}
-
-async fn note_plan(
-    context: &Context,
-    id: AddonId,
-    change: impl Fn(&mut Addon) + Send,
-) -> Result<Addon, ActionError> {
-    let mut attempts = Attempts::default();
-    loop {
-        let seen = read(context, id).await?;
-        let seen = seen.ok_or(ActionError::Gone { resource: "add_on" })?;
-        let mut changed = seen.value.clone();
-        change(&mut changed);
-        changed.updated_at = Timestamp::now();
-        if replace(context, &seen, &changed).await? {
-            return Ok(changed);
-        }
-        attempts.lost().await?;
-    }
-}
-
-/// Out of its app in one commit; its provider is told to take it away, and waited for a while.
-pub(crate) async fn destroy(
-    context: &Context,
-    seen: &Versioned<Addon>,
-    by: &Actor,
-    force: bool,
-) -> Result<Addon, ActionError> {
-    let id = seen.value.id;
-    let mut attempts = Attempts::default();
-    let leaving = loop {
-        let Some(seen) = read(context, id).await? else {
-            return Ok(gone(seen.value.clone()));
-        };
-        if matches!(seen.value.state, AddonState::Failed { .. }) {
-            forget(context, &seen).await?;
-            return Ok(seen.value);
-        }
-        if !seen.value.state.is_wanted() {
-            break seen.value;
-        }
-        let attachments = attachments_of(context.store(), id).await?;
-        if !force {
-            must_be_alone(context.store(), &seen.value, &attachments).await?;
-        }
-        match take_out(context, &seen, &attachments, by).await {
-            Ok(leaving) => break leaving,
-            Err(ActionError::Store(store::StoreError::Contended { .. })) => {
-                attempts.lost().await?;
-            }
-            Err(error) => return Err(error),
-        }
-    };
-    let text = format!("Destroy add-on {}", leaving.name);
-    context.tell(leaving.app, by, &text).await;
-    let is_open = |addon: &Addon| !matches!(addon.state, AddonState::Failed { .. });
-    Ok(match settled(context, id, is_open).await? {
-        Some(seen) => seen.value,
-        None => gone(leaving),
-    })
-}
-
-/// As clients see one of which nothing is left.
-fn gone(addon: Addon) -> Addon {
-    let message = "It is gone.".to_owned();
-    Addon {
-        state: AddonState::Failed { message },
-        ..addon
-    }
-}
-
-async fn must_be_alone(
-    store: &dyn Store,
-    addon: &Addon,
-    attachments: &[Versioned<Attachment>],
-) -> Result<(), ActionError> {
-    let mut others = Vec::new();
-    for attachment in attachments {
-        if attachment.value.app != addon.app
-            && let Some(app) = key::APPS
-                .get(store, &key::app(attachment.value.app))
-                .await?
-        {
-            others.push(app.value.name.to_string());
-        }
-    }
-    if others.is_empty() {
-        return Ok(());
-    }
-    others.sort();
-    others.dedup();
-    Err(ActionError::invalid(format!(
-        "{} is attached to other apps, too: {}. Detach it there, or take it from them with --force",
-        addon.name,
-        others.join(", ")
-    )))
-}
-
-/// Its own app loses it with this; others as it goes.
-async fn take_out(
-    context: &Context,
-    seen: &Versioned<Addon>,
-    attachments: &[Versioned<Attachment>],
-    by: &Actor,
-) -> Result<Addon, ActionError> {
-    let now = Timestamp::now();
-    let gone = Addon {
-        state: AddonState::Deprovisioning {
-            failure: None,
-            tries: Tries::default(),
-        },
-        updated_at: now,
-        ..seen.value.clone()
-    };
-    let own: Vec<_> = attachments
-        .iter()
-        .filter(|attachment| attachment.value.app == gone.app)
-        .collect();
-    if own.is_empty() {
-        return match replace(context, seen, &gone).await? {
-            true => Ok(gone),
-            false => Err(super::contended()),
-        };
-    }
-    let names: Vec<_> = own.iter().map(|own| own.value.name.as_str()).collect();
-    let description = format!("Detach {} (@ref:{})", names.join(", "), gone.name);
-    release::append(context, gone.app, by, |base| {
-        let mut attached = base.attached.clone();
-        let mut also = Txn::new().replace(&key::ADDONS, seen, &gone);
-        for attachment in &own {
-            attached.remove(&attachment.value.name);
-            also = also.unchanged(attachment).delete(attachment.key.clone());
-        }
-        Ok::<_, ActionError>(Change {
-            description: description.clone(),
-            attached,
-            config: base.config.clone(),
-            also,
-        })
-    })
-    .await?;
-    Ok(gone)
-}
-
-/// What its provider says it gives from now on; `None` for what it gives no more.
-pub(crate) async fn set_config_vars(
-    context: &Context,
-    id: AddonId,
-    given: &[(String, Option<model::Secret<String>>)],
-) -> Result<AddonConfig, ActionError> {
-    let store = context.store();
-    let mut attempts = Attempts::default();
-    loop {
-        let seen = read(context, id).await?;
-        let seen = seen.ok_or(ActionError::Gone { resource: "add_on" })?;
-        let service = service_of(store, &seen.value.service).await?;
-        let declared = service.map(|service| service.value.config_vars);
-        let declared = declared.unwrap_or_default();
-        let mut config = crate::addons::progress::config_of(context, &seen.value)?;
-        for (name, value) in given {
-            let name = crate::addons::answer::declared_name(name, &declared)
-                .map_err(|why| ActionError::invalid(super::sentence(&why)))?;
-            match value {
-                Some(value) => config.0.insert(name, value.clone()),
-                None => config.0.remove(&name),
-            };
-        }
-        crate::addons::answer::check(&config)
-            .map_err(|why| ActionError::invalid(super::sentence(&why)))?;
-        if !fits_everywhere(context, id, &config).await? {
-            return Err(ActionError::invalid(
-                "With that, the config vars of an app that has the add-on would be too large.",
-            ));
-        }
-        let changed = set_config(context, &seen.value, &config)?;
-        if replace(context, &seen, &changed).await? {
-            return Ok(config);
-        }
-        attempts.lost().await?;
-    }
-}
-
-/// Whether every app that has an add-on could have these of it.
-async fn fits_everywhere(
-    context: &Context,
-    id: AddonId,
-    config: &AddonConfig,
-) -> Result<bool, ActionError> {
-    let (store, keyring) = (context.store(), &context.keyring);
-    let Some(addon) = read(context, id).await? else {
-        return Ok(true);
-    };
-    let mut apps: BTreeMap<_, Vec<_>> = BTreeMap::new();
-    for attachment in attachments_of(store, id).await? {
-        let attachment = attachment.value;
-        apps.entry(attachment.app)
-            .or_default()
-            .push(attachment.name);
-    }
-    for (app, names) in apps {
-        let Some(base) = read_base(store, keyring, app).await? else {
-            continue;
-        };
-        let mut attached = base.attached;
-        for name in names {
-            attached.add(Part::new(&name, &addon.value, config, &BTreeSet::new()));
-        }
-        if !fits(&attached, &base.config) {
-            return Ok(false);
-        }
-    }
-    Ok(true)
-}
-
-/// Its provider says that it is there.
-pub(crate) async fn provisioned(context: &Context, id: AddonId) -> Result<Addon, ActionError> {
-    let mut attempts = Attempts::default();
-    loop {
-        let seen = read(context, id).await?;
-        let seen = seen.ok_or(ActionError::Gone { resource: "add_on" })?;
-        let wish = match &seen.value.state {
-            AddonState::Requested { wish, .. } | AddonState::Provisioning { wish, .. } => {
-                wish.clone()
-            }
-            AddonState::Provisioned => return Ok(seen.value),
-            AddonState::Deprovisioning { .. } | AddonState::Failed { .. } => {
-                return Err(on_its_way_out(&seen.value));
-            }
-        };
-        // What was said of it while it was made is of no use any more.
-        let addon = Addon {
-            message: None,
-            ..seen.value.clone()
-        };
-        crate::addons::progress::provisioned(context, &seen, addon, &wish).await?;
-        attempts.lost().await?;
-    }
-}
-
-/// Its provider says that there will be none.
-pub(crate) async fn not_provisioned(context: &Context, id: AddonId) -> Result<Addon, ActionError> {
-    let mut attempts = Attempts::default();
-    loop {
-        let seen = read(context, id).await?;
-        let seen = seen.ok_or(ActionError::Gone { resource: "add_on" })?;
-        match &seen.value.state {
-            AddonState::Requested { .. } | AddonState::Provisioning { .. } => {}
-            AddonState::Provisioned => {
-                return Err(ActionError::invalid(format!(
-                    "{} is provisioned; it ends when whoever has it destroys it.",
-                    seen.value.name
-                )));
-            }
-            AddonState::Deprovisioning { .. } | AddonState::Failed { .. } => {
-                return Ok(seen.value);
-            }
-        }
-        let changed = Addon {
-            state: AddonState::Failed {
-                message: "Its provider could not make it.".to_owned(),
-            },
-            updated_at: Timestamp::now(),
-            ..seen.value.clone()
-        };
-        if replace(context, &seen, &changed).await? {
-            return Ok(changed);
-        }
-        attempts.lost().await?;
-    }
-}
-
-pub(crate) fn on_its_way_out(addon: &Addon) -> ActionError {
-    ActionError::Ended {
-        message: format!("{} is wanted no more.", addon.name),
     }
 }

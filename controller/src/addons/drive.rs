@@ -20,7 +20,7 @@ use super::progress::{
 use super::provider::{Asking, Provider};
 use super::release::{self, Change};
 use super::{attachments_of, is_ours_to_see_to, service_of};
-use crate::actions::ActionError;
+use crate::actions::{ActionError, sentence};
 use crate::context::{Context, Ctx};
 use crate::views::platform::REGION;
 
@@ -498,13 +498,4 @@ async fn append(
         Err(AppendError::Store(error)) => Err(error.into()),
         Err(AppendError::Refused(never)) => match never {},
     }
-}
-
-fn sentence(text: &str) -> String {
-    let mut chars = text.chars();
-    let first: String = chars
-        .next()
-        .map(|c| c.to_uppercase().collect())
-        .unwrap_or_default();
-    format!("{first}{}.", chars.as_str().trim_end_matches('.'))
 }

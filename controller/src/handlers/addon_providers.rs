@@ -56,14 +56,14 @@ pub(crate) async fn set_config(
 ) -> ApiResult<Json<Vec<wire::AddonConfig>>> {
     let addon = &access.addon.value;
     if !addon.state.is_wanted() {
-        return Err(actions::addons::on_its_way_out(addon).into());
+        return Err(actions::addon_provided::on_its_way_out(addon).into());
     }
     let given: Vec<_> = body
         .config
         .into_iter()
         .map(|one| (one.name, one.value))
         .collect();
-    let config = actions::addons::set_config_vars(&context, addon.id, &given).await?;
+    let config = actions::addon_provided::set_config_vars(&context, addon.id, &given).await?;
     Ok(view(config))
 }
 
@@ -109,7 +109,7 @@ pub(crate) async fn provisioned(
     access: AddonAccess,
     headers: HeaderMap,
 ) -> ApiResult<Json<Value>> {
-    let addon = actions::addons::provisioned(&context, access.addon.value.id).await?;
+    let addon = actions::addon_provided::provisioned(&context, access.addon.value.id).await?;
     Ok(Json(shown(&context, &addon, &headers).await?))
 }
 
@@ -118,7 +118,7 @@ pub(crate) async fn not_provisioned(
     access: AddonAccess,
     headers: HeaderMap,
 ) -> ApiResult<Json<Value>> {
-    let addon = actions::addons::not_provisioned(&context, access.addon.value.id).await?;
+    let addon = actions::addon_provided::not_provisioned(&context, access.addon.value.id).await?;
     Ok(Json(shown(&context, &addon, &headers).await?))
 }
 

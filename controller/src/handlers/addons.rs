@@ -241,7 +241,7 @@ pub(crate) async fn destroy(
     let by = actor(&access.session.account);
     let found = of_app(&context, &access, &identity).await?;
     let force = body.force.unwrap_or_default();
-    let gone = actions::addons::destroy(&context, &found, &by, force).await?;
+    let gone = actions::addon_end::destroy(&context, &found, &by, force).await?;
     let books = Books::read(context.store()).await?;
     let known = match books.known(&context, &gone, &access.app.value)? {
         Some(known) => known,
@@ -311,7 +311,9 @@ pub(crate) async fn resolve(
     };
     let is_attached = |addon: &Addon| {
         (seen.books.attachments.iter()).any(|one| {
-            one.addon == addon.id && seen.looks_at(one.app) && one.name.as_str() == named
+            one.addon == addon.id
+                && seen.looks_at(one.app)
+                && one.name.as_str().eq_ignore_ascii_case(named)
         })
     };
     let mut found = Vec::new();

@@ -253,7 +253,7 @@ pub(crate) async fn resolve(
         let of_service = body.addon_service.as_deref();
         let of_service = of_service.is_none_or(|service| addon.service.as_str() == service);
         let is_meant = one.id.to_string() == named
-            || one.name.as_str() == named
+            || one.name.as_str().eq_ignore_ascii_case(named)
             || addon.name.as_str() == named
             || addon.id.to_string() == named;
         if !of_service || !is_meant {
