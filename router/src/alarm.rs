@@ -26,8 +26,6 @@ pub(crate) struct Alarm {
     at: Cell<Option<Instant>>,
     has_rung: Cell<bool>,
     waker: RefCell<Option<Waker>>,
-    /// Called when it rings.
-    call: RefCell<Option<Box<dyn Fn()>>>,
 }
 
 impl fmt::Debug for Alarm {
@@ -64,9 +62,6 @@ impl Alarms {
             if alarm.at.get().is_some_and(|at| at <= now) {
                 alarm.at.set(None);
                 alarm.has_rung.set(true);
-                if let Some(call) = &*alarm.call.borrow() {
-                    call();
-                }
                 alarm.wake();
             }
         }
@@ -97,7 +92,6 @@ impl Alarm {
             at: Cell::new(None),
             has_rung: Cell::new(false),
             waker: RefCell::new(None),
-            call: RefCell::new(None),
         });
         let slot = alarms.alarms.borrow_mut().insert(Rc::downgrade(&alarm));
         alarm.slot.set(slot);
@@ -118,11 +112,6 @@ impl Alarm {
 
     pub(crate) fn has_rung(&self) -> bool {
         self.has_rung.get()
-    }
-
-    /// What to do when it rings, besides waking whoever watches it.
-    pub(crate) fn call(&self, call: impl Fn() + 'static) {
-        *self.call.borrow_mut() = Some(Box::new(call));
     }
 
     /// Whom to wake.

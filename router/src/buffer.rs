@@ -153,15 +153,28 @@ impl Buf {
         Poll::Ready(Ok(count))
     }
 
-    /// Puts as much of `bytes` in as there is room for, and gives how much that was.
-    pub(crate) fn append(&mut self, bytes: &[u8]) -> usize {
-        if bytes.is_empty() || self.make_room(SIZE).is_err() {
-            return 0;
+    /// Puts `bytes` in, whatever room they take: whoever calls it bounds that.
+    pub(crate) fn push(&mut self, bytes: &[u8]) {
+        if self.bytes.len() - self.end < bytes.len() {
+            self.reserve(bytes.len());
         }
-        let some = bytes.len().min(self.bytes.len() - self.end);
-        self.bytes[self.end..self.end + some].copy_from_slice(&bytes[..some]);
-        self.end += some;
-        some
+        self.bytes[self.end..self.end + bytes.len()].copy_from_slice(bytes);
+        self.end += bytes.len();
+    }
+
+    /// Has room for so much more.
+    fn reserve(&mut self, more: usize) {
+        let all = self.len() + more;
+        if all <= self.bytes.len() {
+            self.bytes.copy_within(self.start..self.end, 0);
+            self.end -= self.start;
+            self.start = 0;
+        } else if all <= SIZE {
+            let larger = self.buffers.take();
+            self.move_to(larger);
+        } else {
+            self.move_to(vec![0; all.next_power_of_two()].into_boxed_slice());
+        }
     }
 
     fn make_room(&mut self, max: usize) -> io::Result<()> {
@@ -206,11 +219,6 @@ impl Buf {
             self.buffers.put(std::mem::replace(&mut self.bytes, small));
         }
     }
-
-    #[cfg(test)]
-    pub(crate) fn put(&mut self, bytes: &[u8]) {
-        assert_eq!(self.append(bytes), bytes.len());
-    }
 }
 
 impl Drop for Buf {
@@ -227,12 +235,12 @@ mod tests {
     fn an_idle_buffer_takes_no_memory_and_a_little_data_little() {
         let buffers = Buffers::new();
         let mut buf = Buf::new(buffers.clone());
-        buf.put(b"hello");
+        buf.push(b"hello");
         assert_eq!(buf.bytes.len(), SIZE);
         buf.rest();
         assert_eq!((buf.data(), buf.bytes.len()), (&b"hello"[..], 5));
         assert_eq!(buffers.free.borrow().len(), 1);
-        buf.put(b" world");
+        buf.push(b" world");
         assert_eq!(buf.data(), b"hello world");
         assert!(buffers.free.borrow().is_empty());
         buf.advance(11);

@@ -14,7 +14,9 @@ use crate::http1::framing::{Arriving, Framing};
 use crate::http1::request::{self, Fields as _, Lines, Origin, Terms};
 use crate::http1::response;
 use crate::http1::scan::{Limits, Scan};
-use crate::{proxied, serve, table};
+use crate::http2::fields::FieldList;
+use crate::http2::hpack;
+use crate::{proxied, table};
 
 /// A request as somebody reads it.
 #[derive(Clone, PartialEq, Eq, Default)]
@@ -73,10 +75,7 @@ pub fn requests(bytes: &[u8]) -> Vec<Taken> {
     let mut all = Vec::new();
     let mut buf = Buf::new(Buffers::new());
     // What comes behind it would only be more of the same.
-    let mut rest = &bytes[..bytes.len().min(32 * 1024)];
-    let count = buf.append(rest);
-    rest = &rest[count..];
-    assert!(rest.is_empty());
+    buf.push(&bytes[..bytes.len().min(32 * 1024)]);
     loop {
         while buf.data().starts_with(b"\r\n") {
             buf.advance(2);
@@ -102,21 +101,22 @@ pub fn requests(bytes: &[u8]) -> Vec<Taken> {
     }
 }
 
+const ORIGIN: Origin<'static> = Origin {
+    peer: "192.0.2.1",
+    is_https: false,
+    port: 80,
+    https_port: 443,
+    is_believed: false,
+    unix_millis: 1,
+};
+
 fn take(head: &[u8], line: request::Line<'_>, fields: Lines<'_>) -> Option<(Taken, Framing, bool)> {
     let terms = Terms::of(&line, fields);
     let host = terms.host.and_then(|host| std::str::from_utf8(host).ok());
     if terms.fault.is_some() || host.and_then(table::parse_host).is_none() {
         return None;
     }
-    let origin = Origin {
-        peer: "192.0.2.1",
-        is_https: false,
-        port: 80,
-        https_port: 443,
-        is_believed: false,
-        unix_millis: 1,
-    };
-    let (sent, places) = request::write(Vec::new(), &line, fields, &terms, terms.framing, &origin);
+    let (sent, places) = request::write(Vec::new(), &line, fields, &terms, terms.framing, &ORIGIN);
     assert_eq!(places.path.of(&sent), line.path);
     let target = head.split(|byte| *byte == b' ').nth(1);
     let mut fields: Vec<_> = fields
@@ -198,7 +198,7 @@ pub fn response(bytes: &[u8]) {
                 added: response::Added::default(),
             };
             answer.write(&hop, &mut written);
-            let _ = answer.to_map(&hop);
+            answer.each_field(&hop, |_, _| {});
             answer.status
         });
         let Ok(status) = read else { continue };
@@ -252,9 +252,27 @@ pub fn host(bytes: &[u8]) {
     }
 }
 
-/// Frames of HTTP/2, counted the same however they come.
-pub fn frames(bytes: &[u8]) {
-    serve::http2::fuzz(bytes);
+/// A header block of HTTP/2, and what a dyno is sent of it if it is a request: one request, and the same.
+pub fn header_block(bytes: &[u8]) {
+    hpack::fuzz(bytes);
+    let mut list = FieldList::default();
+    let mut scratch = Vec::new();
+    let read = hpack::Decoder::new().decode(bytes, &mut scratch, |item| list.push(item));
+    let (Ok(()), Ok(asked)) = (read, list.request()) else {
+        return;
+    };
+    let line = asked.line;
+    let terms = Terms::of(&line, &list);
+    let host = terms.host.and_then(|host| std::str::from_utf8(host).ok());
+    if terms.fault.is_some() || host.and_then(table::parse_host).is_none() {
+        return;
+    }
+    let (sent, _) = request::write(Vec::new(), &line, &list, &terms, Framing::Chunked, &ORIGIN);
+    let again = requests(&[&sent, &b"0\r\n\r\n"[..]].concat());
+    let text = String::from_utf8_lossy(&sent);
+    assert_eq!(again.len(), 1, "{text:?}");
+    assert_eq!(again[0].seen.method, line.method, "{text:?}");
+    assert_eq!(again[0].seen.target, line.path, "{text:?}");
 }
 
 pub fn address(bytes: &[u8]) {
@@ -303,7 +321,9 @@ mod tests {
             Just(&b"0\r\n\r\n"[..]),
             Just(&b";a=b\r\n"[..]),
             Just(&b"[::1]:80"[..]),
-            Just(&b"\0\0\x04\x08\0\0\0\0\x01"[..]),
+            Just(&b"\x82\x84\x86\x41\x06a.test"[..]),
+            Just(&b"\x40\x01x\x01y"[..]),
+            Just(&b"\xbe\xbf\x3f\x81\x01"[..]),
         ]
         .prop_map(<[u8]>::to_vec);
         let piece = prop_oneof![
@@ -318,16 +338,85 @@ mod tests {
 
         #[test]
         fn no_parser_fails_on_likely_bytes(bytes in likely()) {
-            for target in [request, response, chunks, proxy_protocol, host, frames, address] {
+            for target in [request, response, chunks, proxy_protocol, host, header_block, address] {
                 target(&bytes);
             }
         }
 
         #[test]
         fn no_parser_fails_on_random_bytes(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
-            for target in [request, response, chunks, proxy_protocol, host, frames, address] {
+            for target in [request, response, chunks, proxy_protocol, host, header_block, address] {
                 target(&bytes);
             }
+        }
+    }
+
+    /// A list of fields, most of which a request may have.
+    fn list() -> impl Strategy<Value = Vec<(String, Vec<u8>)>> {
+        let name = prop::sample::select(vec![
+            ":method",
+            ":path",
+            ":scheme",
+            ":authority",
+            ":protocol",
+            "host",
+            "cookie",
+            "te",
+            "content-length",
+            "x-forwarded-for",
+            "x-request-id",
+            "connection",
+            "expect",
+            "X",
+            "a b",
+        ]);
+        let value = prop_oneof![
+            Just(&b"a.test"[..]),
+            Just(&b"/"[..]),
+            Just(&b"/a?b"[..]),
+            Just(&b"GET"[..]),
+            Just(&b"CONNECT"[..]),
+            Just(&b"trailers"[..]),
+            Just(&b"3"[..]),
+            Just(&b"*"[..]),
+            Just(&b"OPTIONS"[..]),
+            Just(&b"/ HTTP/1.1\r\nX: y"[..]),
+            Just(&b"100-continue"[..]),
+            Just(&b"a\nb"[..]),
+            Just(&b"\xff"[..]),
+            Just(&b""[..]),
+        ];
+        let more = prop::collection::vec((name, value.prop_map(<[u8]>::to_vec)), 0..5);
+        more.prop_map(|more| {
+            let usual = [
+                (":method", "GET"),
+                (":path", "/"),
+                (":scheme", "http"),
+                (":authority", "a.test"),
+            ];
+            let usual = usual.map(|(name, value)| (name, value.as_bytes().to_vec()));
+            // What is said again takes the place of the usual, as far as there is one.
+            let names: Vec<_> = more.iter().map(|(name, _)| *name).collect();
+            let usual = usual.into_iter().filter(|(name, _)| !names.contains(name));
+            let (pseudo, others): (Vec<_>, Vec<_>) = usual
+                .chain(more.clone())
+                .partition(|(name, _)| name.starts_with(':'));
+            let all = pseudo.into_iter().chain(others);
+            all.map(|(name, value)| (name.to_owned(), value)).collect()
+        })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(super::cases(4_000)))]
+
+        #[test]
+        fn no_list_of_fields_becomes_more_than_one_request(list in list()) {
+            let (mut encoder, mut block) = (hpack::Encoder::new(), Vec::new());
+            encoder.begin(&mut block);
+            for (name, value) in &list {
+                encoder.field(name.as_bytes(), value, &mut block);
+            }
+            header_block(&block);
         }
     }
 

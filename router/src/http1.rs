@@ -49,19 +49,25 @@ pub(crate) const fn fields<'b, const N: usize>() -> Fields<'b, N> {
     [const { MaybeUninit::uninit() }; N]
 }
 
-/// `number` in decimal, at the end of `text`.
-pub(crate) fn push_decimal(text: &mut Vec<u8>, mut number: u64) {
-    let mut digits = [0; 20];
-    let mut at = digits.len();
+/// Room for any number in decimal.
+pub(crate) const DECIMAL: usize = 20;
+
+/// `number` in decimal.
+pub(crate) fn decimal(text: &mut [u8; DECIMAL], mut number: u64) -> &[u8] {
+    let mut at = text.len();
     loop {
         at -= 1;
-        digits[at] = b'0' + (number % 10) as u8;
+        text[at] = b'0' + (number % 10) as u8;
         number /= 10;
         if number == 0 {
-            break;
+            return &text[at..];
         }
     }
-    text.extend_from_slice(&digits[at..]);
+}
+
+/// `number` in decimal, at the end of `text`.
+pub(crate) fn push_decimal(text: &mut Vec<u8>, number: u64) {
+    text.extend_from_slice(decimal(&mut [0; DECIMAL], number));
 }
 
 /// A line of a head.

@@ -8,14 +8,8 @@ mod fault;
 pub mod fuzz;
 mod host;
 mod http1;
+mod http2;
 mod proxied;
-
-mod serve {
-    pub(crate) mod http2 {
-        mod frames;
-        pub(crate) use frames::fuzz;
-    }
-}
 
 mod table {
     pub(crate) use crate::host::parse_host;

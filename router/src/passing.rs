@@ -94,12 +94,4 @@ impl Passing {
     pub(crate) fn trailers(&self) -> &[u8] {
         self.arriving.trailers()
     }
-
-    /// How long the whole is, where that is known.
-    pub(crate) fn exactly(&self) -> Option<u64> {
-        match &self.coder {
-            None => self.arriving.exactly(),
-            Some(_) => None,
-        }
-    }
 }

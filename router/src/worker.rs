@@ -11,8 +11,6 @@ use std::time::{Duration, Instant, SystemTime};
 
 use controller_api::LogSink;
 use futures::future::join_all;
-use hyper::server::conn::http2;
-use hyper_util::rt::TokioTimer;
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{Notify, futures::Notified, mpsc, watch};
@@ -28,9 +26,9 @@ use crate::buffer::Buffers;
 use crate::coding::Coders;
 use crate::follow::{Acks, Published};
 use crate::handshakes::Handshakes;
+use crate::http2::fields::FieldList;
 use crate::metrics::{Metrics, WorkerCell};
 use crate::pool::Pool;
-use crate::serve::http2::Streams;
 use crate::table::Table;
 use crate::tcp::{self, OpenPort, Resolver};
 use crate::tls::Tls;
@@ -57,7 +55,8 @@ pub(crate) struct Worker {
     table: RefCell<Arc<Table>>,
     table_changed: Notify,
     pub(crate) pool: Pool,
-    pub(crate) http2: http2::Builder<Streams>,
+    /// Where a request's fields are while it is read.
+    pub(crate) header_list: RefCell<FieldList>,
     pub(crate) handshakes: Handshakes,
     pub(crate) buffers: Rc<Buffers>,
     pub(crate) alarms: Rc<Alarms>,
@@ -97,19 +96,6 @@ pub(crate) struct Seat {
     pub(crate) is_busy: mpsc::Sender<Infallible>,
 }
 
-/// Streams one HTTP/2 connection may have open.
-const MAX_STREAMS: u32 = 250;
-const HTTP2_STREAM_WINDOW: u32 = 256 * 1024;
-const HTTP2_CONNECTION_WINDOW: u32 = 1024 * 1024;
-const HTTP2_MAX_HEADERS: u32 = 64 * 1024;
-/// Of an answer's body, what the library keeps of each stream while its client takes nothing.
-const HTTP2_KEPT: usize = 64 * 1024;
-/// Streams that were reset before we have looked at them: a client that means it does not do that (CVE-2023-44487).
-const HTTP2_RESET_UNSEEN: usize = 20;
-/// Streams that a connection may have us reset for its own faults in all its life (CVE-2025-8671). Those that were opened
-/// before the client knew how many it may open are among them.
-const HTTP2_FAULTY: usize = 1024;
-
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
 
 /// Often enough that being late is a small part of any deadline.
@@ -125,19 +111,6 @@ impl Worker {
         let resolver = Resolver::new(shared.config.tcp.name_servers.clone());
         let buffers = Buffers::counted(counters.buffers.clone());
         let leave = shared.leaving.leave.child_token();
-        let mut http2 = http2::Builder::new(Streams);
-        http2
-            .timer(TokioTimer::new())
-            .enable_connect_protocol()
-            .max_concurrent_streams(MAX_STREAMS)
-            .initial_stream_window_size(HTTP2_STREAM_WINDOW)
-            .initial_connection_window_size(HTTP2_CONNECTION_WINDOW)
-            .max_header_list_size(HTTP2_MAX_HEADERS)
-            .max_send_buf_size(HTTP2_KEPT)
-            .max_pending_accept_reset_streams(HTTP2_RESET_UNSEEN)
-            .max_local_error_reset_streams(HTTP2_FAULTY)
-            .keep_alive_interval(timeouts.client_head)
-            .keep_alive_timeout(Duration::from_secs(20));
         Rc::new(Self {
             pool: Pool::new(timeouts.backend_keep_alive, buffers.clone()),
             buffers,
@@ -150,7 +123,7 @@ impl Worker {
             counters,
             table: RefCell::default(),
             table_changed: Notify::new(),
-            http2,
+            header_list: RefCell::default(),
             connections: TaskTracker::new(),
             tunnels: TaskTracker::new(),
             listening: TaskTracker::new(),

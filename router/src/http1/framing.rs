@@ -125,15 +125,6 @@ impl Arriving {
             _ => &[],
         }
     }
-
-    /// How long the whole is, where that was said: what is left of it, and what is ready.
-    pub(crate) const fn exactly(&self) -> Option<u64> {
-        match &self.left {
-            Left::Nothing => Some(self.ready as u64),
-            Left::Length(left) => Some(*left + self.ready as u64),
-            Left::Chunks(_) | Left::UntilClose => None,
-        }
-    }
 }
 
 #[cfg(test)]
@@ -146,7 +137,7 @@ mod tests {
         let mut buf = Buf::new(Buffers::new());
         let (mut body, mut arriving) = (String::new(), Arriving::new(framing));
         for piece in pieces {
-            buf.put(piece.as_bytes());
+            buf.push(piece.as_bytes());
             loop {
                 arriving.look(&mut buf)?;
                 let piece = arriving.piece(&buf);

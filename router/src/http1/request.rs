@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use http::{HeaderMap, Version};
+use http::Version;
 use httparse::{Header, ParserConfig};
 
 use crate::fault::Fault;
@@ -76,21 +76,6 @@ impl<'a> Fields<'a> for Lines<'a> {
 
     fn push_kept(self, out: &mut Vec<u8>, keep: impl FnMut(&[u8]) -> bool) {
         http1::push_kept(out, self.head, self.fields, keep);
-    }
-}
-
-impl<'a> Fields<'a> for &'a HeaderMap {
-    fn each(self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> {
-        self.iter()
-            .map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes()))
-    }
-
-    fn push_kept(self, out: &mut Vec<u8>, mut keep: impl FnMut(&[u8]) -> bool) {
-        for (name, value) in self.each() {
-            if keep(name) {
-                push_field(out, name, value);
-            }
-        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! A dyno's answer: its head, read, and written as the client gets it.
 
-use http::header::{CONTENT_ENCODING, ETAG, SET_COOKIE, STRICT_TRANSPORT_SECURITY, VARY};
-use http::{HeaderMap, HeaderName, HeaderValue, Version};
+use http::header::{CONTENT_ENCODING, SET_COOKIE, STRICT_TRANSPORT_SECURITY, VARY};
+use http::{HeaderName, Version};
 use httparse::{Header, ParserConfig};
 
 use crate::coding::Coding;
@@ -11,7 +11,8 @@ use crate::http1::framing::Framing;
 use crate::http1::request::via;
 use crate::http1::scan::{Limits, Refused};
 use crate::http1::{
-    self, FEW_FIELDS, MAX_FIELDS, parse_length, push_decimal, push_field, push_kept, tokens,
+    self, DECIMAL, FEW_FIELDS, MAX_FIELDS, decimal, parse_length, push_decimal, push_field,
+    push_kept, tokens,
 };
 
 const MAX_STATUS_LINE: usize = 8192;
@@ -300,36 +301,29 @@ impl Answer<'_, '_> {
         self.length
     }
 
-    /// The fields as an HTTP/2 client gets them.
-    pub(crate) fn to_map(&self, hop: &Hop<'_>) -> Result<HeaderMap, Fault> {
-        let mut map = HeaderMap::with_capacity(self.fields.len() + 3);
-        let value = |value| HeaderValue::from_bytes(value).map_err(|_| Fault::PoorResponse);
-        for Header { name, value: text } in self.fields {
-            if self.is_passed_on(name.as_bytes()) && !hop.added.replaces(name.as_bytes()) {
-                let name = HeaderName::from_bytes(name.as_bytes());
-                map.append(name.map_err(|_| Fault::PoorResponse)?, value(text)?);
+    /// The fields as an HTTP/2 client gets them, but for the case of their names.
+    pub(crate) fn each_field(&self, hop: &Hop<'_>, mut put: impl FnMut(&[u8], &[u8])) {
+        for Header { name, value } in self.fields {
+            let name = name.as_bytes();
+            if self.is_passed_on(name) && !hop.added.replaces(name) {
+                put(name, value);
             }
         }
-        if !self.has_date {
-            map.insert(http::header::DATE, value(hop.date)?);
-        }
-        map.append(
-            http::header::VIA,
-            HeaderValue::from_static(via(hop.version)),
-        );
-        for (name, text) in hop.added.each() {
-            map.append(name, value(text.as_bytes())?);
+        for (name, value) in hop.added.each() {
+            put(name.as_str().as_bytes(), value.as_bytes());
         }
         if let Some(tag) = self.weakened_tag(hop) {
-            map.insert(ETAG, value(&tag)?);
+            put(b"etag", &tag);
         }
-        if let Some(length) = self.length
-            && self.status != 204
-            && hop.added.coding.is_none()
-        {
-            map.insert(http::header::CONTENT_LENGTH, HeaderValue::from(length));
+        if !self.has_date {
+            put(b"date", hop.date);
         }
-        Ok(map)
+        put(b"via", via(hop.version).as_bytes());
+        let length = self.length.filter(|_| hop.added.coding.is_none());
+        if let Some(length) = length.filter(|_| self.status != 204 && self.status >= 200) {
+            let mut text = [0; DECIMAL];
+            put(b"content-length", decimal(&mut text, length));
+        }
     }
 }
 
@@ -440,11 +434,25 @@ mod tests {
                  Via: 1.1 heroku-router\r\nContent-Length: 5\r\n\r\n"
             )
         );
-        let map = read(head, false, |answer| answer.to_map(&HOP))
-            .unwrap()
-            .unwrap();
-        assert_eq!(map.len(), 6);
-        assert_eq!(map["content-length"], "5");
+        let mut fields = Vec::new();
+        let each = read(head, false, |answer| {
+            answer.each_field(&HOP, |name, value| {
+                let field = [name, b": ", value].concat();
+                fields.push(String::from_utf8(field).unwrap());
+            });
+        });
+        assert_eq!(each, Ok(()));
+        assert_eq!(
+            fields,
+            [
+                "Server: x",
+                "Set-Cookie: a=1",
+                "Set-Cookie: b=2",
+                "date: today",
+                "via: 1.1 heroku-router",
+                "content-length: 5"
+            ]
+        );
     }
 
     #[test]

@@ -1,6 +1,5 @@
 //! A client's connection over HTTP/1.1: one request after the other, each passed on and answered by this one task.
 
-mod relay;
 mod rendezvous;
 mod wire;
 
@@ -29,9 +28,9 @@ use crate::http1::{push_decimal, push_field};
 use crate::passing::Passing;
 use crate::phase::{self, Opened};
 use crate::pool::Link;
+use crate::relay::{Ended, Relay};
 use crate::stream::Stream;
 use crate::tunnel;
-use relay::{Ended, Relay};
 use wire::Wire;
 
 /// How long a connection that has been silent since it was made may take to ask for something, once we leave.
@@ -284,7 +283,8 @@ impl Connection {
         if is_switch {
             return After::Tunnel(Box::new(Tunnel { exchange, link }));
         }
-        let mut relay = Relay::new(&mut exchange, link, sending, body, to, !link_stays);
+        self.wire.begin_body(to, body.is_over());
+        let mut relay = Relay::new(&mut exchange, link, sending, body, !link_stays);
         let ended = poll_fn(|cx| relay.poll(cx, &mut self.wire, &self.alarm)).await;
         let link = relay.into_link().filter(|_| link_stays);
         match ended {

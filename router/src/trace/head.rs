@@ -101,15 +101,20 @@ mod tests {
     use crate::buffer::Buffers;
     use crate::http1::framing::Framing;
     use crate::http1::request::{Line, Origin, Terms};
+    use crate::http2::fields::FieldList;
+    use crate::http2::hpack::Item;
     use crate::phase;
 
     const OLD: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 
     fn asked(fields: &[(&str, &str)]) -> Asked {
-        let mut map = http::HeaderMap::new();
+        let mut list = FieldList::default();
         for (name, value) in fields {
-            let name: http::HeaderName = name.parse().unwrap();
-            map.append(name, value.parse().unwrap());
+            list.push(Item {
+                name: name.as_bytes(),
+                value: value.as_bytes(),
+                is_sound: true,
+            });
         }
         let line = Line {
             method: b"GET",
@@ -117,7 +122,7 @@ mod tests {
             path: b"/traceparent:",
             version: Version::HTTP_2,
         };
-        let terms = Terms::of(&line, &map);
+        let terms = Terms::of(&line, &list);
         let origin = Origin {
             peer: "192.0.2.1",
             is_https: true,
@@ -127,7 +132,7 @@ mod tests {
             unix_millis: 0,
         };
         let buffers = Buffers::new();
-        let opened = phase::request(&buffers, &line, &map, &terms, Framing::Empty, &origin);
+        let opened = phase::request(&buffers, &line, &list, &terms, Framing::Empty, &origin);
         opened.unwrap().asked
     }
 

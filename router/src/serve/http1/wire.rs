@@ -6,8 +6,11 @@ use std::task::{Context, Poll, ready};
 
 use crate::buffer::{self, Buf, Buffers};
 use crate::fault::Fault;
+use crate::http1::field;
 use crate::http1::framing::{Arriving, Framing};
 use crate::outbox::Outbox;
+use crate::passing::Passing;
+use crate::relay::{Passed, Recipient};
 use crate::stream::Stream;
 use crate::upload::Upload;
 
@@ -25,6 +28,10 @@ pub(crate) struct Wire {
     framing: Framing,
     owes_go_ahead: bool,
     is_answering: bool,
+    /// How the body of the answer goes.
+    to: Framing,
+    /// Whether its end is in the outbox, or gone.
+    has_ended: bool,
     /// Bytes of the request's body.
     passed_on: u64,
 }
@@ -39,6 +46,8 @@ impl Wire {
             framing: Framing::Empty,
             owes_go_ahead: false,
             is_answering: false,
+            to: Framing::Empty,
+            has_ended: false,
             passed_on: 0,
         }
     }
@@ -72,6 +81,12 @@ impl Wire {
         &mut self.outbox
     }
 
+    /// Its head is there; how the body follows it, if it does.
+    pub(crate) const fn begin_body(&mut self, to: Framing, is_none: bool) {
+        self.to = to;
+        self.has_ended = is_none;
+    }
+
     /// What was put there since is not to be sent.
     pub(crate) fn forget_answer(&mut self) {
         self.outbox.clear();
@@ -88,6 +103,62 @@ impl Wire {
             ready!(self.outbox.poll_write(cx, &mut self.stream, &[]))?;
         }
         Poll::Ready(Ok(()))
+    }
+}
+
+impl Recipient for Wire {
+    const OUTLIVES_ANSWER: bool = true;
+
+    fn poll_pass(
+        &mut self,
+        cx: &mut Context<'_>,
+        body: &mut Passing,
+        buf: &mut Buf,
+        passed: &mut Passed,
+    ) -> Poll<Result<bool, Fault>> {
+        loop {
+            // What is there of the body goes in one write with the head.
+            if !self.has_ended && self.outbox.is_between_pieces() {
+                self.put(body, buf, passed)?;
+            }
+            if self.outbox.is_empty() {
+                return Poll::Ready(Ok(self.has_ended));
+            }
+            let piece = body.piece(buf);
+            match ready!(self.outbox.poll_write(cx, &mut self.stream, piece)) {
+                Ok(gone) => {
+                    body.consume(buf, gone);
+                    passed.more(gone);
+                }
+                Err(_) => return Poll::Ready(Err(Fault::ClientInterrupted)),
+            }
+        }
+    }
+}
+
+impl Wire {
+    /// Puts what is there of the body into the outbox.
+    fn put(&mut self, body: &mut Passing, buf: &mut Buf, passed: &mut Passed) -> Result<(), Fault> {
+        body.look(buf)?;
+        let is_last = body.is_last();
+        let trailers = body.trailers();
+        let piece = body.piece(buf);
+        let length = piece.len();
+        if length > 0 {
+            self.has_ended = is_last && trailers.is_empty();
+            if self.outbox.copy_piece(piece, self.to, self.has_ended) {
+                body.consume(buf, length);
+                passed.bytes += length as u64;
+            } else {
+                self.outbox.piece(length, self.to, self.has_ended);
+            }
+        } else if is_last {
+            self.has_ended = true;
+            if self.to == Framing::Chunked {
+                self.outbox.last_chunk(&field::trailing(trailers));
+            }
+        }
+        Ok(())
     }
 }
 

@@ -1,13 +1,15 @@
 //! Frames that cost us something and bring nobody anything: a client may send some, and more of them the more it is sent
 //! itself. One that goes on beyond that attacks.
 //!
-//! The library bounds what a connection may make it *keep*: header lists, `CONTINUATION`s, resets that nobody has looked at.
-//! What it may make us *do* is bounded here: requests begun and taken back (CVE-2023-44487), settings, pings, priorities,
+//! What a connection may make us *keep* has bounds of its own. What it may make us *do* is bounded here: requests begun
+//! and taken back (CVE-2023-44487), or spoiled so that we take them back (CVE-2025-8671), settings, pings, priorities,
 //! windows that are opened by a byte.
 
 use std::time::{Duration, Instant};
 
-use super::frames::{CONTINUATION, DATA, HEADERS, Head, PING, RST_STREAM, SETTINGS, WINDOW_UPDATE};
+use crate::http2::frame::{
+    CONTINUATION, DATA, HEADERS, Head, PING, RST_STREAM, SETTINGS, WINDOW_UPDATE,
+};
 
 /// The most a client may have saved up.
 const MOST: u32 = 10_000;
@@ -26,7 +28,7 @@ const WINDOW: u32 = 1;
 /// Priorities, and what we do not know.
 const OTHER: u32 = 2;
 const EMPTY: u32 = 10;
-/// The library allows few of them in a row.
+/// A head in few pieces is any client's that has much to say.
 const CONTINUED: u32 = 5;
 
 /// Earned by a frame of data that it was sent: windows and a ping may follow.
@@ -63,7 +65,21 @@ impl Calm {
         let since = now.saturating_duration_since(self.at);
         self.at = now;
         self.earn(millis(since).saturating_mul(PER_MILLISECOND));
-        self.left = self.left.checked_sub(cost).ok_or(Enough)?;
+        self.spend(cost)
+    }
+
+    /// It did something wrong with a stream, and we have to take the request back.
+    pub(super) fn erred(&mut self) -> Result<(), Enough> {
+        self.spend(RESET)
+    }
+
+    /// Data came that neither carries anything nor ends anything.
+    pub(super) fn received_nothing(&mut self) -> Result<(), Enough> {
+        self.spend(EMPTY)
+    }
+
+    fn spend(&mut self, points: u32) -> Result<(), Enough> {
+        self.left = self.left.checked_sub(points).ok_or(Enough)?;
         Ok(())
     }
 
@@ -83,7 +99,6 @@ impl Calm {
 
 const fn cost(head: &Head) -> u32 {
     match head.kind {
-        DATA if head.is_empty_data() => EMPTY,
         DATA | HEADERS => 0,
         RST_STREAM => RESET,
         SETTINGS => SETTING,
@@ -102,7 +117,7 @@ fn millis(duration: Duration) -> u32 {
 mod tests {
     use super::*;
 
-    fn frame(kind: u8, length: u32) -> Head {
+    fn frame(kind: u8, length: usize) -> Head {
         Head {
             kind,
             flags: 0,
@@ -125,10 +140,21 @@ mod tests {
 
     #[test]
     fn a_flood_of_any_kind_ends() {
-        for kind in (0..=0xff).filter(|kind| *kind != HEADERS) {
+        // Those two have windows, and what answers them.
+        for kind in (0..=0xff).filter(|kind| ![HEADERS, DATA].contains(kind)) {
             assert!((100..=10_000).contains(&at_once(kind)), "{kind}");
         }
         assert_eq!(at_once(RST_STREAM), 500);
+    }
+
+    #[test]
+    fn what_is_wrong_or_nothing_ends_too() {
+        let mut calm = Calm::new(Instant::now());
+        let wrong = std::iter::repeat_with(|| calm.erred()).take_while(Result::is_ok);
+        assert_eq!(wrong.take(1_000).count(), 500);
+        let mut calm = Calm::new(Instant::now());
+        let nothing = std::iter::repeat_with(|| calm.received_nothing());
+        assert_eq!(nothing.take_while(Result::is_ok).take(2_000).count(), 1_000);
     }
 
     #[test]

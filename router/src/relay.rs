@@ -1,30 +1,55 @@
-//! An answer on its way from a dyno to a client, and what is left of the request on its way to the dyno.
+//! An answer on its way from a dyno to a client, and what is left of the request on its way to the dyno, whichever
+//! protocol the client speaks.
 
 use std::task::{Context, Poll};
 
-use super::wire::Wire;
 use crate::alarm::Alarm;
-use crate::buffer;
+use crate::buffer::{self, Buf};
 use crate::exchange::Exchange;
 use crate::fault::Fault;
-use crate::http1::field;
-use crate::http1::framing::Framing;
 use crate::pace::Pace;
 use crate::passing::Passing;
 use crate::pool::Link;
-use crate::upload::{Sending, Sent, Upload as _};
+use crate::upload::{Sending, Sent, Upload};
 
-/// The answer's head is in the client's outbox.
+/// A client that was told, or is about to be, what comes before the body of its answer.
+pub(crate) trait Recipient: Upload {
+    /// Whether its request goes on although the answer is complete.
+    const OUTLIVES_ANSWER: bool;
+
+    /// Passes on what is there of a body. Pending: the client takes no more for now. Ready: whether it has all of the
+    /// answer, or else the dyno has to say more.
+    fn poll_pass(
+        &mut self,
+        cx: &mut Context<'_>,
+        body: &mut Passing,
+        buf: &mut Buf,
+        passed: &mut Passed,
+    ) -> Poll<Result<bool, Fault>>;
+}
+
+/// What has gone to the client.
+#[derive(Debug, Default)]
+pub(crate) struct Passed {
+    /// Bytes of the body.
+    pub(crate) bytes: u64,
+    /// Whether anything has.
+    pub(crate) moved: bool,
+}
+
+impl Passed {
+    pub(crate) fn more(&mut self, bytes: usize) {
+        self.bytes += bytes as u64;
+        self.moved = true;
+    }
+}
+
 #[derive(Debug)]
 pub(crate) struct Relay<'e> {
     exchange: &'e mut Exchange,
     link: Link,
     sending: Sending,
     body: Passing,
-    /// How the client gets it.
-    to: Framing,
-    /// Whether the end of the body is in the client's outbox, or gone.
-    has_ended: bool,
     /// Whether the dyno will hang up once it has answered.
     is_last: bool,
     /// Whether the dyno takes no more of the request, or the client sends no more.
@@ -58,7 +83,6 @@ impl<'e> Relay<'e> {
         link: Link,
         sending: Sending,
         body: Passing,
-        to: Framing,
         is_last: bool,
     ) -> Self {
         Self {
@@ -66,9 +90,7 @@ impl<'e> Relay<'e> {
             exchange,
             link,
             sending,
-            has_ended: body.is_over(),
             body,
-            to,
             is_last,
             is_refused: false,
             is_received: false,
@@ -81,14 +103,14 @@ impl<'e> Relay<'e> {
         is_whole.then_some(self.link)
     }
 
-    pub(crate) fn poll(
+    pub(crate) fn poll<R: Recipient>(
         &mut self,
         cx: &mut Context<'_>,
-        wire: &mut Wire,
+        client: &mut R,
         alarm: &Alarm,
     ) -> Poll<Ended> {
-        let mut moved = self.send(cx, wire);
-        let still = match self.receive(cx, wire, &mut moved) {
+        let mut moved = self.send(cx, client);
+        let still = match self.receive(cx, client, &mut moved) {
             Ok(still) => still,
             Err(fault) => return Poll::Ready(Ended::Cut(fault)),
         };
@@ -100,7 +122,8 @@ impl<'e> Relay<'e> {
             if self.sending.is_over(&self.link) {
                 return Poll::Ready(Ended::Whole);
             }
-            if self.is_refused || self.is_last || (alarm.has_rung() && !moved) {
+            let is_enough = self.is_refused || self.is_last || !R::OUTLIVES_ANSWER;
+            if is_enough || (alarm.has_rung() && !moved) {
                 return Poll::Ready(Ended::Answered);
             }
         }
@@ -121,12 +144,12 @@ impl<'e> Relay<'e> {
     }
 
     /// What is left of the request. Whether any of it went.
-    fn send(&mut self, cx: &mut Context<'_>, wire: &mut Wire) -> bool {
+    fn send(&mut self, cx: &mut Context<'_>, client: &mut impl Upload) -> bool {
         if self.is_refused || self.sending.is_over(&self.link) {
             return false;
         }
-        let sent = self.sending.go_on(cx, &mut self.link, wire);
-        self.exchange.bytes_in = wire.passed_on();
+        let sent = self.sending.go_on(cx, &mut self.link, client);
+        self.exchange.bytes_in = client.passed_on();
         match sent {
             Sent::All => true,
             Sent::More { moved } => moved,
@@ -140,62 +163,27 @@ impl<'e> Relay<'e> {
     fn receive(
         &mut self,
         cx: &mut Context<'_>,
-        wire: &mut Wire,
+        client: &mut impl Recipient,
         moved: &mut bool,
     ) -> Result<Still, Fault> {
         loop {
-            // What is there of the body goes in one write with the head.
-            if !self.has_ended && wire.outbox.is_between_pieces() {
-                self.put(wire)?;
+            let mut passed = Passed::default();
+            let taken = client.poll_pass(cx, &mut self.body, &mut self.link.buf, &mut passed);
+            self.exchange.bytes += passed.bytes;
+            *moved |= passed.moved;
+            match taken {
+                Poll::Pending => return Ok(Still::AtClient),
+                Poll::Ready(Ok(true)) => return Ok(Still::Complete),
+                Poll::Ready(Ok(false)) => {}
+                Poll::Ready(Err(fault)) => return Err(fault),
             }
-            if !wire.outbox.is_empty() {
-                let piece = self.body.piece(&self.link.buf);
-                match wire.outbox.poll_write(cx, &mut wire.stream, piece) {
-                    Poll::Ready(Ok(gone)) => {
-                        self.body.consume(&mut self.link.buf, gone);
-                        self.exchange.bytes += gone as u64;
-                        *moved = true;
-                    }
-                    Poll::Ready(Err(_)) => return Err(Fault::ClientInterrupted),
-                    Poll::Pending => return Ok(Still::AtClient),
-                }
-            } else if self.has_ended {
-                return Ok(Still::Complete);
-            } else {
-                match self.link.poll_fill(cx, buffer::SIZE) {
-                    Poll::Ready(Ok(1..)) => *moved = true,
-                    Poll::Ready(Ok(0)) => {
-                        self.body.end().map_err(|_| Fault::BackendInterrupted)?;
-                    }
-                    Poll::Ready(Err(_)) => return Err(Fault::BackendInterrupted),
-                    Poll::Pending if self.body.flush()? => {}
-                    Poll::Pending => return Ok(Still::AtDyno),
-                }
+            match self.link.poll_fill(cx, buffer::SIZE) {
+                Poll::Ready(Ok(1..)) => *moved = true,
+                Poll::Ready(Ok(0)) => self.body.end().map_err(|_| Fault::BackendInterrupted)?,
+                Poll::Ready(Err(_)) => return Err(Fault::BackendInterrupted),
+                Poll::Pending if self.body.flush()? => {}
+                Poll::Pending => return Ok(Still::AtDyno),
             }
         }
-    }
-
-    /// Puts what is there of the body into the client's outbox.
-    fn put(&mut self, wire: &mut Wire) -> Result<(), Fault> {
-        self.body.look(&mut self.link.buf)?;
-        let is_last = self.body.is_last();
-        let trailers = self.body.trailers();
-        let piece = self.body.piece(&self.link.buf);
-        let length = piece.len();
-        if length > 0 {
-            self.has_ended = is_last && trailers.is_empty();
-            if wire.outbox.copy_piece(piece, self.to, self.has_ended) {
-                self.body.consume(&mut self.link.buf, length);
-                self.exchange.bytes += length as u64;
-            } else {
-                wire.outbox.piece(length, self.to, self.has_ended);
-            }
-        } else if is_last {
-            self.has_ended = true;
-            if self.to == Framing::Chunked {
-                wire.outbox.last_chunk(&field::trailing(trailers));
-            }
-        }
-        Ok(())
     }
 }
