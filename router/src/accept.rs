@@ -70,7 +70,8 @@ fn start(worker: &Rc<Worker>, stream: TcpStream, peer: SocketAddr, is_https: boo
     };
     let door = if is_https { Door::Https } else { Door::Http };
     worker.counters.accept(door);
-    let serving = serve(worker.clone(), stream, peer, is_https, place);
+    // On the heap at once: a task is moved about more often than one that serves a single request is polled.
+    let serving = Box::pin(serve(worker.clone(), stream, peer, is_https, place));
     worker.connections.spawn_local(serving);
 }
 

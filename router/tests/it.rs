@@ -15,6 +15,7 @@ mod it {
     mod grpc;
     mod headers;
     mod http2_spec;
+    mod http2_streams;
     mod metrics;
     mod name_server;
     mod platform;

@@ -66,9 +66,13 @@ pub(crate) async fn serve(client: Rc<Client>, stream: Socket, said: Option<Buf>)
     .await;
     // Whoever forwards a request for it, or waits to answer, has no use for that any more.
     door.connection.end();
-    if let Err(error) = ended {
-        debug!(error = &error as &dyn std::error::Error, peer = %door.connection.client.peer, "A client's connection broke");
-        door.hang_up().await;
+    match ended {
+        Ok(Ended::Gone) => {}
+        Ok(Ended::Left) => door.hang_up().await,
+        Err(error) => {
+            debug!(error = &error as &dyn std::error::Error, peer = %door.connection.client.peer, "A client's connection broke");
+            door.hang_up().await;
+        }
     }
 }
 
@@ -97,8 +101,14 @@ enum Leaving {
     Last,
 }
 
+/// Who has ended a connection, where nothing was wrong.
+enum Ended {
+    Gone,
+    Left,
+}
+
 impl Door {
-    fn poll(&mut self, cx: &mut Context<'_>, is_to_leave: bool) -> Poll<io::Result<()>> {
+    fn poll(&mut self, cx: &mut Context<'_>, is_to_leave: bool) -> Poll<io::Result<Ended>> {
         self.connection.watch(cx.waker());
         let client = &self.connection.client;
         if is_to_leave || (client.is_turned_away() && client.begun.get() > 0) {
@@ -126,11 +136,11 @@ impl Door {
             cx.waker().wake_by_ref();
         }
         if has_ended {
-            return Poll::Ready(Ok(()));
+            return Poll::Ready(Ok(Ended::Gone));
         }
         let says_no_more = self.leaving == Leaving::Last || self.intake.has_said_goodbye();
         if says_no_more && self.connection.under_way() == 0 && flushed.is_ready() {
-            return Pin::new(&mut self.stream).poll_shutdown(cx);
+            return Poll::Ready(Ok(Ended::Left));
         }
         Poll::Pending
     }
@@ -251,9 +261,11 @@ fn begin(connection: &Rc<Connection>, request: Request<'_>) {
 
 /// The task of a stream, which ends with it.
 fn run(client: &Client, stream: Rc<Stream>, work: impl Future<Output = ()> + 'static) {
+    // On the heap at once: a task is moved about more often than it is polled.
+    let mut work = Box::pin(work);
     client.worker.connections.spawn_local(async move {
         // What is dropped is reset.
-        let _ = stream.unless_over(work).await;
+        let _ = stream.unless_over(work.as_mut()).await;
     });
 }
 
@@ -271,7 +283,7 @@ fn open(
         length,
         tunnel,
     } = list.request().ok()?;
-    let framing = match length {
+    let mut framing = match length {
         _ if stream.has_all() => Framing::Empty,
         Some(length @ 1..) => Framing::Length(length),
         _ => Framing::Chunked,
@@ -282,7 +294,6 @@ fn open(
     });
     let mut terms = Terms::of(&line, list);
     let key = is_websocket.then(|| BASE64.encode(rand::random::<[u8; 16]>()));
-    let mut framing = framing;
     if is_websocket {
         terms.upgrade = Some(b"websocket");
         terms.websocket_key = key.as_deref();
@@ -311,6 +322,7 @@ fn open(
         client: client.clone(),
         opened,
         began,
+        now,
         may_switch: is_websocket,
     };
     Some((wire, request))

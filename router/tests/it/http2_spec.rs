@@ -578,6 +578,16 @@ fn messages() -> Vec<Case> {
             Answered,
         ),
         (
+            "8.3.1 a host that is not the authority",
+            asks(&[("host", "other.paas.test")]),
+            MALFORMED,
+        ),
+        (
+            "8.1.1 a length, and no data",
+            asks(&[("content-length", "3")]),
+            MALFORMED,
+        ),
+        (
             "8.5 a tunnel to elsewhere",
             only(&[(":method", "CONNECT"), host]),
             Refused,

@@ -16,6 +16,7 @@ use crate::client::Client;
 use crate::exchange::Exchange;
 use crate::fault::Fault;
 use crate::forward::{Answered, Instead, forward};
+use crate::http1::framing::Framing;
 use crate::http1::request::via;
 use crate::http1::response::{self, Hop};
 use crate::passing::Passing;
@@ -29,15 +30,19 @@ pub(super) struct Request {
     pub(super) client: Rc<Client>,
     pub(super) opened: Opened,
     pub(super) began: Instant,
+    /// The same, as a clock has it.
+    pub(super) now: SystemTime,
     /// Whether it would have the stream be a tunnel.
     pub(super) may_switch: bool,
 }
 
+/// One function, for what is given to another would be moved there.
 pub(super) async fn answer(mut wire: Wire, request: Request) {
     let Request {
         client,
         opened: Opened { asked, fault },
         began,
+        now,
         may_switch,
     } = request;
     let alarm = Alarm::new(&client.worker.alarms);
@@ -50,12 +55,32 @@ pub(super) async fn answer(mut wire: Wire, request: Request) {
     if !has_room(&wire, &alarm).await {
         return exchange.cut(Fault::ClientIdle);
     }
-    let instead = match forwarded {
-        Ok(answered) => match head(&mut exchange, &wire, &answered, may_switch) {
-            Ok(begun) => return pass_on(exchange, wire, answered, begun, alarm).await,
-            Err(fault) => fault.into(),
-        },
-        Err(instead) => instead,
+    let instead = 'passed_on: {
+        let mut answered = match forwarded {
+            Ok(answered) => answered,
+            Err(instead) => break 'passed_on instead,
+        };
+        let Begun { body, link_stays } =
+            match head(&mut exchange, &wire, &answered, may_switch, now) {
+                Ok(begun) => begun,
+                Err(fault) => break 'passed_on fault.into(),
+            };
+        answered.link.buf.advance(answered.head);
+        if exchange.is_tunnel() {
+            let buf = Buf::new(client.worker.buffers.clone());
+            let client = std::future::ready(Some((Tunnel::new(wire), buf)));
+            return tunnel::begin(exchange, answered.link, alarm, client);
+        }
+        alarm.set(exchange.idle);
+        let Answered { link, sending, .. } = answered;
+        let mut relay = Relay::new(&mut exchange, link, sending, body, !link_stays);
+        let ended = poll_fn(|cx| relay.poll(cx, &mut wire, &alarm)).await;
+        let link = relay.into_link().filter(|_| link_stays);
+        return match ended {
+            Ended::Whole => exchange.end(link),
+            Ended::Answered => exchange.end(None),
+            Ended::Cut(fault) => exchange.cut(fault),
+        };
     };
     let page = phase::error(&mut exchange, instead);
     // A page of ours is no request that was cut short.
@@ -87,6 +112,7 @@ fn head(
     wire: &Wire,
     answered: &Answered,
     may_switch: bool,
+    now: SystemTime,
 ) -> Result<Begun, Fault> {
     let bytes = &answered.link.buf.data()[..answered.head];
     let worker = exchange.worker.clone();
@@ -102,8 +128,8 @@ fn head(
         }
         let plan = phase::response(exchange, &answer);
         let status = if is_switch { 200 } else { answer.status };
-        let is_last = !is_switch && answer.framing == crate::http1::framing::Framing::Empty;
-        worker.with_date(SystemTime::now(), |date| {
+        let is_last = !is_switch && answer.framing == Framing::Empty;
+        worker.with_date(now, |date| {
             let hop = Hop {
                 version: Version::HTTP_2,
                 framing: answer.framing,
@@ -128,37 +154,6 @@ fn head(
             link_stays: answer.stays,
         })
     })?
-}
-
-async fn pass_on(
-    mut exchange: Exchange,
-    mut wire: Wire,
-    answered: Answered,
-    begun: Begun,
-    alarm: Rc<Alarm>,
-) {
-    let Answered {
-        mut link,
-        head,
-        sending,
-        ..
-    } = answered;
-    let Begun { body, link_stays } = begun;
-    link.buf.advance(head);
-    if exchange.is_tunnel() {
-        let buf = Buf::new(exchange.worker.buffers.clone());
-        let client = std::future::ready(Some((Tunnel::new(wire), buf)));
-        return tunnel::begin(exchange, link, alarm, client);
-    }
-    alarm.set(exchange.idle);
-    let mut relay = Relay::new(&mut exchange, link, sending, body, !link_stays);
-    let ended = poll_fn(|cx| relay.poll(cx, &mut wire, &alarm)).await;
-    let link = relay.into_link().filter(|_| link_stays);
-    match ended {
-        Ended::Whole => exchange.end(link),
-        Ended::Answered => exchange.end(None),
-        Ended::Cut(fault) => exchange.cut(fault),
-    }
 }
 
 /// A page of ours.

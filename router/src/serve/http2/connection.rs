@@ -4,11 +4,11 @@
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
-use std::task::{Poll, Waker};
+use std::task::{Poll, Waker, ready};
 use std::time::Instant;
 
 use super::calm::{Calm, Enough};
-use super::stream::Stream;
+use super::stream::{Stream, Turn};
 use crate::buffer::Buf;
 use crate::client::Client;
 use crate::http2::frame::{
@@ -49,8 +49,10 @@ struct Inner {
     stream_window: i32,
     /// Those that are open, by number.
     streams: Vec<Rc<Stream>>,
-    /// Those that wait for room or for the connection's window, in turn.
+    /// Bodies that wait for room or for the connection's window, in turn.
     waiting: VecDeque<Rc<Stream>>,
+    /// What waits for room alone.
+    for_room: Vec<Rc<Stream>>,
     calm: Calm,
     /// Ours, the latest last.
     resets: VecDeque<u32>,
@@ -73,6 +75,7 @@ impl Connection {
             stream_window: at_first,
             streams: Vec::new(),
             waiting: VecDeque::new(),
+            for_room: Vec::new(),
             calm: Calm::new(worker.alarms.now()),
             resets: VecDeque::new(),
             data_gone: 0,
@@ -139,6 +142,11 @@ impl Connection {
     pub(super) fn let_in(&self) -> bool {
         let mut inner = self.inner.borrow_mut();
         let room = OUT_MOST.saturating_sub(inner.out.len());
+        if room > 0 {
+            for stream in inner.for_room.drain(..) {
+                stream.wake();
+            }
+        }
         let frames = match inner.window.left() {
             0 => 0,
             _ => room.div_ceil(MAX_PAYLOAD),
@@ -147,7 +155,7 @@ impl Connection {
             let Some(stream) = inner.waiting.pop_front() else {
                 break;
             };
-            stream.has_turn();
+            stream.is_given_turn();
         }
         frames > 0 && !inner.waiting.is_empty()
     }
@@ -250,12 +258,16 @@ impl Connection {
 
 /// What a stream's task does.
 impl Connection {
-    /// Ready when there is room for a head, which is to be put in at once.
+    /// Ready when there is room for what no window bounds: a head or an end, which is to be put in at once.
     pub(super) fn poll_room(&self, stream: &Rc<Stream>) -> Poll<()> {
-        match self.inner.borrow_mut().has_turn(stream) {
-            true => Poll::Ready(()),
-            false => Poll::Pending,
+        let mut inner = self.inner.borrow_mut();
+        if inner.out.len() < OUT_MOST {
+            return Poll::Ready(());
         }
+        if !inner.for_room.iter().any(|waiting| waiting.id == stream.id) {
+            inner.for_room.push(stream.clone());
+        }
+        Poll::Pending
     }
 
     /// The head of an answer, or what is to be said after its body; `encode` puts it into a header block.
@@ -278,7 +290,8 @@ impl Connection {
         self.wake();
     }
 
-    /// Sends what it can of a piece of a body, and gives how much that was. `is_last`: the body ends with the piece.
+    /// Sends what it can of a piece of a body, which is not empty, and gives how much that was. `is_last`: the body ends
+    /// with the piece.
     pub(super) fn poll_data(
         &self,
         stream: &Rc<Stream>,
@@ -287,37 +300,35 @@ impl Connection {
     ) -> Poll<usize> {
         let mut inner = self.inner.borrow_mut();
         let mut sent = 0;
-        loop {
-            let rest = piece.get(sent..).unwrap_or_default();
+        while let Some(rest) = piece.get(sent..).filter(|rest| !rest.is_empty()) {
             let most = rest.len().min(MAX_PAYLOAD).min(stream.window());
-            // A window is no matter to an end without a body.
-            let is_shut = most == 0 && !rest.is_empty();
-            if is_shut || !inner.has_turn(stream) {
+            if most == 0 || !inner.has_turn(stream) {
                 break;
             }
             let some = most.min(inner.window.left());
-            if some == 0 && !rest.is_empty() {
+            if some == 0 {
                 inner.wait(stream);
                 break;
             }
-            let ends = is_last && some == rest.len();
-            inner.data(stream, rest.get(..some).unwrap_or_default(), ends);
+            let (now, later) = rest.split_at(some);
+            inner.data(stream, now, is_last && later.is_empty());
+            stream.had_turn();
             sent += some;
-            if sent == piece.len() {
-                break;
-            }
-            // A frame at a time, where others wait.
-            if !inner.waiting.is_empty() {
-                inner.wait(stream);
-                break;
-            }
-        }
-        if sent == 0 && !(piece.is_empty() && stream.has_ended()) {
-            return Poll::Pending;
         }
         drop(inner);
+        if sent == 0 {
+            return Poll::Pending;
+        }
         self.wake();
         Poll::Ready(sent)
+    }
+
+    /// A body that has ended before this was known.
+    pub(super) fn poll_end(&self, stream: &Rc<Stream>) -> Poll<()> {
+        ready!(self.poll_room(stream));
+        self.inner.borrow_mut().data(stream, &[], true);
+        self.wake();
+        Poll::Ready(())
     }
 
     /// A stream's window is opened by as much as was passed on.
@@ -363,12 +374,15 @@ impl Inner {
         self.resets.push_back(id);
     }
 
-    /// Whether the stream may put something in. If not, it is woken when it may.
+    /// Whether the stream may put something in. If not, it is woken when it may. Where others wait, it is a frame's turn
+    /// each.
     fn has_turn(&mut self, stream: &Rc<Stream>) -> bool {
-        if stream.is_waiting() {
-            return false;
-        }
-        if self.out.len() < OUT_MOST {
+        let may = match stream.turn() {
+            Turn::Waiting => return false,
+            Turn::Given => true,
+            Turn::None => self.waiting.is_empty(),
+        };
+        if may && self.out.len() < OUT_MOST {
             return true;
         }
         self.wait(stream);
@@ -376,7 +390,8 @@ impl Inner {
     }
 
     fn wait(&mut self, stream: &Rc<Stream>) {
-        if !stream.waits() {
+        if stream.turn() != Turn::Waiting {
+            stream.waits();
             self.waiting.push_back(stream.clone());
         }
     }

@@ -115,13 +115,12 @@ impl Heartbeat {
         if self.is_asked {
             return false;
         }
-        self.is_asked = connection.under_way() > 0;
-        let wait = match self.is_asked {
-            true => ANSWER_WITHIN,
-            false => self.every,
-        };
+        // Whoever has something to take that was sent before has other deadlines.
+        self.is_asked = connection.under_way() > 0 && connection.with_out(|out| out.is_empty());
+        let mut wait = self.every;
         if self.is_asked {
             connection.say(&frame::ping(0, ARE_YOU_THERE));
+            wait = ANSWER_WITHIN.min(wait);
         }
         self.alarm.set(wait);
         true

@@ -29,10 +29,18 @@ pub(super) struct Stream {
     has_ended: Cell<bool>,
     /// Whether it was reset, or its connection has ended.
     is_over: Cell<bool>,
-    /// Whether it has been put among those that wait for their turn to send.
-    is_waiting: Cell<bool>,
+    turn: Cell<Turn>,
     /// Its task.
     waker: RefCell<Option<Waker>>,
+}
+
+/// Whether a stream may send where others would, too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Turn {
+    None,
+    /// It is among those that wait.
+    Waiting,
+    Given,
 }
 
 /// Why data cannot be taken.
@@ -59,7 +67,7 @@ impl Stream {
             has_all: Cell::new(has_all),
             has_ended: Cell::new(false),
             is_over: Cell::new(false),
-            is_waiting: Cell::new(false),
+            turn: Cell::new(Turn::None),
             waker: RefCell::default(),
         })
     }
@@ -71,7 +79,7 @@ impl Stream {
         }
     }
 
-    fn wake(&self) {
+    pub(super) fn wake(&self) {
         if let Some(waker) = &*self.waker.borrow() {
             waker.wake_by_ref();
         }
@@ -139,19 +147,23 @@ impl Stream {
         self.has_ended.get()
     }
 
-    /// It is its turn to send.
-    pub(super) fn has_turn(&self) {
-        self.is_waiting.set(false);
+    pub(super) const fn turn(&self) -> Turn {
+        self.turn.get()
+    }
+
+    /// It waits for its turn.
+    pub(super) fn waits(&self) {
+        self.turn.set(Turn::Waiting);
+    }
+
+    pub(super) fn is_given_turn(&self) {
+        self.turn.set(Turn::Given);
         self.wake();
     }
 
-    pub(super) const fn is_waiting(&self) -> bool {
-        self.is_waiting.get()
-    }
-
-    /// It waits for its turn. Whether it did before.
-    pub(super) const fn waits(&self) -> bool {
-        self.is_waiting.replace(true)
+    /// It has sent a frame.
+    pub(super) fn had_turn(&self) {
+        self.turn.set(Turn::None);
     }
 }
 

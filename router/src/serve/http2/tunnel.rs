@@ -55,7 +55,10 @@ impl AsyncWrite for Tunnel {
         if self.0.stream.has_ended() {
             return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
         }
-        self.0.poll_data(buf, false).map(Ok)
+        match buf.is_empty() {
+            true => Poll::Ready(Ok(0)),
+            false => self.0.poll_data(buf, false).map(Ok),
+        }
     }
 
     /// The connection's own task writes.
@@ -66,7 +69,7 @@ impl AsyncWrite for Tunnel {
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.look(cx)?;
         if !self.0.stream.has_ended() {
-            ready!(self.0.poll_data(&[], true));
+            ready!(self.0.poll_end(&[]));
         }
         Poll::Ready(Ok(()))
     }

@@ -60,7 +60,8 @@ impl Wire {
         self.connection.head(&self.stream, is_last, encode);
     }
 
-    /// Sends what it can of a piece of a body, and gives how much that was. `is_last`: the body ends with the piece.
+    /// Sends what it can of a piece of a body, which is not empty, and gives how much that was. `is_last`: the body ends
+    /// with the piece.
     pub(super) fn poll_data(&self, piece: &[u8], is_last: bool) -> Poll<usize> {
         self.connection.poll_data(&self.stream, piece, is_last)
     }
@@ -80,10 +81,11 @@ impl Wire {
         self.come.data()
     }
 
-    fn poll_end(&self, trailers: &[u8]) -> Poll<()> {
+    /// The end of a body, and what is to be said after it.
+    pub(super) fn poll_end(&self, trailers: &[u8]) -> Poll<()> {
         let trailers = field::trailing(trailers);
         if trailers.is_empty() {
-            return self.poll_data(&[], true).map(|_| ());
+            return self.connection.poll_end(&self.stream);
         }
         ready!(self.poll_room());
         self.head(true, |encoder, block| {

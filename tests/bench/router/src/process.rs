@@ -92,12 +92,9 @@ impl Proxy {
 
 impl Drop for Proxy {
     fn drop(&mut self) {
+        // Parents first: they would start children anew.
         let family = self.family().unwrap_or_default();
-        for pid in family
-            .into_iter()
-            .rev()
-            .filter_map(|pid| pid.try_into().ok())
-        {
+        for pid in family.into_iter().filter_map(|pid| pid.try_into().ok()) {
             let _ = nix::sys::signal::kill(
                 nix::unistd::Pid::from_raw(pid),
                 nix::sys::signal::Signal::SIGKILL,
