@@ -9,6 +9,7 @@ use futures::FutureExt as _;
 use rustls::{HandshakeKind, ProtocolVersion};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{sleep, timeout};
+use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
@@ -20,6 +21,7 @@ use crate::metrics::{Connected, Door, Protocol};
 use crate::proxied;
 use crate::serve;
 use crate::stream::Stream;
+use crate::tls::Tls;
 use crate::worker::Worker;
 
 /// How long a connection that has been silent since it was made may take to ask for something, once we shut down.
@@ -132,37 +134,9 @@ async fn serve(
         }
         return;
     };
-    let handshake = timeout(
-        worker.shared.config.timeouts.tls_handshake,
-        tls.accept(stream),
-    );
-    let shutdown = async {
-        worker.shared.leaving.close_idle.cancelled().await;
-        sleep(LAST_CHANCE).await;
-    };
-    let handshake = Box::pin(worker.handshakes.wait_for(async {
-        tokio::select! {
-            done = handshake => Some(done),
-            () = shutdown => None,
-        }
-    }));
-    let (stream, shown) = match handshake.await {
-        Some(Some(Ok(Ok(accepted)))) => accepted,
-        Some(Some(Ok(Err(error)))) => {
-            worker.counters.failed_handshakes.one();
-            debug!(error = &error as &dyn std::error::Error, %peer, "A TLS handshake failed");
-            return;
-        }
-        Some(Some(Err(_))) => {
-            worker.counters.failed_handshakes.one();
-            debug!(%peer, "A TLS handshake took too long");
-            return;
-        }
-        Some(None) => return,
-        None => {
-            debug!(%peer, "A TLS handshake gave way to newer ones");
-            return;
-        }
+    // What it is made of is large, and not needed for as long as the connection.
+    let Some((stream, shown)) = Box::pin(secure(&worker, tls, stream, peer)).await else {
+        return;
     };
     let (_, session) = stream.get_ref();
     worker.counters.handshakes.one();
@@ -175,7 +149,7 @@ async fn serve(
         _ => "tls1.3",
     };
     let client = client(Some((version, shown)));
-    let stream = Stream::Client(Box::new(stream));
+    let stream = Stream::Client(stream);
     let protocol = match is_http2 {
         true => Protocol::Http2OverTls,
         false => Protocol::Http1OverTls,
@@ -186,4 +160,43 @@ async fn serve(
     } else {
         serve::http1::serve(client, stream).await;
     }
+}
+
+/// Takes TLS off. `None`: it came to nothing.
+async fn secure(
+    worker: &Worker,
+    tls: &Tls,
+    stream: TcpStream,
+    peer: SocketAddr,
+) -> Option<(Box<TlsStream<TcpStream>>, Shown)> {
+    let handshake = timeout(
+        worker.shared.config.timeouts.tls_handshake,
+        tls.accept(stream),
+    );
+    let shutdown = async {
+        worker.shared.leaving.close_idle.cancelled().await;
+        sleep(LAST_CHANCE).await;
+    };
+    let handshake = worker.handshakes.wait_for(async {
+        tokio::select! {
+            done = handshake => Some(done),
+            () = shutdown => None,
+        }
+    });
+    match handshake.await {
+        Some(Some(Ok(Ok((stream, shown))))) => return Some((Box::new(stream), shown)),
+        Some(Some(Ok(Err(error)))) => {
+            worker.counters.failed_handshakes.one();
+            debug!(error = &error as &dyn std::error::Error, %peer, "A TLS handshake failed");
+        }
+        Some(Some(Err(_))) => {
+            worker.counters.failed_handshakes.one();
+            debug!(%peer, "A TLS handshake took too long");
+        }
+        Some(None) => {}
+        None => {
+            debug!(%peer, "A TLS handshake gave way to newer ones");
+        }
+    }
+    None
 }

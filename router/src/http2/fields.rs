@@ -126,6 +126,8 @@ impl FieldList {
             }
             _ => {}
         }
+        // Some clients leave blanks around it, which no app may tell from none.
+        let value = value.trim_ascii();
         self.text.extend_from_slice(name);
         self.text.extend_from_slice(b": ");
         self.text.extend_from_slice(value);
@@ -176,6 +178,12 @@ impl FieldList {
             length: self.length,
             tunnel: is_connect.then_some(protocol),
         })
+    }
+
+    /// Whether it asks for a head alone, whatever else is wrong with it.
+    pub(crate) fn is_head(&self) -> bool {
+        let method = self.pseudo.method;
+        method.and_then(|(start, end)| self.text.get(start..end)) == Some(b"HEAD")
     }
 
     /// Whether the list may come after a body.
@@ -277,7 +285,7 @@ mod tests {
             SCHEME,
             AUTHORITY,
             PATH,
-            ("x", "y"),
+            ("x", " y\t"),
             ("content-length", "3"),
         ]);
         let asked = list.request().unwrap();

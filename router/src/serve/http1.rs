@@ -402,7 +402,7 @@ impl Connection {
         });
     }
 
-    async fn end(mut self, last: Last) {
+    async fn end(&mut self, last: Last) {
         let wait = match last {
             Last::Close if self.wire.is_plain() => return,
             Last::Close => 0,

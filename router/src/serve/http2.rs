@@ -42,6 +42,8 @@ use wire::Wire;
 /// A client that is hung up on has this long, and so many bytes, to notice.
 const LINGER: Duration = Duration::from_secs(2);
 const LINGER_BYTES: usize = 1024 * 1024;
+/// One that was told to leave and says nothing has this long to take what is on its way to it and hang up.
+const PARTING: Duration = Duration::from_secs(10);
 
 /// Until the connection ends. `said` is what the client has said already.
 pub(crate) async fn serve(client: Rc<Client>, stream: Socket, said: Option<Buf>) {
@@ -68,7 +70,7 @@ pub(crate) async fn serve(client: Rc<Client>, stream: Socket, said: Option<Buf>)
     door.connection.end();
     match ended {
         Ok(Ended::Gone) => {}
-        Ok(Ended::Left) => door.hang_up().await,
+        Ok(Ended::Left) => door.part().await,
         Err(error) => {
             debug!(error = &error as &dyn std::error::Error, peer = %door.connection.client.peer, "A client's connection broke");
             door.hang_up().await;
@@ -115,6 +117,7 @@ impl Door {
             self.tell_to_leave();
         }
         let has_ended = self.listen(cx)?;
+        let was_full = self.connection.is_full();
         if self.intake.has_heard() && self.leaving == Leaving::Told {
             self.leaving = Leaving::Last;
             self.intake.answer_no_more();
@@ -124,6 +127,10 @@ impl Door {
         match self.idle.look(&self.connection) {
             Look::Busy => {}
             Look::Idle => self.tell_to_leave(),
+            // All that it was sent may be under way to it still.
+            Look::TooLong if self.connection.with_out(|out| out.is_empty()) => {
+                return Poll::Ready(Ok(Ended::Left));
+            }
             Look::TooLong => return Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
         }
         self.idle.alarm.watch(cx.waker());
@@ -131,8 +138,9 @@ impl Door {
             return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
         }
         let flushed = self.poll_flush(cx)?;
-        if self.connection.let_in() {
-            // Those who were let in have their turn first, and may not use it.
+        // Those who are let in have their turn first, and may not use it. And what the client has said while it was not
+        // listened to will not be announced again.
+        if self.connection.let_in() || (was_full && !self.connection.is_full()) {
             cx.waker().wake_by_ref();
         }
         if has_ended {
@@ -201,6 +209,29 @@ impl Door {
         })
     }
 
+    /// Waits until the client has all that it was sent, and has hung up: what it sends meanwhile would else have the kernel
+    /// take back what is still on its way.
+    async fn part(&mut self) {
+        let mut left = LINGER_BYTES;
+        let worker = self.connection.client.worker.clone();
+        let alarm = Alarm::new(&worker.alarms);
+        let until = alarm.now() + worker.shared.config.timeouts.idle;
+        alarm.set(PARTING);
+        poll_fn(|cx| {
+            alarm.watch(cx.waker());
+            let before = left;
+            let parted = self.poll_linger(cx, &mut left).map(|_| ());
+            if left < before && alarm.now() < until {
+                alarm.set(PARTING);
+            }
+            match alarm.has_rung() {
+                true => Poll::Ready(()),
+                false => parted,
+            }
+        })
+        .await;
+    }
+
     /// Tells the client why, as far as it listens: closed at once, the kernel would take back what was said last.
     async fn hang_up(&mut self) {
         let mut left = LINGER_BYTES;
@@ -243,20 +274,20 @@ struct Broken(Reason);
 /// Begins to answer a request.
 fn begin(connection: &Rc<Connection>, request: Request<'_>) {
     let client = connection.client.clone();
-    let page = match request {
+    let (stream, list, fault) = match request {
         Request::Opened(stream, list) => match open(connection, &stream, list) {
             Some((wire, request)) => {
                 return run(&client, stream, answer::answer(wire, request));
             }
-            None => (stream, Fault::BadHost),
+            None => (stream, list, Fault::BadHost),
         },
-        Request::TooLong(stream) => (stream, Fault::BadHeader),
+        Request::TooLong(stream, list) => (stream, list, Fault::BadHeader),
     };
-    let (stream, fault) = page;
     client.has_asked.set(true);
     let wire = Wire::new(connection.clone(), stream.clone(), Framing::Empty, false);
     let page = error_page::page(fault, error_page::Taste::Html, None);
-    run(&client, stream, answer::refuse(client.clone(), wire, page));
+    let refused = answer::refuse(client.clone(), wire, page, list.is_head());
+    run(&client, stream, refused);
 }
 
 /// The task of a stream, which ends with it.

@@ -1,15 +1,15 @@
 //! What streams of one HTTP/2 connection owe each other, and what a client may count on: turns, windows, words in good time.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use http_body_util::BodyExt as _;
 use model::AppId;
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 use router::Timeouts;
-use tokio::sync::Barrier;
+use tokio::io::AsyncWriteExt as _;
 
 use super::frames::*;
 use super::siege::*;
@@ -52,25 +52,23 @@ async fn a_client_that_waits_for_word_before_it_sends_its_body_gets_it() {
 async fn answers_that_come_at_the_same_time_have_their_turns() {
     const LENGTH: usize = 1 << 20;
     let platform = Platform::start().await;
-    let all_asked = Arc::new(Barrier::new(20));
-    let dyno = Dyno::http(move |_| {
-        let all_asked = all_asked.clone();
-        async move {
-            all_asked.wait().await;
-            say(vec![b'x'; LENGTH])
-        }
-    })
-    .await;
+    let dyno = Dyno::http(|_| async { say(vec![b'x'; LENGTH]) }).await;
     platform.route(&route(AppId::new(), "app", &[&dyno])).await;
     let mut client = Framed::agreed(&platform, &setting(4, 1 << 30)).await;
-    client.say(&window_update(0, 1 << 30)).await;
     let asks: Vec<u8> = (0..20).flat_map(|n| get(2 * n + 1, "/")).collect();
     client.say(&asks).await;
     let mut got: HashMap<u32, usize> = HashMap::new();
     let mut left_when_first_ended = None;
-    let mut open = 20;
+    let (mut begun, mut open) = (0, 20);
     while open > 0 {
         let frame = client.next().await.unwrap();
+        if frame.kind == HEADERS {
+            begun += 1;
+            // Until now there was no window for more than a part of one.
+            if begun == 20 {
+                client.say(&window_update(0, 1 << 30)).await;
+            }
+        }
         if frame.kind != DATA {
             continue;
         }
@@ -302,4 +300,112 @@ async fn an_answer_without_a_body_waits_for_no_window() {
         .until(|frame| frame.kind == HEADERS && frame.stream == 5)
         .await;
     assert_eq!(answer.unwrap().flags, END_HEADERS | END_STREAM);
+}
+
+/// curl 7.88 forgets an answer that comes together with word that nobody needs the rest of its request.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_is_answered_early_may_go_on_for_a_moment() {
+    let platform = Platform::start().await;
+    let dyno = Dyno::raw(|mut stream| async move {
+        read_head(&mut stream).await;
+        let _ = stream
+            .write_all(b"HTTP/1.1 413 Too Much\r\nContent-Length: 2\r\nConnection: close\r\n\r\nno")
+            .await;
+    })
+    .await;
+    platform.route(&route(AppId::new(), "app", &[&dyno])).await;
+    let mut client = Framed::agreed(&platform, &[]).await;
+    let is_end = |frame: &Frame| frame.kind == DATA && frame.flags & END_STREAM != 0;
+    client.say(&post(1, "/")).await;
+    let end = client
+        .until(|frame| is_end(frame) || frame.kind == RST_STREAM)
+        .await;
+    assert!(is_end(&end.unwrap()), "it was reset");
+    let rest = frame(DATA, END_STREAM, 1, b"the rest");
+    client
+        .say(&[rest, frame(PING, 0, 0, &[1; 8])].concat())
+        .await;
+    let next = client
+        .until(|frame| [PING, RST_STREAM].contains(&frame.kind))
+        .await;
+    assert_eq!(next.unwrap().kind, PING, "it was done");
+    // One that does not end is told to.
+    client.say(&post(3, "/")).await;
+    let told = client
+        .until(|frame| frame.kind == RST_STREAM)
+        .await
+        .unwrap();
+    assert_eq!((told.stream, told.code()), (3, NO_ERROR));
+}
+
+/// It asks and takes back, while its windows are shut: nothing of that stays.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_taken_back_while_it_waits_is_forgotten() {
+    let platform = Platform::start_with(|config| config.backlog_per_dyno = 1_000).await;
+    let dyno = Dyno::http(|_| async { say(vec![b'x'; 100_000]) }).await;
+    platform.route(&route(AppId::new(), "app", &[&dyno])).await;
+    let mut client = Framed::agreed(&platform, &[]).await;
+    client.say(&get(1, "/")).await;
+    let mut got = 0;
+    while got < 65_535 {
+        let frame = client.next().await.unwrap();
+        got += if frame.kind == DATA {
+            frame.payload.len()
+        } else {
+            0
+        };
+    }
+    let mut before = memory();
+    for turn in 0..4_000 {
+        if turn == 400 {
+            before = memory();
+        }
+        let id = 2 * turn + 3;
+        client.say(&get(id, "/")).await;
+        let head = client.until(|frame| frame.kind == HEADERS).await;
+        assert!(head.unwrap().is_ok());
+        client.say(&reset(id)).await;
+    }
+    // It was 8 KiB each.
+    assert_grew_no_more(before, 8 << 20);
+}
+
+/// It has so much to hear that it is not listened to, and then hears it: what it has said meanwhile is not forgotten.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_was_not_listened_to_is_heard_later() {
+    let platform = Platform::start().await;
+    let long = "y".repeat(60_000);
+    let head = format!(
+        "HTTP/1.1 200 OK\r\nX: {long}\r\nY: {long}\r\nZ: {long}\r\nContent-Length: 0\r\n\r\n"
+    );
+    let dyno = Dyno::raw(move |mut stream| {
+        let head = head.clone();
+        async move {
+            read_head(&mut stream).await;
+            let _ = stream.write_all(head.as_bytes()).await;
+        }
+    })
+    .await;
+    platform.route(&route(AppId::new(), "app", &[&dyno])).await;
+    let mut client = Framed::agreed(&platform, &[]).await;
+    for turn in 0..50 {
+        let asks: Vec<u8> = (0..4)
+            .flat_map(|n| get(8 * turn + 2 * n + 1, "/"))
+            .collect();
+        client.say(&asks).await;
+        // While the answers are on their way.
+        for number in 0..20u8 {
+            client.say(&frame(PING, 0, 0, &[number; 8])).await;
+            tokio::task::yield_now().await;
+        }
+        let (mut answers, mut pings) = (0, 0);
+        while answers < 4 || pings < 20 {
+            let frame = client.next_within(Duration::from_secs(5)).await;
+            match frame.expect("it was not heard").kind {
+                HEADERS => answers += 1,
+                PING => pings += 1,
+                _ => {}
+            }
+        }
+    }
 }

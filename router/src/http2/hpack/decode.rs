@@ -226,7 +226,7 @@ mod tests {
             (&b"\x40\x01A\x01v\xbe\x7e\x01w"[..], false),
             (b"\x40\x00\x01v\xbe\x7e\x01w", false),
             (b"\x44\x02/\n\xbe", false),
-            (b"\x10\x01a\x01 ", false),
+            (b"\x10\x01a\x01\0", false),
             (b"\x44\x02/a\xbe", true),
             (b"\x40\x81\x1f\x80\xbe\x7e\x01w", true),
         ] {

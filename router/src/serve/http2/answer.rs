@@ -3,7 +3,7 @@
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::Poll;
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
 use http::{Response, Version};
@@ -23,6 +23,10 @@ use crate::passing::Passing;
 use crate::phase::{self, Opened};
 use crate::relay::{Ended, Relay};
 use crate::tunnel;
+use crate::upload::Upload as _;
+
+/// A client that was answered before it had sent everything has this long to notice.
+const LISTEN_ON: Duration = Duration::from_secs(2);
 
 /// A request that came.
 #[derive(Debug)]
@@ -76,16 +80,45 @@ pub(super) async fn answer(mut wire: Wire, request: Request) {
         let mut relay = Relay::new(&mut exchange, link, sending, body, !link_stays);
         let ended = poll_fn(|cx| relay.poll(cx, &mut wire, &alarm)).await;
         let link = relay.into_link().filter(|_| link_stays);
-        return match ended {
+        match ended {
             Ended::Whole => exchange.end(link),
-            Ended::Answered => exchange.end(None),
+            Ended::Answered => {
+                exchange.end(None);
+                listen_on(&mut wire, &alarm).await;
+            }
             Ended::Cut(fault) => exchange.cut(fault),
-        };
+        }
+        return;
     };
     let page = phase::error(&mut exchange, instead);
     // A page of ours is no request that was cut short.
     exchange.log(None, page.status().as_u16());
     tell(&client, &wire, page, exchange.asked.is_head(), &alarm).await;
+    drop(exchange);
+    listen_on(&mut wire, &alarm).await;
+}
+
+/// Lets a client that was answered before it had sent everything go on for a moment. It is told to stop only then: some,
+/// curl 7.88 among them, forget the answer if they hear of both at once.
+async fn listen_on(wire: &mut Wire, alarm: &Alarm) {
+    alarm.set(LISTEN_ON);
+    poll_fn(|cx| {
+        while !alarm.has_rung() {
+            // No error comes of frames.
+            let come = wire.poll_piece(cx);
+            let length = wire.piece().len();
+            match come {
+                Poll::Ready(_) if length > 0 => wire.consume(length),
+                Poll::Ready(_) => break,
+                Poll::Pending => {
+                    alarm.watch(cx.waker());
+                    return Poll::Pending;
+                }
+            }
+        }
+        Poll::Ready(())
+    })
+    .await;
 }
 
 /// Waits until the client has taken enough of what it was sent before. Whether it has, in time.
@@ -189,10 +222,16 @@ async fn tell(client: &Client, wire: &Wire, page: Response<Bytes>, is_head: bool
 }
 
 /// To a request that nobody can be asked to read.
-pub(super) async fn refuse(client: Rc<Client>, wire: Wire, page: Response<Bytes>) {
+pub(super) async fn refuse(
+    client: Rc<Client>,
+    mut wire: Wire,
+    page: Response<Bytes>,
+    is_head: bool,
+) {
     let alarm = Alarm::new(&client.worker.alarms);
     alarm.set(client.worker.shared.config.timeouts.idle);
     if has_room(&wire, &alarm).await {
-        tell(&client, &wire, page, false, &alarm).await;
+        tell(&client, &wire, page, is_head, &alarm).await;
+        listen_on(&mut wire, &alarm).await;
     }
 }

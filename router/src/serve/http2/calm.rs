@@ -28,6 +28,8 @@ const WINDOW: u32 = 1;
 /// Priorities, and what we do not know.
 const OTHER: u32 = 2;
 const EMPTY: u32 = 10;
+/// A list of fields that is too long, which is answered all the same.
+const TOO_MUCH: u32 = 100;
 /// A head in few pieces is any client's that has much to say.
 const CONTINUED: u32 = 5;
 
@@ -73,9 +75,14 @@ impl Calm {
         self.spend(RESET)
     }
 
-    /// Data came that neither carries anything nor ends anything.
+    /// Something came that neither carries anything nor ends anything, or is for nobody.
     pub(super) fn received_nothing(&mut self) -> Result<(), Enough> {
         self.spend(EMPTY)
+    }
+
+    /// It asks with more fields than anybody takes: a block of 16 KiB can unpack to a thousand times as much.
+    pub(super) fn asked_too_much(&mut self) -> Result<(), Enough> {
+        self.spend(TOO_MUCH)
     }
 
     fn spend(&mut self, points: u32) -> Result<(), Enough> {
@@ -152,6 +159,9 @@ mod tests {
         let mut calm = Calm::new(Instant::now());
         let wrong = std::iter::repeat_with(|| calm.erred()).take_while(Result::is_ok);
         assert_eq!(wrong.take(1_000).count(), 500);
+        let mut calm = Calm::new(Instant::now());
+        let long = std::iter::repeat_with(|| calm.asked_too_much());
+        assert_eq!(long.take_while(Result::is_ok).take(2_000).count(), 100);
         let mut calm = Calm::new(Instant::now());
         let nothing = std::iter::repeat_with(|| calm.received_nothing());
         assert_eq!(nothing.take_while(Result::is_ok).take(2_000).count(), 1_000);

@@ -22,6 +22,8 @@ use crate::http2::window::{self, TooWide, Window};
 const OUT_MOST: usize = 64 * 1024;
 /// While so much does, the client is not listened to, for what it says may have to be answered.
 const OUT_FULL: usize = 2 * OUT_MOST;
+/// What of a piece is less than this, in bytes, was all that a window had room for.
+const LEAST_DATA: usize = 1024;
 /// Streams that we reset, of which the client may not know yet.
 const RESETS_KEPT: usize = 256;
 
@@ -128,7 +130,12 @@ impl Connection {
         self.wake();
     }
 
-    /// Data came that was none.
+    /// It asks with more fields than anybody takes, which costs us more than they cost it.
+    pub(super) fn asked_too_much(&self) -> Result<(), Enough> {
+        self.inner.borrow_mut().calm.asked_too_much()
+    }
+
+    /// What came is for nobody, or says nothing.
     pub(super) fn received_nothing(&self) -> Result<(), Enough> {
         self.inner.borrow_mut().calm.received_nothing()
     }
@@ -311,7 +318,9 @@ impl Connection {
                 break;
             }
             let (now, later) = rest.split_at(some);
-            inner.data(stream, now, is_last && later.is_empty());
+            // Who opens windows by a byte earns nothing by it.
+            let is_due = some >= LEAST_DATA || later.is_empty();
+            inner.data(stream, now, is_last && later.is_empty(), is_due);
             stream.had_turn();
             sent += some;
         }
@@ -326,7 +335,7 @@ impl Connection {
     /// A body that has ended before this was known.
     pub(super) fn poll_end(&self, stream: &Rc<Stream>) -> Poll<()> {
         ready!(self.poll_room(stream));
-        self.inner.borrow_mut().data(stream, &[], true);
+        self.inner.borrow_mut().data(stream, &[], true, true);
         self.wake();
         Poll::Ready(())
     }
@@ -339,6 +348,7 @@ impl Connection {
     /// A stream's task has no more to do with it. What is not complete is reset.
     pub(super) fn release(&self, stream: &Stream) {
         let mut inner = self.inner.borrow_mut();
+        inner.forget(stream);
         if inner.remove(stream.id).is_some() && !(stream.has_ended() && stream.has_all()) {
             let reason = match stream.has_ended() {
                 // The client may stop sending what nobody needs.
@@ -364,6 +374,14 @@ impl Inner {
     fn remove(&mut self, id: u32) -> Option<Rc<Stream>> {
         let at = self.find(id)?;
         Some(self.streams.remove(at))
+    }
+
+    /// It waits for nothing any more. Else one who asks and takes back would leave something behind each time.
+    fn forget(&mut self, stream: &Stream) {
+        if stream.turn() == Turn::Waiting {
+            self.waiting.retain(|waiting| waiting.id != stream.id);
+        }
+        self.for_room.retain(|waiting| waiting.id != stream.id);
     }
 
     fn reset(&mut self, id: u32, reason: Reason) {
@@ -420,7 +438,7 @@ impl Inner {
         }
     }
 
-    fn data(&mut self, stream: &Stream, piece: &[u8], is_last: bool) {
+    fn data(&mut self, stream: &Stream, piece: &[u8], is_last: bool, is_due: bool) {
         let head = Head {
             kind: DATA,
             flags: if is_last { END_STREAM } else { 0 },
@@ -431,7 +449,9 @@ impl Inner {
         stream.sent(piece.len(), is_last);
         self.out.push(&head.write());
         self.out.push(piece);
-        self.calm.sent(&head);
+        if is_due {
+            self.calm.sent(&head);
+        }
         self.data_gone += piece.len() as u64;
     }
 }

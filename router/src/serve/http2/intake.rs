@@ -57,7 +57,7 @@ pub(super) enum Request<'l> {
     /// To be answered over this stream.
     Opened(Rc<Stream>, &'l FieldList),
     /// Its header list is longer than we take.
-    TooLong(Rc<Stream>),
+    TooLong(Rc<Stream>, &'l FieldList),
 }
 
 impl From<Enough> for Reason {
@@ -199,7 +199,7 @@ impl Intake {
         let Some(stream) = connection.stream(head.stream) else {
             connection.passed_on(payload.len());
             if connection.was_reset(head.stream) || head.stream > self.last_answered {
-                return Ok(());
+                return Ok(connection.received_nothing()?);
             }
             return Ok(connection.refuse(head.stream, Reason::StreamClosed)?);
         };
@@ -300,7 +300,7 @@ impl Intake {
         }
         self.last_stream = head.stream;
         if head.stream > self.last_answered {
-            return Ok(());
+            return Ok(connection.received_nothing()?);
         }
         if !is_sound {
             return Ok(connection.refuse(head.stream, Reason::Protocol)?);
@@ -319,11 +319,9 @@ impl Intake {
                 Ok(())
             }
             Err(Refused::TooLong) => {
-                answer(Request::TooLong(connection.open(
-                    head.stream,
-                    None,
-                    has_all,
-                )));
+                connection.asked_too_much()?;
+                let stream = connection.open(head.stream, None, has_all);
+                answer(Request::TooLong(stream, list));
                 Ok(())
             }
             Err(Refused::Malformed) => Ok(connection.refuse(head.stream, Reason::Protocol)?),
@@ -339,7 +337,7 @@ impl Intake {
     ) -> Result<(), Reason> {
         let Some(stream) = connection.stream(head.stream) else {
             return match connection.was_reset(head.stream) || head.stream > self.last_answered {
-                true => Ok(()),
+                true => Ok(connection.received_nothing()?),
                 false => Err(Reason::StreamClosed),
             };
         };

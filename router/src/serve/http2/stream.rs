@@ -194,6 +194,8 @@ impl Stream {
             let mut come = self.come.borrow_mut();
             let come = come.get_or_insert_with(|| Buf::new(buffers.clone()));
             come.push(data);
+            // It may have to wait for a dyno.
+            come.rest();
         }
         self.has_all.set(is_last);
         self.wake();
