@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -42,10 +43,13 @@ pub(crate) async fn each(
     stop: &CancellationToken,
     start: impl Fn(TcpStream, SocketAddr),
 ) {
+    // Once, not anew for each connection.
+    let mut stopped = pin!(stop.cancelled());
     loop {
         let accepted = tokio::select! {
-            () = stop.cancelled() => break,
+            biased;
             accepted = listener.accept() => accepted,
+            () = &mut stopped => break,
         };
         match accepted {
             Ok((stream, peer)) => start(stream, peer),
