@@ -216,13 +216,14 @@ impl Door {
         let worker = self.connection.client.worker.clone();
         let alarm = Alarm::new(&worker.alarms);
         let until = alarm.now() + worker.shared.config.timeouts.idle;
-        alarm.set(PARTING);
+        let silence = PARTING.min(self.connection.client.patience());
+        alarm.set(silence);
         poll_fn(|cx| {
             alarm.watch(cx.waker());
             let before = left;
             let parted = self.poll_linger(cx, &mut left).map(|_| ());
             if left < before && alarm.now() < until {
-                alarm.set(PARTING);
+                alarm.set(silence);
             }
             match alarm.has_rung() {
                 true => Poll::Ready(()),
