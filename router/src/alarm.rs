@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 
 use slab::Slab;
 
+use crate::watcher::Watcher;
+
 /// One worker's clock and whoever goes by it.
 #[derive(Debug)]
 pub(crate) struct Alarms {
@@ -25,7 +27,7 @@ pub(crate) struct Alarm {
     slot: Cell<usize>,
     at: Cell<Option<Instant>>,
     has_rung: Cell<bool>,
-    waker: RefCell<Option<Waker>>,
+    watcher: Watcher,
 }
 
 impl fmt::Debug for Alarm {
@@ -91,7 +93,7 @@ impl Alarm {
             slot: Cell::new(0),
             at: Cell::new(None),
             has_rung: Cell::new(false),
-            waker: RefCell::new(None),
+            watcher: Watcher::default(),
         });
         let slot = alarms.alarms.borrow_mut().insert(Rc::downgrade(&alarm));
         alarm.slot.set(slot);
@@ -116,17 +118,11 @@ impl Alarm {
 
     /// Whom to wake.
     pub(crate) fn watch(&self, waker: &Waker) {
-        let mut known = self.waker.borrow_mut();
-        if !known.as_ref().is_some_and(|known| known.will_wake(waker)) {
-            *known = Some(waker.clone());
-        }
+        self.watcher.watch(waker);
     }
 
     fn wake(&self) {
-        let waker = self.waker.borrow().clone();
-        if let Some(waker) = waker {
-            waker.wake();
-        }
+        self.watcher.wake();
     }
 }
 

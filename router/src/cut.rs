@@ -1,23 +1,23 @@
 //! Ends a task's wait from outside.
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::future::poll_fn;
 use std::pin::pin;
-use std::task::{Poll, Waker};
+use std::task::Poll;
+
+use crate::watcher::Watcher;
 
 /// Cut once, it stays so.
 #[derive(Debug, Default)]
 pub(crate) struct Cut {
     is_cut: Cell<bool>,
-    waker: RefCell<Option<Waker>>,
+    watcher: Watcher,
 }
 
 impl Cut {
     pub(crate) fn cut(&self) {
         self.is_cut.set(true);
-        if let Some(waker) = self.waker.take() {
-            waker.wake();
-        }
+        self.watcher.wake();
     }
 
     /// `None`: it was cut before the future was ready. One task at a time may wait.
@@ -27,14 +27,7 @@ impl Cut {
             if self.is_cut.get() {
                 return Poll::Ready(None);
             }
-            let mut known = self.waker.borrow_mut();
-            if !known
-                .as_ref()
-                .is_some_and(|known| known.will_wake(cx.waker()))
-            {
-                *known = Some(cx.waker().clone());
-            }
-            drop(known);
+            self.watcher.watch(cx.waker());
             future.as_mut().poll(cx).map(Some)
         })
         .await

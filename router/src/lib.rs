@@ -62,6 +62,7 @@ mod trace;
 mod trunk;
 mod tunnel;
 mod upload;
+mod watcher;
 mod worker;
 
 use std::convert::Infallible;

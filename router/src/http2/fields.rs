@@ -209,6 +209,21 @@ impl FieldList {
     }
 }
 
+#[cfg(test)]
+impl FieldList {
+    pub(crate) fn of(fields: &[(&str, &str)]) -> Self {
+        let mut list = Self::default();
+        for (name, value) in fields {
+            list.push(Item {
+                name: name.as_bytes(),
+                value: value.as_bytes(),
+                is_sound: true,
+            });
+        }
+        list
+    }
+}
+
 fn is_token(name: &[u8]) -> bool {
     let is = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
     !name.is_empty() && name.iter().all(is)
@@ -256,15 +271,7 @@ mod tests {
     use super::*;
 
     fn list(fields: &[(&str, &str)]) -> FieldList {
-        let mut list = FieldList::default();
-        for (name, value) in fields {
-            list.push(Item {
-                name: name.as_bytes(),
-                value: value.as_bytes(),
-                is_sound: true,
-            });
-        }
-        list
+        FieldList::of(fields)
     }
 
     fn refused(fields: &[(&str, &str)]) -> Option<Refused> {

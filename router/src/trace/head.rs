@@ -102,20 +102,12 @@ mod tests {
     use crate::http1::framing::Framing;
     use crate::http1::request::{Line, Origin, Terms};
     use crate::http2::fields::FieldList;
-    use crate::http2::hpack::Item;
     use crate::phase;
 
     const OLD: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 
     fn asked(fields: &[(&str, &str)]) -> Asked {
-        let mut list = FieldList::default();
-        for (name, value) in fields {
-            list.push(Item {
-                name: name.as_bytes(),
-                value: value.as_bytes(),
-                is_sound: true,
-            });
-        }
+        let list = FieldList::of(fields);
         let line = Line {
             method: b"GET",
             authority: Some(b"app.paas.test"),

@@ -17,6 +17,7 @@ use crate::http2::frame::{
 use crate::http2::hpack::Encoder;
 use crate::http2::settings::{self, CONNECTION_WINDOW};
 use crate::http2::window::{self, TooWide, Window};
+use crate::watcher::Watcher;
 
 /// While so much waits to be written, bodies wait, in bytes.
 const OUT_MOST: usize = 64 * 1024;
@@ -32,7 +33,7 @@ pub(super) struct Connection {
     pub(super) client: Rc<Client>,
     inner: RefCell<Inner>,
     /// The connection's own task.
-    waker: RefCell<Option<Waker>>,
+    watcher: Watcher,
     /// Streams whose tasks have not ended.
     under_way: Cell<u32>,
 }
@@ -85,23 +86,18 @@ impl Connection {
         Rc::new(Self {
             client,
             inner,
-            waker: RefCell::default(),
+            watcher: Watcher::default(),
             under_way: Cell::new(0),
         })
     }
 
     /// Whom to wake when there is something to write.
     pub(super) fn watch(&self, waker: &Waker) {
-        let mut known = self.waker.borrow_mut();
-        if !known.as_ref().is_some_and(|known| known.will_wake(waker)) {
-            *known = Some(waker.clone());
-        }
+        self.watcher.watch(waker);
     }
 
     fn wake(&self) {
-        if let Some(waker) = &*self.waker.borrow() {
-            waker.wake_by_ref();
-        }
+        self.watcher.wake();
     }
 
     /// How many streams are not over, those that were reset and have not noticed included.

@@ -9,6 +9,7 @@ use std::task::{Poll, Waker};
 use crate::buffer::{Buf, Buffers};
 use crate::http2::settings::STREAM_WINDOW;
 use crate::http2::window::{TooWide, Window};
+use crate::watcher::Watcher;
 
 #[derive(Debug)]
 pub(super) struct Stream {
@@ -31,7 +32,7 @@ pub(super) struct Stream {
     is_over: Cell<bool>,
     turn: Cell<Turn>,
     /// Its task.
-    waker: RefCell<Option<Waker>>,
+    watcher: Watcher,
 }
 
 /// Whether a stream may send where others would, too.
@@ -68,21 +69,16 @@ impl Stream {
             has_ended: Cell::new(false),
             is_over: Cell::new(false),
             turn: Cell::new(Turn::None),
-            waker: RefCell::default(),
+            watcher: Watcher::default(),
         })
     }
 
     pub(super) fn watch(&self, waker: &Waker) {
-        let mut known = self.waker.borrow_mut();
-        if !known.as_ref().is_some_and(|known| known.will_wake(waker)) {
-            *known = Some(waker.clone());
-        }
+        self.watcher.watch(waker);
     }
 
     pub(super) fn wake(&self) {
-        if let Some(waker) = &*self.waker.borrow() {
-            waker.wake_by_ref();
-        }
+        self.watcher.wake();
     }
 
     /// It was reset, or its connection has ended.
