@@ -276,7 +276,7 @@ struct Broken(Reason);
 fn begin(connection: &Rc<Connection>, request: Request<'_>) {
     let client = connection.client.clone();
     let (stream, list, fault) = match request {
-        Request::Opened(stream, list) => match open(connection, &stream, list) {
+        Request::Opened(stream, asked, list) => match open(connection, &stream, asked, list) {
             Some((wire, request)) => {
                 return run(&client, stream, answer::answer(wire, request));
             }
@@ -305,6 +305,7 @@ fn run(client: &Client, stream: Rc<Stream>, work: impl Future<Output = ()> + 'st
 fn open(
     connection: &Rc<Connection>,
     stream: &Rc<Stream>,
+    asked: Asked<'_>,
     list: &FieldList,
 ) -> Option<(Wire, answer::Request)> {
     let client = &connection.client;
@@ -314,7 +315,7 @@ fn open(
         line,
         length,
         tunnel,
-    } = list.request().ok()?;
+    } = asked;
     let mut framing = match length {
         _ if stream.has_all() => Framing::Empty,
         Some(length @ 1..) => Framing::Length(length),

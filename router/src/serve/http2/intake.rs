@@ -7,7 +7,7 @@ use super::connection::Connection;
 use super::stream::{Excess, Stream};
 use crate::buffer::Buf;
 use crate::http1::request::HTTP2_PREFACE;
-use crate::http2::fields::{FieldList, Refused};
+use crate::http2::fields::{Asked, FieldList, Refused};
 use crate::http2::frame::{
     self, CONTINUATION, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, Head, MAX_PAYLOAD, PING,
     PRIORITY, PUSH_PROMISE, RST_STREAM, Reason, SETTINGS, WINDOW_UPDATE,
@@ -55,7 +55,7 @@ struct Block {
 #[derive(Debug)]
 pub(super) enum Request<'l> {
     /// To be answered over this stream.
-    Opened(Rc<Stream>, &'l FieldList),
+    Opened(Rc<Stream>, Asked<'l>, &'l FieldList),
     /// Its header list is longer than we take.
     TooLong(Rc<Stream>, &'l FieldList),
 }
@@ -315,7 +315,7 @@ impl Intake {
             }
             Ok(asked) => {
                 let stream = connection.open(head.stream, asked.length, has_all);
-                answer(Request::Opened(stream, list));
+                answer(Request::Opened(stream, asked, list));
                 Ok(())
             }
             Err(Refused::TooLong) => {

@@ -105,14 +105,14 @@ impl Upload for Wire {
         self.framing
     }
 
-    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Fault>> {
+    /// Whoever polls it is woken by the stream.
+    fn poll_piece(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Fault>> {
         if !self.come().is_empty() || self.has_all() {
             return Poll::Ready(Ok(()));
         }
         if self.owes_go_ahead.get() && self.poll_room().is_ready() {
             self.head(false, |encoder, block| encoder.status(100, block));
         }
-        self.stream.watch(cx.waker());
         Poll::Pending
     }
 
