@@ -3,6 +3,7 @@
 
 mod args;
 mod attach;
+mod browser;
 mod completion;
 mod context;
 mod failure;

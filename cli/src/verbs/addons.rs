@@ -16,8 +16,9 @@ use anyhow::Result;
 use controller_api::wire::{Addon, AddonAttachment, AddonUpdate};
 use serde_json::json;
 
-use super::{apps, teams};
+use super::teams;
 use crate::args::{AddonInfoArgs, AddonOpenArgs, AddonRenameArgs, AddonsArgs, JsonArgs};
+use crate::browser;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::output::{Colour, Output, Table, clock, printable};
@@ -145,7 +146,7 @@ pub(crate) async fn open(context: &Context, args: &AddonOpenArgs) -> Result<()> 
         .ok_or_else(|| Failure::new(format!("{name} has no dashboard: its service offers none")))?;
     match args.show_url {
         true => Ok(context.output.line(url)?),
-        false => apps::visit(context, &url),
+        false => browser::visit(context, &url),
     }
 }
 

@@ -1,7 +1,5 @@
 //! apps, apps:info, apps:rename, apps:destroy, apps:open.
 
-use std::process::{Command, Stdio};
-
 use anyhow::Result;
 use controller_api::wire::{Addon, App, AppUpdate, Collaborator, Dyno};
 use controller_api::{Client, ClientError};
@@ -10,6 +8,7 @@ use serde_json::json;
 use super::confirm::Confirm;
 use super::{team_apps, teams};
 use crate::args::{AppArgs, AppsArgs, DestroyArgs, InfoArgs, OpenArgs, RenameArgs};
+use crate::browser;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::git;
@@ -310,46 +309,7 @@ pub(crate) async fn open(context: &Context, args: &OpenArgs) -> Result<()> {
         ),
         None => url,
     };
-    visit(context, &url)
-}
-
-/// Opens an address in the browser; where there is none, prints it.
-pub(super) fn visit(context: &Context, url: &str) -> Result<()> {
-    if browse(url) {
-        return Ok(context.output.note(format!("Opening {url}"))?);
-    }
-    Ok(context.output.line(url)?)
-}
-
-/// Whether a browser was found. `BROWSER` is taken first, as elsewhere.
-fn browse(url: &str) -> bool {
-    let Some(program) = browser() else {
-        return false;
-    };
-    let status = Command::new(program)
-        .arg(url)
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .status();
-    status.is_ok_and(|status| status.success())
-}
-
-/// What opens addresses in a browser, if there is one.
-pub(super) fn browser() -> Option<String> {
-    let wanted = std::env::var("BROWSER")
-        .ok()
-        .filter(|browser| !browser.is_empty());
-    let usual = if cfg!(target_os = "macos") {
-        "open"
-    } else {
-        "xdg-open"
-    };
-    let has_screen = cfg!(target_os = "macos")
-        || ["DISPLAY", "WAYLAND_DISPLAY"]
-            .iter()
-            .any(|name| std::env::var_os(name).is_some());
-    wanted.or_else(|| has_screen.then(|| usual.to_owned()))
+    browser::visit(context, &url)
 }
 
 #[cfg(test)]

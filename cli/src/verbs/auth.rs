@@ -1,7 +1,6 @@
 //! login, logout, whoami, auth:token, and the credentials that git asks for.
 
 use std::io::{self, IsTerminal as _, Read as _};
-use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result};
 use controller_api::wire::{
@@ -11,8 +10,8 @@ use controller_api::{Client, ClientError, ClientOptions};
 use serde_json::json;
 use url::Url;
 
-use super::apps;
 use crate::args::{GitCredentialsArgs, JsonArgs, LoginArgs, TokenArgs};
+use crate::browser;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::git::{self, GitHosts, Scope};
@@ -43,7 +42,7 @@ pub(crate) async fn login(context: &Context, args: &LoginArgs) -> Result<()> {
     };
 
     check_platform(&client(None)?).await?;
-    let browser = apps::browser();
+    let browser = browser::program();
     let by_browser = wants_browser(args, browser.is_some());
     let token = if let Some(invitation) = &args.invitation {
         token_for_invitation(context, &client(None)?, args, invitation).await?
@@ -233,12 +232,7 @@ async fn token_by_browser(
     output.note(format!("It shows the code {}", login.code))?;
     if let Some(program) = browser {
         // It may stay as long as it likes, and where it fails there is the address.
-        let _ = Command::new(program)
-            .arg(&url)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn();
+        let _ = browser::opening(&program, &url).spawn();
     }
     let action = output.action("Waiting for the browser");
     match client.finish_browser_login(&login).await? {

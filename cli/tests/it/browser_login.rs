@@ -8,6 +8,7 @@ use serde_json::json;
 use super::harness::Cli;
 use super::heroku::Heroku;
 use super::platform::{EMAIL, Platform};
+use super::run_pipes::eventually;
 use super::run_terminal::Terminal;
 use super::stub::Stub;
 
@@ -24,14 +25,18 @@ browse -o "$0.page" --data-urlencode "form=$(form)" --data-urlencode "email=$EMA
 browse -o "$0.page" --data-urlencode "form=$(form)" --data-urlencode "decision=$DECISION" "$place/decision"
 "#;
 
-fn browser(cli: &mut Cli, password: &str, decision: &str) -> PathBuf {
+fn script(cli: &Cli, text: &str) -> PathBuf {
     let path = cli.home.path().join("browser");
-    std::fs::write(&path, BROWSER).unwrap();
+    std::fs::write(&path, text).unwrap();
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    path
+}
+
+fn browser(cli: &mut Cli, password: &str, decision: &str) -> PathBuf {
     cli.set("EMAIL", EMAIL);
     cli.set("PASSWORD", password);
     cli.set("DECISION", decision);
-    path
+    script(cli, BROWSER)
 }
 
 #[test]
@@ -51,6 +56,28 @@ fn where_there_is_a_browser_login_asks_nothing_at_the_terminal() {
     assert!(!screen.contains(after.trim()), "{screen}");
     let listed = cli.paas(&["authorizations"]).stdout;
     assert!(listed.contains("29 days left"), "{listed}");
+}
+
+/// Stays open until it is told to close, and says so only if nothing else closed it.
+const PATIENT: &str = r#"#!/bin/sh
+echo >"$0.open"
+until [ -e "$0.close" ]; do sleep 0.05; done
+echo >"$0.closed"
+"#;
+
+#[test]
+fn a_browser_stays_open_when_the_login_is_given_up_and_its_terminal_is_gone() {
+    let platform = Platform::start();
+    let mut cli = platform.cli();
+    let path = script(&cli, PATIENT);
+    cli.set("BROWSER", &path.to_string_lossy());
+    let mut terminal = Terminal::start(&cli, &["login", "--no-git"]);
+    eventually(|| path.with_extension("open").exists());
+    terminal.press(b"\x03");
+    assert_ne!(terminal.ends_with(), 0, "{}", terminal.screen());
+    drop(terminal);
+    std::fs::write(path.with_extension("close"), "").unwrap();
+    eventually(|| path.with_extension("closed").exists());
 }
 
 #[test]
