@@ -33,6 +33,9 @@ const NEWEST: ClientVersion = ClientVersion {
     minor_version: 47,
 };
 
+/// The engine hears of an exit and of memory that ran out by two events, and not always in this order.
+const OOM_IS_TOLD_WITHIN: Duration = Duration::from_millis(250);
+
 /// How long calls may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Deadlines {
@@ -197,6 +200,7 @@ impl Runtime for Docker {
         let options = query::WaitContainerOptionsBuilder::new()
             .condition("not-running")
             .build();
+        let mut seen = None;
         loop {
             let ended = self
                 .client
@@ -212,10 +216,17 @@ impl Runtime for Docker {
                 Some(ContainerInfo {
                     state: ContainerState::Exited { exit, .. },
                     ..
-                }) => return Ok(exit),
+                }) => {
+                    let may_be_oom = exit.status == view::KILLED && !exit.oom;
+                    if !may_be_oom || seen.is_some() {
+                        return Ok(exit);
+                    }
+                    seen = Some(exit);
+                    tokio::time::sleep(OOM_IS_TOLD_WITHIN).await;
+                }
                 Some(_) => {}
                 None => {
-                    return Err(RuntimeError::NotFound {
+                    return seen.ok_or_else(|| RuntimeError::NotFound {
                         doing: DOING,
                         message: id.to_string(),
                     });

@@ -14,6 +14,9 @@ use crate::{
     RuntimeError,
 };
 
+/// The exit status of who was ended by SIGKILL.
+pub(super) const KILLED: i64 = 137;
+
 const DOING: &str = "reading what Docker says of a container";
 
 pub(super) fn container(found: ContainerInspectResponse) -> Result<ContainerInfo, RuntimeError> {
@@ -31,7 +34,7 @@ pub(super) fn container(found: ContainerInspectResponse) -> Result<ContainerInfo
             let status = state.exit_code.unwrap_or(-1);
             // Docker sets the mark when any process of the container was killed for memory; it is the reason of the
             // end only when the main process died of that very signal.
-            let oom = state.oom_killed.unwrap_or(false) && status == 137;
+            let oom = state.oom_killed.unwrap_or(false) && status == KILLED;
             ContainerState::Exited {
                 exit: ContainerExit { status, oom },
                 finished_at: time(state.finished_at.as_ref())?,
