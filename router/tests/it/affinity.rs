@@ -4,7 +4,9 @@ use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::Full;
 use model::{AppId, PathRoute, Routing};
+use serde_json::Value;
 
+use super::metrics::of_app;
 use super::rules::{header, over_https, with};
 use super::support::*;
 
@@ -125,8 +127,20 @@ async fn a_session_moves_rather_than_wait_for_a_dyno_that_has_its_share() {
         ..Routing::default()
     };
     let dynos: Vec<_> = dynos.iter().collect();
-    platform.route(&with(&dynos, routing)).await;
+    let route = with(&dynos, routing);
+    platform.route(&route).await;
     let first = platform.get("app.paas.test", "/").await;
+    // A client can have its answer a moment before the router has counted it as done.
+    eventually("the dynos to be free", async || {
+        let about = platform
+            .ask_internally(&of_app(&platform, route.app), TOKEN)
+            .await;
+        let about: Value = serde_json::from_slice(about.body()).unwrap();
+        let backends = about["backends"].as_array().unwrap();
+        let is_free = |backend: &Value| backend["in_flight"] == 0;
+        backends.iter().all(is_free).then_some(())
+    })
+    .await;
     let set = header(&first, "set-cookie");
     let cookie = set.split(';').next().unwrap().to_owned();
     let ask = |path: &str| {

@@ -277,6 +277,6 @@ async fn controllers_are_told_of_the_router_and_of_an_app_and_nobody_else_is() {
     }
 }
 
-fn of_app(platform: &Platform, app: AppId) -> String {
+pub(super) fn of_app(platform: &Platform, app: AppId) -> String {
     format!("/internal/routers/{}/apps/{app}", platform.id)
 }
