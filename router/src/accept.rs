@@ -1,14 +1,18 @@
 //! Clients' connections: accepted, TLS taken off, handed to HTTP/1.1 or HTTP/2.
 
 use std::cell::Cell;
-use std::net::SocketAddr;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
 use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
 
 use futures::FutureExt as _;
+use rustix::net::{SocketFlags, acceptfrom_with};
 use rustls::{HandshakeKind, ProtocolVersion};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
@@ -17,6 +21,7 @@ use tracing::{debug, warn};
 use crate::admission::Place;
 use crate::certificates::Shown;
 use crate::client::Client;
+use crate::fresh::Fresh;
 use crate::http1::request::peer_text;
 use crate::metrics::{Connected, Door, Protocol};
 use crate::proxied;
@@ -28,8 +33,33 @@ use crate::worker::Worker;
 /// How long a connection that has been silent since it was made may take to ask for something, once we shut down.
 const LAST_CHANCE: Duration = Duration::from_secs(1);
 
+/// One of the kernel's queues of those who have come.
+#[derive(Debug)]
+pub(crate) struct Listener(AsyncFd<TcpListener>);
+
+impl Listener {
+    /// `listener` does not block.
+    #[expect(
+        deprecated,
+        reason = "a listener owns its descriptor; what is to be used instead is unsafe for the sake of what does not"
+    )]
+    pub(crate) fn new(listener: TcpListener) -> io::Result<Self> {
+        AsyncFd::with_interest(listener, Interest::READABLE).map(Self)
+    }
+
+    /// The next one. (Tokio's own listener has all that it accepts watched.)
+    async fn next(&self) -> io::Result<(Fresh, SocketAddr)> {
+        let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+        let accept = |listener: &TcpListener| Ok(acceptfrom_with(listener, flags)?);
+        let (socket, peer) = self.0.async_io(Interest::READABLE, accept).await?;
+        let peer = peer.and_then(|peer| SocketAddr::try_from(peer).ok());
+        let peer = peer.ok_or(io::ErrorKind::AddrNotAvailable)?;
+        Ok((Fresh::new(socket.into()), peer))
+    }
+}
+
 /// Until this router leaves.
-pub(crate) async fn accept(worker: Rc<Worker>, listener: TcpListener, is_https: bool) {
+pub(crate) async fn accept(worker: Rc<Worker>, listener: Listener, is_https: bool) {
     let leave = &worker.shared.leaving.leave;
     each(&listener, leave, |stream, peer| {
         start(&worker, stream, peer, is_https);
@@ -39,16 +69,16 @@ pub(crate) async fn accept(worker: Rc<Worker>, listener: TcpListener, is_https: 
 
 /// Calls `start` for every connection until `stop`.
 pub(crate) async fn each(
-    listener: &TcpListener,
+    listener: &Listener,
     stop: &CancellationToken,
-    start: impl Fn(TcpStream, SocketAddr),
+    start: impl Fn(Fresh, SocketAddr),
 ) {
     // Once, not anew for each connection.
     let mut stopped = pin!(stop.cancelled());
     loop {
         let accepted = tokio::select! {
             biased;
-            accepted = listener.accept() => accepted,
+            accepted = listener.next() => accepted,
             () = &mut stopped => break,
         };
         match accepted {
@@ -64,12 +94,12 @@ pub(crate) async fn each(
         }
     }
     // Whoever waits in the queue has been told that somebody listens.
-    while let Some(Ok((stream, peer))) = listener.accept().now_or_never() {
+    while let Some(Ok((stream, peer))) = listener.next().now_or_never() {
         start(stream, peer);
     }
 }
 
-fn start(worker: &Rc<Worker>, stream: TcpStream, peer: SocketAddr, is_https: bool) {
+fn start(worker: &Rc<Worker>, fresh: Fresh, peer: SocketAddr, is_https: bool) {
     // Who finds no place is hung up on.
     let Some(place) = worker.shared.admission.enter() else {
         return;
@@ -77,23 +107,22 @@ fn start(worker: &Rc<Worker>, stream: TcpStream, peer: SocketAddr, is_https: boo
     let door = if is_https { Door::Https } else { Door::Http };
     worker.counters.accept(door);
     // On the heap at once: a task is moved about more often than one that serves a single request is polled.
-    let serving = Box::pin(serve(worker.clone(), stream, peer, is_https, place));
+    let serving = Box::pin(serve(worker.clone(), fresh, peer, is_https, place));
     worker.connections.spawn_local(serving);
 }
 
-async fn serve(
-    worker: Rc<Worker>,
-    mut stream: TcpStream,
-    peer: SocketAddr,
-    is_https: bool,
-    place: Place,
-) {
+async fn serve(worker: Rc<Worker>, fresh: Fresh, peer: SocketAddr, is_https: bool, place: Place) {
     let proxies = &worker.shared.config.proxies;
     let (mut ip, mut port) = (peer.ip(), None);
+    let mut stream = Stream::from(fresh);
     if proxies.speak_proxy_protocol && proxies.are_trusted_at(ip) {
         let patience = worker.shared.config.timeouts.tls_handshake;
-        match timeout(patience, Box::pin(proxied::take(&mut stream))).await {
+        let Some(mut tcp) = watched(stream) else {
+            return;
+        };
+        match timeout(patience, Box::pin(proxied::take(&mut tcp))).await {
             Ok(Ok(said)) => {
+                stream = Stream::Plain(tcp);
                 ip = said.client.map_or(ip, |client| client.ip());
                 port = said.port;
             }
@@ -129,13 +158,14 @@ async fn serve(
     let Some(tls) = worker.shared.tls.as_ref().filter(|_| is_https) else {
         let client = client(None);
         let counted = Connected::new(&worker.counters, Protocol::Http1);
-        if let Some((stream, said)) =
-            serve::http1::serve(client.clone(), Stream::Plain(stream)).await
-        {
+        if let Some((stream, said)) = serve::http1::serve(client.clone(), stream).await {
             drop(counted);
             let _counted = Connected::new(&worker.counters, Protocol::Http2);
             Box::pin(serve::http2::serve(client, stream, Some(said))).await;
         }
+        return;
+    };
+    let Some(stream) = watched(stream) else {
         return;
     };
     // What it is made of is large, and not needed for as long as the connection.
@@ -164,6 +194,19 @@ async fn serve(
     } else {
         serve::http1::serve(client, stream).await;
     }
+}
+
+/// `None`: the kernel refuses, for want of memory most likely.
+pub(crate) fn watched(stream: Stream) -> Option<TcpStream> {
+    let watched = stream.watched();
+    watched
+        .inspect_err(|error| {
+            warn!(
+                error = error as &dyn std::error::Error,
+                "Could not watch a connection"
+            );
+        })
+        .ok()
 }
 
 /// Takes TLS off. `None`: it came to nothing.

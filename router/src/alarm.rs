@@ -27,6 +27,7 @@ pub(crate) struct Alarm {
     slot: Cell<usize>,
     at: Cell<Option<Instant>>,
     has_rung: Cell<bool>,
+    is_wanted: Cell<bool>,
     watcher: Watcher,
 }
 
@@ -61,9 +62,12 @@ impl Alarms {
     pub(crate) fn look(&self, now: Instant) {
         self.now.set(now);
         for alarm in self.all() {
+            let is_wanted = alarm.is_wanted.take();
             if alarm.at.get().is_some_and(|at| at <= now) {
                 alarm.at.set(None);
                 alarm.has_rung.set(true);
+                alarm.wake();
+            } else if is_wanted {
                 alarm.wake();
             }
         }
@@ -93,6 +97,7 @@ impl Alarm {
             slot: Cell::new(0),
             at: Cell::new(None),
             has_rung: Cell::new(false),
+            is_wanted: Cell::new(false),
             watcher: Watcher::default(),
         });
         let slot = alarms.alarms.borrow_mut().insert(Rc::downgrade(&alarm));
@@ -105,6 +110,11 @@ impl Alarm {
         self.has_rung.set(false);
         let after = patience.saturating_add(self.alarms.every);
         self.at.set(self.alarms.now.get().checked_add(after));
+    }
+
+    /// Without ringing, once.
+    pub(crate) fn wake_at_next_look(&self) {
+        self.is_wanted.set(true);
     }
 
     /// What time it was a moment ago.
@@ -134,7 +144,21 @@ impl Drop for Alarm {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+    use std::task::Wake;
+
     use super::*;
+
+    /// How often.
+    #[derive(Default)]
+    struct Woken(AtomicU32);
+
+    impl Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Relaxed);
+        }
+    }
 
     const EVERY: Duration = Duration::from_millis(100);
 
@@ -153,6 +177,19 @@ mod tests {
         alarm.set(Duration::from_secs(1));
         alarms.look(begun + Duration::from_millis(2500));
         assert!(!alarm.has_rung());
+    }
+
+    #[test]
+    fn who_wants_to_be_woken_at_the_next_look_is_and_it_has_not_rung() {
+        let alarms = Alarms::new(EVERY);
+        let (begun, alarm) = (alarms.now.get(), Alarm::new(&alarms));
+        let woken = Arc::new(Woken::default());
+        alarm.watch(&Waker::from(woken.clone()));
+        alarm.wake_at_next_look();
+        alarms.look(begun + EVERY);
+        assert_eq!((woken.0.load(Relaxed), alarm.has_rung()), (1, false));
+        alarms.look(begun + 2 * EVERY);
+        assert_eq!(woken.0.load(Relaxed), 1);
     }
 
     #[test]

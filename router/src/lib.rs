@@ -29,6 +29,7 @@ mod exchange;
 mod fault;
 mod follow;
 mod forward;
+mod fresh;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
 mod handshakes;

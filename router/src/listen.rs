@@ -6,6 +6,9 @@ use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use crate::Internal;
+use libc::c_int;
+use nix::sys::socket::SetSockOpt as _;
+use nix::sys::socket::sockopt::SetStruct;
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 
 /// Already bound. Worker *n* takes listener *n*; when there are fewer listeners than workers, workers share them.
@@ -21,6 +24,21 @@ const BACKLOG: i32 = 4096;
 
 /// Finds clients that have gone without a word.
 const KEEP_ALIVE: TcpKeepalive = TcpKeepalive::new().with_time(Duration::from_secs(60));
+
+/// A client that is silent is made known to us so many seconds after it came, and no sooner than it speaks: HTTP's
+/// clients speak first. Most are then heard at once, and one that says nothing costs us nothing until then.
+const SILENT_SECONDS: c_int = 1;
+
+nix::setsockopt_impl!(
+    DeferAccept,
+    libc::IPPROTO_TCP,
+    libc::TCP_DEFER_ACCEPT,
+    c_int,
+    SetStruct<'_, c_int>
+);
+
+#[derive(Debug, Clone, Copy)]
+struct DeferAccept;
 
 /// Binds `count` listeners to one address with `SO_REUSEPORT`. With port 0 all get the same free port.
 pub fn bind(addr: SocketAddr, count: NonZeroUsize) -> io::Result<Vec<TcpListener>> {
@@ -45,6 +63,7 @@ pub(crate) fn tune(listener: &TcpListener) {
     let socket = SockRef::from(listener);
     let _ = socket.set_tcp_nodelay(true);
     let _ = socket.set_tcp_keepalive(&KEEP_ALIVE);
+    let _ = DeferAccept.set(listener, &SILENT_SECONDS);
 }
 
 /// Deals the listeners out to `workers`.

@@ -93,7 +93,7 @@ impl Pool {
         let links = &mut idle.get_mut(&backend.serial)?.links;
         while let Some(mut link) = links.pop() {
             if !link.is_spent(self.keep_alive, now)
-                && (!must_live || link.stream.tcp().is_some_and(is_open))
+                && (!must_live || link.stream.tcp().is_some_and(|socket| is_open(&socket)))
             {
                 return Some(link);
             }
@@ -229,8 +229,8 @@ pub(crate) fn is_silence(error: &io::Error) -> bool {
 }
 
 /// Neither closed by the other end nor with anything to read.
-fn is_open(stream: &TcpStream) -> bool {
-    let peeked = SockRef::from(stream).peek(&mut [std::mem::MaybeUninit::uninit(); 1]);
+fn is_open(socket: &SockRef<'_>) -> bool {
+    let peeked = socket.peek(&mut [std::mem::MaybeUninit::uninit(); 1]);
     peeked.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
 }
 
@@ -255,7 +255,7 @@ impl Link {
         if self.is_watched != on {
             self.is_watched = on;
             // Without it the death of the host is noticed later.
-            if let Some(socket) = self.stream.tcp().map(SockRef::from) {
+            if let Some(socket) = self.stream.tcp() {
                 let _ = socket.set_tcp_user_timeout(on.then_some(UNACKNOWLEDGED));
             }
         }

@@ -1,6 +1,7 @@
 //! A connection's bytes, whatever protects them.
 
-use std::io::{self, IoSlice};
+use std::io::{self, IoSlice, Write as _};
+use std::net::Shutdown;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -11,9 +12,12 @@ use tokio::net::TcpStream;
 use tokio_rustls::{client, server};
 
 use crate::bridge::Bridge;
+use crate::fresh::Fresh;
 
 #[derive(Debug)]
 pub(crate) enum Stream {
+    /// A client's, until it has to be waited for. Always there but for the moment in which it becomes [`Self::Plain`].
+    Fresh(Option<Fresh>),
     Plain(TcpStream),
     /// A client's, over TLS.
     Client(Box<server::TlsStream<TcpStream>>),
@@ -23,22 +27,65 @@ pub(crate) enum Stream {
     Bridge(Bridge),
 }
 
+impl From<Fresh> for Stream {
+    fn from(fresh: Fresh) -> Self {
+        Self::Fresh(Some(fresh))
+    }
+}
+
 impl Stream {
     /// The socket that is its own.
-    pub(crate) fn tcp(&self) -> Option<&TcpStream> {
+    pub(crate) fn tcp(&self) -> Option<SockRef<'_>> {
         match self {
-            Self::Plain(stream) => Some(stream),
-            Self::Client(stream) => Some(stream.get_ref().0),
-            Self::Service(stream) => Some(stream.get_ref().0),
+            Self::Fresh(stream) => stream.as_ref().map(|stream| stream.socket().into()),
+            Self::Plain(stream) => Some(stream.into()),
+            Self::Client(stream) => Some(stream.get_ref().0.into()),
+            Self::Service(stream) => Some(stream.get_ref().0.into()),
             Self::Bridge(_) => None,
         }
+    }
+
+    /// Without TLS, and able to wait.
+    pub(crate) fn watched(self) -> io::Result<TcpStream> {
+        match self {
+            Self::Fresh(Some(fresh)) => fresh.watched(),
+            Self::Plain(stream) => Ok(stream),
+            _ => Err(io::ErrorKind::InvalidInput.into()),
+        }
+    }
+
+    pub(crate) const fn is_fresh(&self) -> bool {
+        matches!(self, Self::Fresh(_))
+    }
+
+    /// Without TLS.
+    pub(crate) const fn is_plain(&self) -> bool {
+        matches!(self, Self::Fresh(_) | Self::Plain(_))
+    }
+
+    /// Asks a client that has just come for what can be had at once; afterwards it is like any other.
+    fn at_once<T>(
+        &mut self,
+        act: impl FnOnce(&mut Fresh) -> Option<io::Result<T>>,
+    ) -> Option<io::Result<T>> {
+        let Self::Fresh(fresh) = self else {
+            return None;
+        };
+        if let Some(done) = act(fresh.as_mut()?) {
+            return Some(done);
+        }
+        match fresh.take()?.watched() {
+            Ok(stream) => *self = Self::Plain(stream),
+            Err(error) => return Some(Err(error)),
+        }
+        None
     }
 
     /// Has its end be a reset, and what the kernel still has for the other end be thrown away: one that takes nothing would
     /// make it keep that, and the connection, for minutes.
     pub(crate) fn reset_at_end(&self) {
         // If it refuses, the kernel's own limits hold.
-        if let Some(socket) = self.tcp().map(SockRef::from) {
+        if let Some(socket) = self.tcp() {
             let _ = socket.set_linger(Some(Duration::ZERO));
         }
     }
@@ -62,6 +109,7 @@ impl Stream {
 macro_rules! each {
     ($this:expr, $stream:ident => $do:expr) => {
         match $this.get_mut() {
+            Stream::Fresh(_) => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
             Stream::Plain($stream) => $do,
             Stream::Client($stream) => $do,
             Stream::Service($stream) => $do,
@@ -72,28 +120,40 @@ macro_rules! each {
 
 impl AsyncRead for Stream {
     fn poll_read(
-        self: Pin<&mut Self>,
+        mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        let read = self.at_once(|fresh| fresh.read(buf.initialize_unfilled()));
+        if let Some(read) = read {
+            return Poll::Ready(read.map(|count| buf.advance(count)));
+        }
         each!(self, stream => Pin::new(stream).poll_read(cx, buf))
     }
 }
 
 impl AsyncWrite for Stream {
     fn poll_write(
-        self: Pin<&mut Self>,
+        mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
+        let written = self.at_once(|fresh| fresh.at_once(|mut socket| socket.write(buf)));
+        if let Some(written) = written {
+            return Poll::Ready(written);
+        }
         each!(self, stream => Pin::new(stream).poll_write(cx, buf))
     }
 
     fn poll_write_vectored(
-        self: Pin<&mut Self>,
+        mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        let written = self.at_once(|fresh| fresh.at_once(|mut socket| socket.write_vectored(bufs)));
+        if let Some(written) = written {
+            return Poll::Ready(written);
+        }
         each!(self, stream => Pin::new(stream).poll_write_vectored(cx, bufs))
     }
 
@@ -102,10 +162,17 @@ impl AsyncWrite for Stream {
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if matches!(*self, Self::Fresh(_)) {
+            return Poll::Ready(Ok(()));
+        }
         each!(self, stream => Pin::new(stream).poll_flush(cx))
     }
 
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let shut = self.at_once(|fresh| Some(fresh.socket().shutdown(Shutdown::Write)));
+        if let Some(shut) = shut {
+            return Poll::Ready(shut);
+        }
         each!(self, stream => Pin::new(stream).poll_shutdown(cx))
     }
 }

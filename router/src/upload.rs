@@ -2,6 +2,7 @@
 
 use std::task::{Context, Poll, ready};
 
+use crate::alarm::Alarm;
 use crate::fault::Fault;
 use crate::http1::framing::Framing;
 use crate::outbox::Outbox;
@@ -27,8 +28,8 @@ pub(crate) trait Upload {
     /// Whether nothing follows the piece that is there.
     fn is_last(&self) -> bool;
 
-    /// Ready when the client, which has sent all of its request, has left.
-    fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()>;
+    /// Ready when the client, which has sent all of its request, has left. Whoever asks watches `alarm` too.
+    fn poll_gone(&mut self, cx: &mut Context<'_>, alarm: &Alarm) -> Poll<()>;
 }
 
 /// How far a request has got.

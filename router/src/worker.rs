@@ -11,7 +11,6 @@ use std::time::{Duration, Instant, SystemTime};
 
 use controller_api::LogSink;
 use futures::future::join_all;
-use tokio::net::TcpListener;
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{Notify, futures::Notified, mpsc, watch};
 use tokio::time::sleep;
@@ -243,7 +242,7 @@ impl Worker {
             for listener in listeners {
                 accepting.push(accept::accept(
                     self.clone(),
-                    TcpListener::from_std(listener)?,
+                    accept::Listener::new(listener)?,
                     is_https,
                 ));
             }

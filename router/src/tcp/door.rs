@@ -10,7 +10,7 @@ use model::Timestamp;
 use model::log::{LogLine, LogSource};
 use ppp::v1::Addresses;
 use tokio::io::AsyncWriteExt as _;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -18,8 +18,10 @@ use tracing::{debug, error, warn};
 
 use super::connect::{Reached, reach};
 use super::port::{OpenPort, Port, Seat};
+use crate::accept::{Listener, watched};
 use crate::alarm::Alarm;
 use crate::buffer::Buf;
+use crate::fresh::Fresh;
 use crate::metrics::{Connected, Door, Protocol};
 use crate::proxied;
 use crate::stream::Stream;
@@ -56,7 +58,7 @@ pub(crate) async fn attend(worker: Rc<Worker>, mut open: watch::Receiver<Vec<Ope
 fn begin(worker: &Rc<Worker>, open: &OpenPort) -> Option<CancellationToken> {
     let port = &open.port;
     let listeners = open.listeners(worker.index).and_then(|listeners| {
-        let listeners = listeners.into_iter().map(TcpListener::from_std);
+        let listeners = listeners.into_iter().map(Listener::new);
         listeners.collect::<Result<Vec<_>, _>>()
     });
     match listeners {
@@ -80,13 +82,8 @@ fn begin(worker: &Rc<Worker>, open: &OpenPort) -> Option<CancellationToken> {
 }
 
 /// Until `stop`. Whoever waits in the queue then has been told that somebody listens.
-async fn accept(
-    worker: Rc<Worker>,
-    port: Arc<Port>,
-    listener: TcpListener,
-    stop: CancellationToken,
-) {
-    crate::accept::each(&listener, &stop, |stream, peer| {
+async fn accept(worker: Rc<Worker>, port: Arc<Port>, listener: Listener, stop: CancellationToken) {
+    crate::accept::each(&listener, &stop, |fresh, peer| {
         let limit = worker.shared.config.tcp.connections_per_route;
         worker.counters.accept(Door::Tcp);
         port.cell(worker.index).accepted.one();
@@ -99,7 +96,7 @@ async fn accept(
                     _seat: seat,
                     _counted: Connected::new(&worker.counters, Protocol::Tcp),
                 };
-                worker.streams.spawn_local(connection.serve(stream));
+                worker.streams.spawn_local(connection.serve(fresh));
             }
             None => {
                 port.cell(worker.index).failed.one();
@@ -127,7 +124,10 @@ struct Connection {
 }
 
 impl Connection {
-    async fn serve(mut self, mut stream: TcpStream) {
+    async fn serve(mut self, fresh: Fresh) {
+        let Some(mut stream) = watched(fresh.into()) else {
+            return;
+        };
         if !self.ask_proxy(&mut stream).await {
             return;
         }

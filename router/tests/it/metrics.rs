@@ -24,7 +24,7 @@ fn value(metrics: &str, series: &str) -> Option<f64> {
 }
 
 /// Waits until the series has the value: what ends is counted a moment after its client knows.
-async fn counted(platform: &Platform, series: &str, expected: f64) {
+pub(super) async fn counted(platform: &Platform, series: &str, expected: f64) {
     let mut newest = String::new();
     let until = std::time::Instant::now() + PATIENCE;
     while std::time::Instant::now() < until {

@@ -10,6 +10,7 @@ use model::AppId;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
+use super::metrics::counted;
 use super::support::*;
 
 pub(super) async fn app(platform: &Platform, dynos: &[&Dyno]) -> AppId {
@@ -33,6 +34,22 @@ async fn echo() -> Dyno {
         ))
     })
     .await
+}
+
+/// The kernel makes it known after a second.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_is_silent_at_first_is_heard_when_it_speaks() {
+    let platform = Platform::start().await;
+    let dyno = Dyno::saying("heard").await;
+    app(&platform, &[&dyno]).await;
+    let mut stream = TcpStream::connect(platform.http).await.unwrap();
+    let accepted = r#"paas_router_accepted_connections_total{listener="http"}"#;
+    counted(&platform, accepted, 1.0).await;
+    let ask = b"GET / HTTP/1.1\r\nHost: app.paas.test\r\nConnection: close\r\n\r\n";
+    stream.write_all(ask).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.ends_with("heard"), "{answer}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -96,7 +96,7 @@ impl Connection {
                     }
                     Poll::Pending => {
                         self.alarm.watch(cx.waker());
-                        return match self.wire.poll_gone(cx) {
+                        return match self.wire.poll_gone(cx, &self.alarm) {
                             Poll::Ready(()) => Poll::Ready(Err(Fault::ClientInterrupted)),
                             Poll::Pending => Poll::Pending,
                         };

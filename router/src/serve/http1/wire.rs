@@ -3,7 +3,9 @@
 use std::io;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
+use std::time::Instant;
 
+use crate::alarm::Alarm;
 use crate::buffer::{self, Buf, Buffers};
 use crate::fault::Fault;
 use crate::http1::field;
@@ -34,6 +36,8 @@ pub(crate) struct Wire {
     has_ended: bool,
     /// Bytes of the request's body.
     passed_on: u64,
+    /// When it was first asked whether the client, who has just come, is gone again.
+    alone_since: Option<Instant>,
 }
 
 impl Wire {
@@ -49,11 +53,12 @@ impl Wire {
             to: Framing::Empty,
             has_ended: false,
             passed_on: 0,
+            alone_since: None,
         }
     }
 
     pub(crate) const fn is_plain(&self) -> bool {
-        matches!(self.stream, Stream::Plain(_))
+        self.stream.is_plain()
     }
 
     pub(crate) fn poll_fill(
@@ -205,7 +210,15 @@ impl Upload for Wire {
         self.arriving.is_last()
     }
 
-    fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    fn poll_gone(&mut self, cx: &mut Context<'_>, alarm: &Alarm) -> Poll<()> {
+        // Most answers come before it is worth the while to have the kernel watch somebody who has just come.
+        if self.stream.is_fresh() {
+            let now = alarm.now();
+            if *self.alone_since.get_or_insert(now) == now {
+                alarm.wake_at_next_look();
+                return Poll::Pending;
+            }
+        }
         // Bytes are the next request; it waits for its turn.
         while self.buf.len() < MAX_AHEAD {
             match ready!(self.poll_fill(cx, buffer::SIZE)) {

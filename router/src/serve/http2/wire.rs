@@ -6,6 +6,7 @@ use std::task::{Context, Poll, ready};
 
 use super::connection::Connection;
 use super::stream::Stream;
+use crate::alarm::Alarm;
 use crate::buffer::Buf;
 use crate::fault::Fault;
 use crate::http1::field;
@@ -144,7 +145,7 @@ impl Upload for Wire {
     }
 
     /// Whose stream is reset has its task ended.
-    fn poll_gone(&mut self, _: &mut Context<'_>) -> Poll<()> {
+    fn poll_gone(&mut self, _: &mut Context<'_>, _: &Alarm) -> Poll<()> {
         Poll::Pending
     }
 }
