@@ -1,5 +1,6 @@
 //! A browser on the machine of whoever sits at the terminal, if there is one.
 
+use std::io;
 use std::os::unix::process::CommandExt as _;
 use std::process::{Command, Stdio};
 
@@ -24,15 +25,18 @@ pub(crate) fn program() -> Option<String> {
     wanted.or_else(|| has_screen.then(|| usual.to_owned()))
 }
 
-/// A command that opens `url`.
+/// Starts to open an address, and lets it stay open as long as it likes.
 ///
 /// In a process group of its own: Ctrl-C here, or the end of this terminal, is not the end of a browser that was
 /// started for it, with all that is open in it.
-pub(crate) fn opening(program: &str, url: &str) -> Command {
+pub(crate) fn start(program: &str, url: &str) -> io::Result<()> {
+    opening(program, url).process_group(0).spawn().map(drop)
+}
+
+fn opening(program: &str, url: &str) -> Command {
     let mut command = Command::new(program);
     command
         .arg(url)
-        .process_group(0)
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null());

@@ -231,8 +231,8 @@ async fn token_by_browser(
     output.note(format!("Log in with your browser at:\n  {url}"))?;
     output.note(format!("It shows the code {}", login.code))?;
     if let Some(program) = browser {
-        // It may stay as long as it likes, and where it fails there is the address.
-        let _ = browser::opening(&program, &url).spawn();
+        // Where it fails there is the address.
+        let _ = browser::start(&program, &url);
     }
     let action = output.action("Waiting for the browser");
     match client.finish_browser_login(&login).await? {
