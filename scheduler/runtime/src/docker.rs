@@ -20,6 +20,7 @@ use bollard::ClientVersion;
 use bollard::errors::Error as BollardError;
 use bollard::query_parameters as query;
 use futures::StreamExt as _;
+use model::Timestamp;
 
 use crate::{
     Attached, ContainerEvent, ContainerExit, ContainerId, ContainerInfo, ContainerSpec,
@@ -32,9 +33,6 @@ const NEWEST: ClientVersion = ClientVersion {
     major_version: 1,
     minor_version: 47,
 };
-
-/// The engine hears of an exit and of memory that ran out by two events, and not always in this order.
-const OOM_IS_TOLD_WITHIN: Duration = Duration::from_millis(250);
 
 /// How long calls may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -117,6 +115,15 @@ impl Docker {
     ) -> Result<T, RuntimeError> {
         within(self.deadlines.slow, doing, call).await
     }
+
+    async fn look(&self, id: &ContainerId) -> Result<Option<ContainerInfo>, RuntimeError> {
+        let call = self.client.inspect_container(id.as_str(), None);
+        match self.quick("inspecting a container", call).await {
+            Ok(found) => view::container(found).map(Some),
+            Err(error) if error.is_not_found() => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
 }
 
 #[async_trait]
@@ -142,11 +149,16 @@ impl Runtime for Docker {
     }
 
     async fn inspect(&self, id: &ContainerId) -> Result<Option<ContainerInfo>, RuntimeError> {
-        let call = self.client.inspect_container(id.as_str(), None);
-        match self.quick("inspecting a container", call).await {
-            Ok(found) => view::container(found).map(Some),
-            Err(error) if error.is_not_found() => Ok(None),
-            Err(error) => Err(error),
+        let found = self.look(id).await?;
+        let state = found.as_ref().map(|found| &found.state);
+        let Some(wait) = state.and_then(|state| view::doubt(state, Timestamp::now())) else {
+            return Ok(found);
+        };
+        tokio::time::sleep(wait).await;
+        // What was seen is known, whatever becomes of it.
+        match self.look(id).await {
+            Ok(Some(again)) => Ok(Some(again)),
+            _ => Ok(found),
         }
     }
 
@@ -200,7 +212,6 @@ impl Runtime for Docker {
         let options = query::WaitContainerOptionsBuilder::new()
             .condition("not-running")
             .build();
-        let mut seen = None;
         loop {
             let ended = self
                 .client
@@ -216,17 +227,10 @@ impl Runtime for Docker {
                 Some(ContainerInfo {
                     state: ContainerState::Exited { exit, .. },
                     ..
-                }) => {
-                    let may_be_oom = exit.status == view::KILLED && !exit.oom;
-                    if !may_be_oom || seen.is_some() {
-                        return Ok(exit);
-                    }
-                    seen = Some(exit);
-                    tokio::time::sleep(OOM_IS_TOLD_WITHIN).await;
-                }
+                }) => return Ok(exit),
                 Some(_) => {}
                 None => {
-                    return seen.ok_or_else(|| RuntimeError::NotFound {
+                    return Err(RuntimeError::NotFound {
                         doing: DOING,
                         message: id.to_string(),
                     });

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
 use bollard::models::{
     ContainerInspectResponse, ContainerStateStatusEnum, ContainerStatsResponse,
@@ -15,7 +16,9 @@ use crate::{
 };
 
 /// The exit status of who was ended by SIGKILL.
-pub(super) const KILLED: i64 = 137;
+const KILLED: i64 = 137;
+/// The engine hears of an exit and of memory that ran out by two events, and not always in this order.
+const OOM_IS_TOLD_WITHIN: Duration = Duration::from_millis(250);
 
 const DOING: &str = "reading what Docker says of a container";
 
@@ -72,6 +75,17 @@ pub(super) fn container(found: ContainerInspectResponse) -> Result<ContainerInfo
         },
         state,
     })
+}
+
+/// How long until it is certain what it ended of, if it is not.
+pub(super) fn doubt(state: &ContainerState, now: Timestamp) -> Option<Duration> {
+    let ContainerState::Exited { exit, finished_at } = state else {
+        return None;
+    };
+    // A clock that was set back must not make anybody wait for it.
+    let ago = Duration::try_from(now.duration_since(*finished_at)).unwrap_or_default();
+    let left = OOM_IS_TOLD_WITHIN.checked_sub(ago)?;
+    (exit.status == KILLED && !exit.oom && !left.is_zero()).then_some(left)
 }
 
 fn address(networks: &HashMap<String, EndpointSettings>) -> Option<IpAddr> {
@@ -143,5 +157,29 @@ pub(super) fn network(found: NetworkInspect) -> NetworkInfo {
             .as_ref()
             .and_then(|ipam| ipam.gateway.as_ref()?.parse().ok()),
         subnet: ipam.and_then(|ipam| ipam.subnet),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_was_killed_just_now_may_turn_out_to_have_run_out_of_memory() {
+        let now = Timestamp::from_second(1_000).unwrap();
+        let ago = |millis| now - Duration::from_millis(millis);
+        for (status, oom, finished_at, expected) in [
+            (137, false, ago(50), Some(200)),
+            (137, false, now + Duration::from_secs(60), Some(250)),
+            (137, false, ago(250), None),
+            (137, true, ago(50), None),
+            (1, false, ago(50), None),
+        ] {
+            let exit = ContainerExit { status, oom };
+            let found = doubt(&ContainerState::Exited { exit, finished_at }, now);
+            assert_eq!(found, expected.map(Duration::from_millis), "{status} {oom}");
+        }
+        let running = ContainerState::Running { started_at: now };
+        assert_eq!(doubt(&running, now), None);
     }
 }
