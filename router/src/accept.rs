@@ -7,7 +7,6 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
 
-use futures::FutureExt as _;
 use rustix::net::{SocketFlags, acceptfrom_with};
 use rustls::{HandshakeKind, ProtocolVersion};
 use tokio::io::Interest;
@@ -47,15 +46,19 @@ impl Listener {
         AsyncFd::with_interest(listener, Interest::READABLE).map(Self)
     }
 
-    /// The next one. (Tokio's own listener has all that it accepts watched.)
+    /// The next one. (Tokio's own listener registers all that it accepts.)
     async fn next(&self) -> io::Result<(Fresh, SocketAddr)> {
-        let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
-        let accept = |listener: &TcpListener| Ok(acceptfrom_with(listener, flags)?);
-        let (socket, peer) = self.0.async_io(Interest::READABLE, accept).await?;
-        let peer = peer.and_then(|peer| SocketAddr::try_from(peer).ok());
-        let peer = peer.ok_or(io::ErrorKind::AddrNotAvailable)?;
-        Ok((Fresh::new(socket.into()), peer))
+        self.0.async_io(Interest::READABLE, take).await
     }
+}
+
+/// Whoever is first in the queue.
+fn take(listener: &TcpListener) -> io::Result<(Fresh, SocketAddr)> {
+    let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+    let (socket, peer) = acceptfrom_with(listener, flags)?;
+    let peer = peer.and_then(|peer| SocketAddr::try_from(peer).ok());
+    let peer = peer.ok_or(io::ErrorKind::AddrNotAvailable)?;
+    Ok((Fresh::new(socket.into()), peer))
 }
 
 /// Until this router leaves.
@@ -82,7 +85,7 @@ pub(crate) async fn each(
             () = &mut stopped => break,
         };
         match accepted {
-            Ok((stream, peer)) => start(stream, peer),
+            Ok((fresh, peer)) => start(fresh, peer),
             Err(error) => {
                 warn!(
                     error = &error as &dyn std::error::Error,
@@ -94,8 +97,8 @@ pub(crate) async fn each(
         }
     }
     // Whoever waits in the queue has been told that somebody listens.
-    while let Some(Ok((stream, peer))) = listener.next().now_or_never() {
-        start(stream, peer);
+    while let Ok((fresh, peer)) = take(listener.0.get_ref()) {
+        start(fresh, peer);
     }
 }
 
@@ -117,7 +120,7 @@ async fn serve(worker: Rc<Worker>, fresh: Fresh, peer: SocketAddr, is_https: boo
     let mut stream = Stream::from(fresh);
     if proxies.speak_proxy_protocol && proxies.are_trusted_at(ip) {
         let patience = worker.shared.config.timeouts.tls_handshake;
-        let Some(mut tcp) = watched(stream) else {
+        let Ok(mut tcp) = stream.registered() else {
             return;
         };
         match timeout(patience, Box::pin(proxied::take(&mut tcp))).await {
@@ -165,7 +168,7 @@ async fn serve(worker: Rc<Worker>, fresh: Fresh, peer: SocketAddr, is_https: boo
         }
         return;
     };
-    let Some(stream) = watched(stream) else {
+    let Ok(stream) = stream.registered() else {
         return;
     };
     // What it is made of is large, and not needed for as long as the connection.
@@ -194,19 +197,6 @@ async fn serve(worker: Rc<Worker>, fresh: Fresh, peer: SocketAddr, is_https: boo
     } else {
         serve::http1::serve(client, stream).await;
     }
-}
-
-/// `None`: the kernel refuses, for want of memory most likely.
-pub(crate) fn watched(stream: Stream) -> Option<TcpStream> {
-    let watched = stream.watched();
-    watched
-        .inspect_err(|error| {
-            warn!(
-                error = error as &dyn std::error::Error,
-                "Could not watch a connection"
-            );
-        })
-        .ok()
 }
 
 /// Takes TLS off. `None`: it came to nothing.

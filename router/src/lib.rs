@@ -87,6 +87,7 @@ pub use config::{
     BACKLOG_PER_DYNO, Config, Connections, Proxies, PublicPorts, ServicesTls, Timeouts, TlsConfig,
     default_workers,
 };
+use listen::First;
 pub use listen::{Listeners, bind};
 pub use ops::Internal;
 pub use tcp::{Tcp, TcpSockets};
@@ -299,8 +300,10 @@ pub fn start(
     if tls.is_none() && !listeners.https.is_empty() {
         return Err(StartError::NoCertificate);
     }
-    let http = listen::deal(listeners.http, config.workers).map_err(StartError::Listeners)?;
-    let https = listen::deal(listeners.https, config.workers).map_err(StartError::Listeners)?;
+    let http = listen::deal(listeners.http, config.workers, First::Client)
+        .map_err(StartError::Listeners)?;
+    let https = listen::deal(listeners.https, config.workers, First::Client)
+        .map_err(StartError::Listeners)?;
 
     let leaving = Leaving::of(shutdown);
     let (publish, published) = watch::channel(None);

@@ -25,9 +25,24 @@ const BACKLOG: i32 = 4096;
 /// Finds clients that have gone without a word.
 const KEEP_ALIVE: TcpKeepalive = TcpKeepalive::new().with_time(Duration::from_secs(60));
 
-/// A client that is silent is made known to us so many seconds after it came, and no sooner than it speaks: HTTP's
-/// clients speak first. Most are then heard at once, and one that says nothing costs us nothing until then.
-const SILENT_SECONDS: c_int = 1;
+/// Who says the first word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum First {
+    Client,
+    /// Either end.
+    Anybody,
+}
+
+impl First {
+    /// A client is made known to us as soon as it speaks, and if it does not, after so many seconds: so that most can be
+    /// heard at once, and those who say nothing cost us nothing until then. 0: as soon as it comes.
+    const fn silent_seconds(self) -> c_int {
+        match self {
+            Self::Client => 1,
+            Self::Anybody => 0,
+        }
+    }
+}
 
 nix::setsockopt_impl!(
     DeferAccept,
@@ -58,25 +73,27 @@ fn bind_one(addr: SocketAddr) -> io::Result<TcpListener> {
     Ok(socket.into())
 }
 
-/// Connections have it from their listener, and are served all the same if it refuses.
-pub(crate) fn tune(listener: &TcpListener) {
+/// Most of it connections have from their listener. They are served all the same if it refuses.
+fn tune(listener: &TcpListener, first: First) {
     let socket = SockRef::from(listener);
     let _ = socket.set_tcp_nodelay(true);
     let _ = socket.set_tcp_keepalive(&KEEP_ALIVE);
-    let _ = DeferAccept.set(listener, &SILENT_SECONDS);
+    // Whatever it is: the socket may be one that was handed over.
+    let _ = DeferAccept.set(listener, &first.silent_seconds());
 }
 
 /// Deals the listeners out to `workers`.
 pub(crate) fn deal(
     listeners: Vec<TcpListener>,
     workers: NonZeroUsize,
+    first: First,
 ) -> io::Result<Vec<Vec<TcpListener>>> {
     let workers = workers.get();
     let mut hands: Vec<Vec<TcpListener>> = (0..workers).map(|_| Vec::new()).collect();
     let count = listeners.len();
     for (index, listener) in listeners.into_iter().enumerate() {
         listener.set_nonblocking(true)?;
-        tune(&listener);
+        tune(&listener, first);
         let mut sharer = index + count;
         while sharer < workers {
             hands[sharer].push(listener.try_clone()?);
@@ -85,4 +102,31 @@ pub(crate) fn deal(
         hands[index % workers].push(listener);
     }
     Ok(hands)
+}
+
+#[cfg(test)]
+mod tests {
+    use nix::sys::socket::GetSockOpt as _;
+    use nix::sys::socket::sockopt::GetStruct;
+
+    use super::*;
+
+    nix::getsockopt_impl!(
+        DeferAccept,
+        libc::IPPROTO_TCP,
+        libc::TCP_DEFER_ACCEPT,
+        c_int,
+        GetStruct<c_int>
+    );
+
+    #[test]
+    fn who_may_be_greeted_first_is_not_waited_for() {
+        let workers = NonZeroUsize::MIN;
+        let mut listeners = bind(SocketAddr::from(([127, 0, 0, 1], 0)), workers).unwrap();
+        for (first, defers) in [(First::Client, true), (First::Anybody, false)] {
+            let hands = deal(listeners, workers, first).unwrap();
+            listeners = hands.into_iter().flatten().collect();
+            assert_eq!(DeferAccept.get(&listeners[0]).unwrap() > 0, defers);
+        }
+    }
 }

@@ -1,6 +1,7 @@
 //! A connection's bytes, whatever protects them.
 
 use std::io::{self, IoSlice, Write as _};
+use std::mem::MaybeUninit;
 use std::net::Shutdown;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
@@ -46,16 +47,20 @@ impl Stream {
     }
 
     /// Without TLS, and able to wait.
-    pub(crate) fn watched(self) -> io::Result<TcpStream> {
+    pub(crate) fn registered(self) -> io::Result<TcpStream> {
         match self {
-            Self::Fresh(Some(fresh)) => fresh.watched(),
+            Self::Fresh(Some(fresh)) => fresh.registered(),
             Self::Plain(stream) => Ok(stream),
             _ => Err(io::ErrorKind::InvalidInput.into()),
         }
     }
 
-    pub(crate) const fn is_fresh(&self) -> bool {
-        matches!(self, Self::Fresh(_))
+    /// A client's that has just come.
+    pub(crate) const fn fresh(&mut self) -> Option<&mut Fresh> {
+        match self {
+            Self::Fresh(fresh) => fresh.as_mut(),
+            _ => None,
+        }
     }
 
     /// Without TLS.
@@ -74,7 +79,7 @@ impl Stream {
         if let Some(done) = act(fresh.as_mut()?) {
             return Some(done);
         }
-        match fresh.take()?.watched() {
+        match fresh.take()?.registered() {
             Ok(stream) => *self = Self::Plain(stream),
             Err(error) => return Some(Err(error)),
         }
@@ -88,6 +93,14 @@ impl Stream {
         if let Some(socket) = self.tcp() {
             let _ = socket.set_linger(Some(Duration::ZERO));
         }
+    }
+
+    /// Whether the other end has said something that nobody has taken from the kernel: if the socket were closed now, that
+    /// would be a reset, which takes back what the other end has not read yet.
+    pub(crate) fn has_more(&self) -> bool {
+        let peek = |socket: SockRef<'_>| socket.peek(&mut [MaybeUninit::uninit()]);
+        self.tcp()
+            .is_some_and(|socket| matches!(peek(socket), Ok(1..)))
     }
 
     /// Whether what was written may still be here.

@@ -33,7 +33,8 @@ use crate::stream::Stream;
 use crate::tunnel;
 use wire::Wire;
 
-/// How long a connection that has been silent since it was made may take to ask for something, once we leave.
+/// How long a connection that has been silent since it was made may take to ask for something, once we leave. (One that is
+/// younger than a second may be known to the kernel alone, which resets it with the listener.)
 const LAST_CHANCE: Duration = Duration::from_secs(1);
 /// A client that was answered before it had sent everything has this long, and so many bytes, to notice.
 const LINGER: Duration = Duration::from_secs(2);
@@ -404,6 +405,7 @@ impl Connection {
 
     async fn end(&mut self, last: Last) {
         let wait = match last {
+            Last::Close if self.wire.stream.has_more() => LINGER_BYTES,
             Last::Close if self.wire.is_plain() => return,
             Last::Close => 0,
             Last::Linger => LINGER_BYTES,

@@ -12,7 +12,7 @@ use tracing::{error, info, warn};
 
 use super::TcpSockets;
 use super::port::{OpenPort, PortReading};
-use crate::listen;
+use crate::listen::{self, First};
 
 /// How often a port that could not be opened is tried again: whoever has it may leave.
 pub(crate) const TRY_AGAIN_AFTER: Duration = Duration::from_secs(10);
@@ -195,7 +195,8 @@ impl Desk {
                 continue;
             }
             let opened = sockets.open(*port);
-            let opened = opened.and_then(|listeners| listen::deal(listeners, self.workers));
+            let opened =
+                opened.and_then(|listeners| listen::deal(listeners, self.workers, First::Anybody));
             let now = match opened {
                 Ok(hands) => {
                     info!(port, "Opened the port of a TCP route");

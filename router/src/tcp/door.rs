@@ -18,7 +18,7 @@ use tracing::{debug, error, warn};
 
 use super::connect::{Reached, reach};
 use super::port::{OpenPort, Port, Seat};
-use crate::accept::{Listener, watched};
+use crate::accept::Listener;
 use crate::alarm::Alarm;
 use crate::buffer::Buf;
 use crate::fresh::Fresh;
@@ -125,7 +125,8 @@ struct Connection {
 
 impl Connection {
     async fn serve(mut self, fresh: Fresh) {
-        let Some(mut stream) = watched(fresh.into()) else {
+        let Ok(mut stream) = fresh.registered() else {
+            self.port.cell(self.worker.index).failed.one();
             return;
         };
         if !self.ask_proxy(&mut stream).await {

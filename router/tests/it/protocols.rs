@@ -53,6 +53,32 @@ async fn a_client_that_is_silent_at_first_is_heard_when_it_speaks() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_a_client_says_after_its_last_request_takes_nothing_of_the_answer_back() {
+    const LENGTH: usize = 8 << 20;
+    let platform = Platform::start().await;
+    let go = Arc::new(tokio::sync::Notify::new());
+    let gone = go.clone();
+    let dyno = Dyno::http(move |_| {
+        let go = go.clone();
+        async move {
+            go.notified().await;
+            Response::new(Full::new(Bytes::from(vec![b'x'; LENGTH])))
+        }
+    })
+    .await;
+    app(&platform, &[&dyno]).await;
+    let mut stream = TcpStream::connect(platform.http).await.unwrap();
+    let ask = b"GET / HTTP/1.1\r\nHost: app.paas.test\r\nConnection: close\r\n\r\n";
+    stream.write_all(ask).await.unwrap();
+    eventually("the request", async || (dyno.requests() == 1).then_some(())).await;
+    stream.write_all(b"\r\n").await.unwrap();
+    gone.notify_one();
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).await.unwrap();
+    assert!(answer.len() > LENGTH, "{}", answer.len());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn connections_are_kept_on_both_sides() {
     let platform = Platform::start().await;
     let dyno = Dyno::saying("hello").await;

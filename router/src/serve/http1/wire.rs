@@ -3,7 +3,6 @@
 use std::io;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
-use std::time::Instant;
 
 use crate::alarm::Alarm;
 use crate::buffer::{self, Buf, Buffers};
@@ -36,8 +35,6 @@ pub(crate) struct Wire {
     has_ended: bool,
     /// Bytes of the request's body.
     passed_on: u64,
-    /// When it was first asked whether the client, who has just come, is gone again.
-    alone_since: Option<Instant>,
 }
 
 impl Wire {
@@ -53,7 +50,6 @@ impl Wire {
             to: Framing::Empty,
             has_ended: false,
             passed_on: 0,
-            alone_since: None,
         }
     }
 
@@ -211,13 +207,12 @@ impl Upload for Wire {
     }
 
     fn poll_gone(&mut self, cx: &mut Context<'_>, alarm: &Alarm) -> Poll<()> {
-        // Most answers come before it is worth the while to have the kernel watch somebody who has just come.
-        if self.stream.is_fresh() {
-            let now = alarm.now();
-            if *self.alone_since.get_or_insert(now) == now {
-                alarm.wake_at_next_look();
-                return Poll::Pending;
-            }
+        // So a client that leaves at once is missed a moment later, and one that will say no more may be answered first.
+        if let Some(fresh) = self.stream.fresh()
+            && !fresh.is_worth_a_look(alarm.now())
+        {
+            alarm.wake_at_next_look();
+            return Poll::Pending;
         }
         // Bytes are the next request; it waits for its turn.
         while self.buf.len() < MAX_AHEAD {
