@@ -64,8 +64,8 @@ fn take(listener: &TcpListener) -> io::Result<(Fresh, SocketAddr)> {
 /// Until this router leaves.
 pub(crate) async fn accept(worker: Rc<Worker>, listener: Listener, is_https: bool) {
     let leave = &worker.shared.leaving.leave;
-    each(&listener, leave, |stream, peer| {
-        start(&worker, stream, peer, is_https);
+    each(&listener, leave, |fresh, peer| {
+        start(&worker, fresh, peer, is_https);
     })
     .await;
 }
@@ -97,8 +97,13 @@ pub(crate) async fn each(
         }
     }
     // Whoever waits in the queue has been told that somebody listens.
-    while let Ok((fresh, peer)) = take(listener.0.get_ref()) {
-        start(fresh, peer);
+    loop {
+        match take(listener.0.get_ref()) {
+            Ok((fresh, peer)) => start(fresh, peer),
+            // Has left again.
+            Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+            Err(_) => break,
+        }
     }
 }
 

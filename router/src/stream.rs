@@ -68,7 +68,16 @@ impl Stream {
         matches!(self, Self::Fresh(_) | Self::Plain(_))
     }
 
-    /// Asks a client that has just come for what can be had at once; afterwards it is like any other.
+    /// Has a client that has just come be like any other.
+    pub(crate) fn settle(&mut self) -> io::Result<()> {
+        if let Self::Fresh(fresh) = self {
+            let fresh = fresh.take().ok_or(io::ErrorKind::NotConnected)?;
+            *self = Self::Plain(fresh.registered()?);
+        }
+        Ok(())
+    }
+
+    /// Asks a client that has just come for what can be had at once. If that is nothing, it has to settle.
     fn at_once<T>(
         &mut self,
         act: impl FnOnce(&mut Fresh) -> Option<io::Result<T>>,
@@ -79,11 +88,7 @@ impl Stream {
         if let Some(done) = act(fresh.as_mut()?) {
             return Some(done);
         }
-        match fresh.take()?.registered() {
-            Ok(stream) => *self = Self::Plain(stream),
-            Err(error) => return Some(Err(error)),
-        }
-        None
+        self.settle().err().map(Err)
     }
 
     /// Has its end be a reset, and what the kernel still has for the other end be thrown away: one that takes nothing would

@@ -123,6 +123,10 @@ struct Manner {
 impl Connection {
     async fn next(&mut self) -> Next {
         let mut scan = Scan::default();
+        // Who has sent many requests at once has to take turns with others, as all do who are waited for.
+        if self.client.has_asked.get() && self.wire.stream.settle().is_err() {
+            return Next::Gone;
+        }
         self.alarm.set(self.client.patience());
         poll_fn(|cx| self.poll_next(cx, &mut scan)).await
     }
@@ -294,7 +298,7 @@ impl Connection {
                 if stays {
                     After::Next
                 } else {
-                    After::End(Last::Close)
+                    After::End(self.last())
                 }
             }
             Ended::Answered => {
@@ -308,6 +312,14 @@ impl Connection {
                 exchange.cut(fault);
                 After::End(Last::Close)
             }
+        }
+    }
+
+    /// How a connection ends whose client has been answered and is asked nothing more.
+    fn last(&self) -> Last {
+        match self.wire.stream.has_more() {
+            true => Last::Linger,
+            false => Last::Close,
         }
     }
 
@@ -328,7 +340,7 @@ impl Connection {
         match (is_sent, stays, is_all_read) {
             (false, ..) => After::End(Last::Close),
             (true, true, _) => After::Next,
-            (true, false, true) => After::End(Last::Close),
+            (true, false, true) => After::End(self.last()),
             (true, false, false) => After::End(Last::Linger),
         }
     }
@@ -405,7 +417,6 @@ impl Connection {
 
     async fn end(&mut self, last: Last) {
         let wait = match last {
-            Last::Close if self.wire.stream.has_more() => LINGER_BYTES,
             Last::Close if self.wire.is_plain() => return,
             Last::Close => 0,
             Last::Linger => LINGER_BYTES,
