@@ -10,6 +10,7 @@ use model::{AppId, Revision};
 use store::embedded::Embedded;
 use store::{Commit, Committed, Entry, Key, Lease, Listing, Store, StoreError, Watch};
 use tempfile::TempDir;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use super::support::*;
@@ -123,6 +124,33 @@ async fn a_stopped_router_finishes_what_it_began_and_takes_its_report_with_it() 
     );
     assert!(TcpStream::connect(platform.http).await.is_err());
     assert!(idle.is_closed());
+}
+
+/// The kernel has not told the old one of them yet.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_has_come_and_said_nothing_is_heard_by_the_successor() {
+    let (store, dir) = (Embedded::open_in_memory().unwrap(), TempDir::new().unwrap());
+    let (mut platform, sockets) =
+        Platform::start_to_be_succeeded(store, Arc::new(dir), |_| {}).await;
+    let dyno = Dyno::saying("here").await;
+    platform.route(&route(AppId::new(), "app", &[&dyno])).await;
+    let mut clients = Vec::new();
+    for _ in 0..50 {
+        clients.push(TcpStream::connect(platform.http).await.unwrap());
+    }
+    let mut successor = platform.successor(sockets);
+    successor.serving().await.unwrap();
+    tokio::time::timeout(PATIENCE, platform.handle.hand_over())
+        .await
+        .expect("it waits for nobody");
+    for client in &mut clients {
+        let ask = b"GET / HTTP/1.1\r\nHost: app.paas.test\r\nConnection: close\r\n\r\n";
+        client.write_all(ask).await.unwrap();
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.ends_with("here"), "{answer}");
+    }
+    platform.shutdown.cancel();
 }
 
 #[tokio::test(flavor = "multi_thread")]
