@@ -5,11 +5,12 @@ use std::net::{SocketAddr, TcpListener};
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use crate::Internal;
 use libc::c_int;
 use nix::sys::socket::SetSockOpt as _;
 use nix::sys::socket::sockopt::SetStruct;
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
+
+use crate::Internal;
 
 /// Already bound. Worker *n* takes listener *n*; when there are fewer listeners than workers, workers share them.
 #[derive(Debug, Default)]
