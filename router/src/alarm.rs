@@ -112,8 +112,9 @@ impl Alarm {
         self.at.set(self.alarms.now.get().checked_add(after));
     }
 
-    /// Without ringing, once.
-    pub(crate) fn wake_at_next_look(&self) {
+    /// Watches, and is woken at the next look, once, though it has not rung.
+    pub(crate) fn wake_at_next_look(&self, waker: &Waker) {
+        self.watch(waker);
         self.is_wanted.set(true);
     }
 
@@ -184,8 +185,7 @@ mod tests {
         let alarms = Alarms::new(EVERY);
         let (begun, alarm) = (alarms.now.get(), Alarm::new(&alarms));
         let woken = Arc::new(Woken::default());
-        alarm.watch(&Waker::from(woken.clone()));
-        alarm.wake_at_next_look();
+        alarm.wake_at_next_look(&Waker::from(woken.clone()));
         alarms.look(begun + EVERY);
         assert_eq!((woken.0.load(Relaxed), alarm.has_rung()), (1, false));
         alarms.look(begun + 2 * EVERY);

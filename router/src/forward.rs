@@ -86,7 +86,7 @@ pub(crate) async fn forward(
                 let mut table_changed = pin!(worker.table_changed());
                 table_changed.as_mut().enable();
                 tokio::select! {
-                    () = poll_fn(|cx| { alarm.watch(cx.waker()); upload.poll_gone(cx, alarm) }), if !exchange.asked.has_body => {
+                    () = poll_fn(|cx| upload.poll_gone(cx, alarm)), if !exchange.asked.has_body => {
                         return Err(Fault::ClientInterrupted.into());
                     }
                     () = table_changed => pause = FIRST_PAUSE,

@@ -92,9 +92,7 @@ impl Pool {
         let mut idle = self.idle.borrow_mut();
         let links = &mut idle.get_mut(&backend.serial)?.links;
         while let Some(mut link) = links.pop() {
-            if !link.is_spent(self.keep_alive, now)
-                && (!must_live || link.stream.tcp().is_some_and(|socket| is_open(&socket)))
-            {
+            if !link.is_spent(self.keep_alive, now) && (!must_live || link.stream.is_open()) {
                 return Some(link);
             }
         }
@@ -226,12 +224,6 @@ pub(crate) fn is_silence(error: &io::Error) -> bool {
         error.kind(),
         TimedOut | HostUnreachable | NetworkUnreachable
     )
-}
-
-/// Neither closed by the other end nor with anything to read.
-fn is_open(socket: &SockRef<'_>) -> bool {
-    let peeked = socket.peek(&mut [std::mem::MaybeUninit::uninit(); 1]);
-    peeked.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
 }
 
 impl Link {

@@ -103,9 +103,18 @@ impl Stream {
     /// Whether the other end has said something that nobody has taken from the kernel: if the socket were closed now, that
     /// would be a reset, which takes back what the other end has not read yet.
     pub(crate) fn has_more(&self) -> bool {
-        let peek = |socket: SockRef<'_>| socket.peek(&mut [MaybeUninit::uninit()]);
+        matches!(self.peeked(), Some(Ok(1..)))
+    }
+
+    /// Neither closed by the other end nor with anything to read, by the kernel's account.
+    pub(crate) fn is_open(&self) -> bool {
+        let nothing = |error: &io::Error| error.kind() == io::ErrorKind::WouldBlock;
+        matches!(self.peeked(), Some(Err(error)) if nothing(&error))
+    }
+
+    fn peeked(&self) -> Option<io::Result<usize>> {
         self.tcp()
-            .is_some_and(|socket| matches!(peek(socket), Ok(1..)))
+            .map(|socket| socket.peek(&mut [MaybeUninit::uninit()]))
     }
 
     /// Whether what was written may still be here.

@@ -28,7 +28,7 @@ pub(crate) trait Upload {
     /// Whether nothing follows the piece that is there.
     fn is_last(&self) -> bool;
 
-    /// Ready when the client, which has sent all of its request, has left. Whoever asks watches `alarm` too.
+    /// Ready when the client, which has sent all of its request, has left.
     fn poll_gone(&mut self, cx: &mut Context<'_>, alarm: &Alarm) -> Poll<()>;
 }
 

@@ -25,7 +25,8 @@ browse -o "$0.page" --data-urlencode "form=$(form)" --data-urlencode "email=$EMA
 browse -o "$0.page" --data-urlencode "form=$(form)" --data-urlencode "decision=$DECISION" "$place/decision"
 "#;
 
-fn script(cli: &Cli, text: &str) -> PathBuf {
+/// A program in place of a browser.
+pub(super) fn script(cli: &Cli, text: &str) -> PathBuf {
     let path = cli.home.path().join("browser");
     std::fs::write(&path, text).unwrap();
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();

@@ -1,11 +1,11 @@
 //! What is shown in a browser, in one: Chromium, which holds the pages to their own policy.
 
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Command;
 
 use serde_json::Value;
 
+use super::browser_login::script;
 use super::harness::Cli;
 use super::heroku::{Heroku, Provider, tools};
 use super::platform::{EMAIL, Platform};
@@ -19,19 +19,15 @@ fn driver() -> String {
 
 /// Has `cli` open addresses in it, by somebody who knows this password and decides so. What he saw is in the file.
 fn with_browser(cli: &mut Cli, password: &str, decision: &str) -> std::path::PathBuf {
-    let (path, seen) = (
-        cli.home.path().join("browser"),
-        cli.home.path().join("seen"),
-    );
+    let seen = cli.home.path().join("seen");
     let modules = tools("puppeteer");
-    let script = format!(
+    let text = format!(
         "#!/bin/sh\nEMAIL={EMAIL} PASSWORD='{password}' DECISION={decision} MODULES='{}' exec node '{}' \"$1\" >'{}' 2>&1\n",
         modules.display(),
         driver(),
         seen.display()
     );
-    std::fs::write(&path, script).unwrap();
-    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let path = script(cli, &text);
     cli.set("BROWSER", &path.to_string_lossy());
     seen
 }

@@ -45,10 +45,8 @@ async fn a_client_that_is_silent_at_first_is_heard_when_it_speaks() {
     let mut stream = TcpStream::connect(platform.http).await.unwrap();
     let accepted = r#"paas_router_accepted_connections_total{listener="http"}"#;
     counted(&platform, accepted, 1.0).await;
-    let ask = b"GET / HTTP/1.1\r\nHost: app.paas.test\r\nConnection: close\r\n\r\n";
-    stream.write_all(ask).await.unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await.unwrap();
+    let ask = "GET / HTTP/1.1\r\nHost: app.paas.test\r\nConnection: close\r\n\r\n";
+    let answer = converse(&mut stream, ask).await;
     assert!(answer.ends_with("heard"), "{answer}");
 }
 
@@ -73,8 +71,7 @@ async fn what_a_client_says_after_its_last_request_takes_nothing_of_the_answer_b
     eventually("the request", async || (dyno.requests() == 1).then_some(())).await;
     stream.write_all(b"\r\n").await.unwrap();
     gone.notify_one();
-    let mut answer = Vec::new();
-    stream.read_to_end(&mut answer).await.unwrap();
+    let answer = converse(&mut stream, "").await;
     assert!(answer.len() > LENGTH, "{}", answer.len());
 }
 

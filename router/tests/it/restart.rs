@@ -10,7 +10,6 @@ use model::{AppId, Revision};
 use store::embedded::Embedded;
 use store::{Commit, Committed, Entry, Key, Lease, Listing, Store, StoreError, Watch};
 use tempfile::TempDir;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use super::support::*;
@@ -144,10 +143,8 @@ async fn who_has_come_and_said_nothing_is_heard_by_the_successor() {
         .await
         .expect("it waits for nobody");
     for client in &mut clients {
-        let ask = b"GET / HTTP/1.1\r\nHost: app.paas.test\r\nConnection: close\r\n\r\n";
-        client.write_all(ask).await.unwrap();
-        let mut answer = String::new();
-        client.read_to_string(&mut answer).await.unwrap();
+        let ask = "GET / HTTP/1.1\r\nHost: app.paas.test\r\nConnection: close\r\n\r\n";
+        let answer = converse(client, ask).await;
         assert!(answer.ends_with("here"), "{answer}");
     }
     platform.shutdown.cancel();

@@ -260,13 +260,7 @@ impl Platform {
     /// Writes the bytes as they are, and reads to the end.
     pub(super) async fn raw(&self, bytes: &str) -> String {
         let mut stream = TcpStream::connect(self.http).await.unwrap();
-        stream.write_all(bytes.as_bytes()).await.unwrap();
-        let mut answer = Vec::new();
-        tokio::time::timeout(PATIENCE, stream.read_to_end(&mut answer))
-            .await
-            .expect("no end")
-            .unwrap();
-        String::from_utf8_lossy(&answer).into_owned()
+        converse(&mut stream, bytes).await
     }
 
     pub(super) async fn tls(
@@ -325,6 +319,17 @@ impl Platform {
         tokio::spawn(connection);
         sender
     }
+}
+
+/// Writes the bytes as they are, and reads to the end.
+pub(super) async fn converse(stream: &mut TcpStream, bytes: &str) -> String {
+    stream.write_all(bytes.as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    tokio::time::timeout(PATIENCE, stream.read_to_end(&mut answer))
+        .await
+        .expect("no end")
+        .unwrap();
+    String::from_utf8_lossy(&answer).into_owned()
 }
 
 /// The platform's.

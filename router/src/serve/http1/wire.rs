@@ -211,7 +211,7 @@ impl Upload for Wire {
         if let Some(fresh) = self.stream.fresh()
             && !fresh.is_worth_a_look(alarm.now())
         {
-            alarm.wake_at_next_look();
+            alarm.wake_at_next_look(cx.waker());
             return Poll::Pending;
         }
         // Bytes are the next request; it waits for its turn.
